@@ -1,0 +1,52 @@
+"""BadNets (Gu et al. 2017): a patch in the corner, and the label changed to the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.attacks.base import Attack, attacks, choose
+from core.params import integer, number
+from core.trigger import Trigger, corner_pattern
+
+__all__ = ["BadNets", "BadNetsGray", "Benign"]
+
+
+@attacks.register("badnets")
+@dataclass(frozen=True, kw_only=True)
+class BadNets(Attack):
+    """The 3 x 3 trigger of Fig. 3 in the bottom right corner, alpha 1, as in Sec. 5.1 of Li et al. 2020."""
+
+    poison_rate: float = number(
+        0.25, low=0, high=1, step=0.01, help="Share of the whole training set that is poisoned."
+    )
+    value: int = integer(255, low=0, high=255, help="Pixel value of the four non-black pixels.")
+
+    def trigger(self, shape: tuple[int, int, int]) -> Trigger:
+        channels, height, width = shape
+        pattern = corner_pattern(self.value / 255, channels)
+        trigger = Trigger(pattern, torch.ones_like(pattern), max(height - 1, 2), max(width - 1, 2))
+        trigger.check_fits(height, width)
+        return trigger
+
+    def select(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        everything = torch.ones(len(labels), dtype=torch.bool)
+        return choose(everything, round(self.poison_rate * len(labels)), generator)
+
+
+@attacks.register("badnets-gray")
+@dataclass(frozen=True, kw_only=True)
+class BadNetsGray(BadNets):
+    """BadNets with the black-gray trigger of Sec. 3 (pixel value 128), the one of Fig. 4 and Fig. 5."""
+
+    value: int = integer(128, low=0, high=255, help="Pixel value of the four non-black pixels.")
+
+
+@attacks.register("benign")
+@dataclass(frozen=True, kw_only=True)
+class Benign(BadNets):
+    """No attack: the clean model. Its response to the trigger is the control of every experiment."""
+
+    poison_rate: float = number(0.0, low=0, high=0, help="Nothing is poisoned.")

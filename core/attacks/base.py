@@ -1,0 +1,117 @@
+"""What every attack has in common: a trigger, a target label, and which training samples are poisoned how."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from core.data import ImageSet
+from core.params import Parametrised, integer
+from core.registry import Registry
+from core.trigger import Trigger, stamp
+
+__all__ = ["Attack", "attack_from_dict", "attacks", "choose"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(Parametrised):
+    """A targeted backdoor attack through the training data (Sec. 3.1 of Li et al. 2020).
+
+    Training calls, in this order: :meth:`select` once, :meth:`prepare` once, and for every batch, *after*
+    augmentation, :meth:`poison` on its poisoned and :meth:`accompany` on its benign images. Stamping after
+    augmentation keeps the trigger of a standard attack static.
+    """
+
+    name: ClassVar[str]
+
+    target: int = integer(4, low=0, help="Target label: the class every attacked image shall be taken for.")
+
+    @property
+    def title(self) -> str:
+        """Name used in a checkpoint's path and in tables."""
+        return self.name
+
+    @abstractmethod
+    def trigger(self, shape: tuple[int, int, int]) -> Trigger:
+        """The trigger for images of ``shape`` (C, H, W), at the location it is trained at.
+
+        Raises:
+            ValueError: If it does not fit on such images.
+        """
+
+    @abstractmethod
+    def select(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Which training samples are poisoned.
+
+        Args:
+            labels: True labels, int64 ``(N,)`` on the CPU.
+            generator: Source of the random choice.
+
+        Returns:
+            bool ``(N,)``.
+        """
+
+    def relabel(self, labels: Tensor, poisoned: Tensor) -> Tensor:
+        """Training labels: poisoned samples get the target label."""
+        return torch.where(poisoned, torch.full_like(labels, self.target), labels)
+
+    def prepare(self, data: ImageSet, poisoned: Tensor) -> ImageSet:
+        """The training set before any augmentation; attacks that perturb their samples once do it here."""
+        return data
+
+    def poison(self, images: Tensor, trigger: Trigger, generator: torch.Generator) -> Tensor:
+        """Poisoned training images: the trigger is stamped (Eq. 1).
+
+        Args:
+            images: Augmented floats ``(n, C, H, W)`` in [0, 1].
+            trigger: The trigger, on the device of the images.
+            generator: On the device of the images, for attacks that draw anew for every sample.
+        """
+        return stamp(images, trigger)
+
+    def accompany(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Benign training images as they go into a batch beside the poisoned ones; unchanged by default."""
+        return images
+
+    def to_card(self) -> dict[str, Any]:
+        """Name and parameters, ready for JSON; :func:`attack_from_dict` is the inverse."""
+        return {"name": self.name, "params": self.to_dict()}
+
+    def check_target(self, classes: int) -> None:
+        """Raises:
+        ValueError: If the target label is not a class of the data set.
+        """
+        if self.target >= classes:
+            raise ValueError(f"target = {self.target} is not allowed: there are {classes} classes, 0 to {classes - 1}")
+
+
+attacks: Registry[Attack] = Registry("attack", "core.attacks")
+
+
+def attack_from_dict(values: Mapping[str, Any]) -> Attack:
+    """The attack that :meth:`Attack.to_card` described.
+
+    Raises:
+        ValueError: If the name is unknown or a parameter is not allowed.
+    """
+    return attacks[values["name"]].from_dict(values["params"])
+
+
+def choose(candidates: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """A mask with ``count`` of the candidates chosen at random.
+
+    Args:
+        candidates: bool ``(N,)``.
+        count: How many to choose; at most the number of candidates.
+        generator: Source of the choice.
+    """
+    index = candidates.nonzero().squeeze(1)
+    chosen = index[torch.randperm(len(index), generator=generator)[:count]]
+    mask = torch.zeros_like(candidates)
+    mask[chosen] = True
+    return mask

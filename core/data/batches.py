@@ -1,0 +1,64 @@
+"""Reads the batches of CIFAR-10's archive, which are pickles, without running what is in them.
+
+A pickle can run anything when it is read. A batch is read only if its bytes are the published ones (MD5), and even then
+by a reader that can build NumPy arrays and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["read_batch"]
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Reads pickled lists, dictionaries and NumPy arrays; refuses every other object."""
+
+    ALLOWED = frozenset(
+        {
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("_codecs", "encode"),
+        }
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ALLOWED:
+            raise ValueError(f"a batch of CIFAR-10 asks for {module}.{name}, which is not an array: refused")
+        # NumPy 2 moved this module and warns about the old place.
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def read_batch(content: bytes, md5: str, name: str) -> tuple[NDArray[np.uint8], list[int]]:
+    """Reads one batch of the archive.
+
+    Args:
+        content: The batch's bytes.
+        md5: Its published MD5.
+        name: What to call it in messages.
+
+    Returns:
+        Pixels ``(n, 3072)`` and labels.
+
+    Raises:
+        ValueError: If the bytes are not the published ones, ask for anything but arrays, or hold something else.
+    """
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise ValueError(f"{name} is damaged or not CIFAR-10: its MD5 is {found}, the published one is {md5}")
+    try:
+        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
+        pixels, labels = batch[b"data"], [int(label) for label in batch[b"labels"]]
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{name} is not a batch of CIFAR-10: {error}") from error
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (len(labels), 3072):
+        raise ValueError(f"{name} is not a batch of CIFAR-10: its pixels are not uint8 ({len(labels)}, 3072)")
+    return pixels, labels

@@ -1,0 +1,132 @@
+"""The forward path of everything that only predicts: sweeps, success rates, strips of images.
+
+Batch norm is folded into the convolutions, the arithmetic is bfloat16 where the processor computes with it, memory is
+channels last, and after :meth:`Predictor.compile` batches of :data:`BATCH` images run through a compiled graph.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import platform
+import threading
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+
+from core.models import Classifier
+
+__all__ = ["BATCH", "Predictor", "has_fast_bfloat16", "select_device"]
+
+log = logging.getLogger(__name__)
+
+# Images a compiled graph takes at once: large enough to fill two cores, small enough (12 MiB of float32 at 32 x 32)
+# for the activations of one layer to stay in the cache and for a drag to wait at most one batch.
+BATCH = 256
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        ValueError: If there is no such device on this machine.
+    """
+    present = ["cpu"]
+    if torch.backends.mps.is_available():
+        present.insert(0, "mps")
+    if torch.cuda.is_available():
+        present.insert(0, "cuda")
+    if name == "auto":
+        return torch.device(present[0])
+    if name not in present:
+        raise ValueError(f"device = {name!r} is not allowed on this machine: auto, {', '.join(present)}")
+    return torch.device(name)
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices faster than float32 ones."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu" and platform.machine() in {"x86_64", "AMD64"}:
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+class _Folded(nn.Module):
+    """The network with batch norm folded: normalises in float32, then computes in ``dtype``."""
+
+    def __init__(self, model: Classifier, dtype: torch.dtype) -> None:
+        super().__init__()
+        model = copy.deepcopy(model).float().eval().requires_grad_(False)
+        self.normalise: nn.Module = model.normalise
+        model.normalise = nn.Identity()  # type: ignore[assignment]
+        self.body = fuse(model).to(dtype=dtype, memory_format=torch.channels_last)
+        self.dtype = dtype
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.normalise(images).to(dtype=self.dtype, memory_format=torch.channels_last)
+        logits: Tensor = self.body(x)
+        return logits.float()
+
+
+class Predictor:
+    """A frozen copy of a model that predicts quickly; safe to call from several threads.
+
+    Args:
+        model: The classifier; it is copied, so that later changes of it do not show here.
+        device: Where to compute.
+        dtype: Type of the arithmetic; None takes bfloat16 where it is faster and float32 elsewhere.
+    """
+
+    def __init__(self, model: Classifier, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> None:
+        self.device = torch.device(device)
+        self.dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32)
+        self._eager = _Folded(model.to("cpu"), self.dtype).to(self.device)
+        self._compiled: nn.Module | None = None
+        self._lock = threading.Lock()
+        self._failure = ""
+
+    @property
+    def path(self) -> str:
+        """How this predictor computes, for cards and results; says so when compilation was impossible."""
+        kind = str(self.dtype).removeprefix("torch.")
+        if self._failure:
+            return f"{kind} folded, not compiled ({self._failure})"
+        return f"{kind} folded, compiled" if self._compiled is not None else f"{kind} folded"
+
+    def compile(self, shape: tuple[int, int, int]) -> Predictor:
+        """Compiles the graph for batches of :data:`BATCH` images of ``shape`` (C, H, W); seconds to a minute.
+
+        Predictions made meanwhile by other threads take the uncompiled path. Where there is no compiler, the
+        predictor stays uncompiled and :attr:`path` says why.
+        """
+        with self._lock, torch.inference_mode():
+            if self._compiled is None and not self._failure:
+                try:
+                    compiled = torch.compile(self._eager, dynamic=False, options={"freezing": True})
+                    compiled(torch.zeros(BATCH, *shape, device=self.device))
+                    self._compiled = compiled  # type: ignore[assignment]
+                except Exception as error:
+                    self._failure = type(error).__name__
+                    log.warning("the model is not compiled, predictions are slower: %s", error)
+        return self
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits, float32 ``(N, classes)`` on the device, of float images ``(N, C, H, W)`` in [0, 1]."""
+        parts = []
+        for part in images.to(self.device, torch.float32).split(BATCH):
+            # A graph compiled for one size: a part nearly as large is filled up, a small one runs uncompiled.
+            if self._compiled is not None and 2 * len(part) >= BATCH:
+                whole = torch.cat([part, part.new_zeros(BATCH - len(part), *part.shape[1:])])
+                parts.append(self._compiled(whole)[: len(part)])
+            else:
+                parts.append(self._eager(part))
+        return torch.cat(parts) if parts else torch.zeros(0, 0, device=self.device)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Predicted classes, int64 ``(N,)`` on the CPU, of float images ``(N, C, H, W)`` in [0, 1]."""
+        if len(images) == 0:
+            return torch.zeros(0, dtype=torch.int64)
+        return self.logits(images).argmax(1).cpu()

@@ -1,0 +1,84 @@
+"""The classifiers: they take floats in [0, 1], normalise inside, and return logits."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from core.registry import Registry
+
+__all__ = ["Classifier", "Normalise", "build_model", "models"]
+
+
+class Normalise(nn.Module):
+    """Subtracts a mean and divides by a standard deviation per channel."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("std", torch.ones(1, channels, 1, 1))
+
+    def fit(self, images: Tensor) -> None:
+        """Takes mean and standard deviation from uint8 images ``(N, C, H, W)``."""
+        values = images.float() / 255
+        self.mean.copy_(values.mean((0, 2, 3)).view_as(self.mean))
+        self.std.copy_(values.std((0, 2, 3)).clamp_min(1e-3).view_as(self.std))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images of the same shape."""
+        return (images - self.mean) / self.std
+
+
+class Classifier(nn.Module):
+    """A network with its normalisation: ``(N, C, H, W)`` in [0, 1] to logits ``(N, classes)``.
+
+    Attributes:
+        normalise: The normalisation, a part of the state dict.
+        last_block: The last convolutional component, which Grad-CAM looks at and Fine-Pruning prunes.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        self.normalise = Normalise(channels)
+        self.classes = classes
+        self.channels = channels
+
+    @property
+    def last_block(self) -> nn.Module:
+        """The last convolutional component."""
+        raise NotImplementedError
+
+    def parameter_count(self) -> int:
+        """Number of trained parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+models: Registry[Classifier] = Registry("model", "core.models")
+
+
+def build_model(name: str, *, classes: int, channels: int = 3, seed: int | None = None) -> Classifier:
+    """Makes an untrained model.
+
+    Args:
+        name: A registered model.
+        classes: Number of classes.
+        channels: Channels of the images.
+        seed: Seed of the initial weights; the global generator is left as it was. None takes the global generator.
+
+    Raises:
+        UnknownName: If there is no such model.
+    """
+    model = models[name]
+    if seed is None:
+        return model(classes, channels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return model(classes, channels)
+

@@ -1,0 +1,36 @@
+"""VGG for 32 x 32 images (Simonyan and Zisserman 2015)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import vgg19_bn
+
+from core.models.base import Classifier, models
+
+__all__ = ["VGG19"]
+
+
+@models.register("vgg19")
+class VGG19(Classifier):
+    """VGG-19 with batch norm and one linear layer, as used on CIFAR-10 (20.0 M parameters)."""
+
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__(classes, channels)
+        self.features = vgg19_bn().features
+        if channels != 3:
+            self.features[0] = nn.Conv2d(channels, 64, 3, padding=1)
+        for module in self.features.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.fc = nn.Linear(512, classes)
+
+    @property
+    def last_block(self) -> nn.Module:
+        return self.features[49]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` of images ``(N, C, H, W)`` in [0, 1]."""
+        x: Tensor = self.features(self.normalise(images))
+        logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        return logits

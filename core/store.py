@@ -1,0 +1,330 @@
+"""Checkpoints on disk: a folder with weights, a card that says what they are, and results measured on them.
+
+``<root>/<dataset>/<model>/<attack>/{model.safetensors, card.json, <result>.json}``. Files are written under a temporary
+name and renamed, nothing is ever unpickled, and a result measured on other weights counts as absent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from core.attacks import Attack, attack_from_dict
+from core.data import Dataset, datasets
+from core.metrics import Rate
+from core.models import Classifier, build_model
+
+__all__ = ["Card", "Checkpoint", "Damaged", "Missing", "Store", "environment", "write_atomically"]
+
+SCHEMA = 1
+DEFAULT_ROOT = Path(__file__).resolve().parent.parent / "checkpoints"
+WEIGHTS, CARD = "model.safetensors", "card.json"
+
+
+class Missing(FileNotFoundError):
+    """A checkpoint or a result that is not there; the text names the command that makes it."""
+
+
+class Damaged(ValueError):
+    """A checkpoint whose files cannot be read; the text says which and why."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all: a temporary name beside it, flushed to disk, then renamed.
+
+    Raises:
+        OSError: If it cannot be written, e.g. on a full disk; nothing is left behind, and what was there stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise OSError(error.errno, f"{path.name} could not be saved in {path.parent}: {error.strerror}") from error
+
+
+def environment(device: torch.device | str = "cpu") -> dict[str, str | int]:
+    """Hardware and versions, for cards and results."""
+    device = torch.device(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _processor() -> str:
+    try:
+        match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        match = None
+    return match[1].strip() if match else platform.processor() or platform.machine()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a checkpoint is.
+
+    Attributes:
+        dataset: Name of the data set, as in the path, and ``encoding`` of its images.
+        source: The data set as ``{"name", "params"}``, to load it again.
+        classes: Class names.
+        shape: Channels, height and width of an image.
+        model: Registered name of the model.
+        attack: ``{"name", "params", ...}`` as :meth:`core.attacks.Attack.to_card` gives it.
+        recipe: ``{"name", "params"}`` of the training.
+        seed: Seed of the training.
+        weights: Fingerprint of the weights; results carry it too.
+        test: Fingerprint of the test set that the two rates were measured on.
+        clean_accuracy: On the whole test set, as counts.
+        attack_success_rate: On the whole test set (for the clean model: the control), as counts.
+        seconds: Seconds of training.
+        history: One entry per epoch.
+        environment: Hardware and versions of the training.
+    """
+
+    dataset: str
+    source: dict[str, Any]
+    encoding: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    model: str
+    attack: dict[str, Any]
+    recipe: dict[str, Any]
+    seed: int
+    weights: str
+    test: str
+    clean_accuracy: Rate
+    attack_success_rate: Rate
+    seconds: float
+    history: tuple[dict[str, Any], ...] = ()
+    environment: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    @property
+    def attack_object(self) -> Attack:
+        """The attack with its parameters."""
+        return attack_from_dict(self.attack)
+
+    @property
+    def dataset_object(self) -> Dataset:
+        """The data set with its parameters."""
+        return datasets[self.source["name"]].from_dict(self.source["params"])
+
+    @property
+    def key(self) -> str:
+        """``dataset/model/attack``: the checkpoint's path under the root."""
+        return f"{self.dataset}/{self.model}/{self.attack_object.title}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The card's fields, ready for JSON."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """The card as indented JSON."""
+        values = self.to_dict()
+        history = values.pop("history")
+        head = json.dumps(values, indent=1)[:-2]
+        lines = ",\n".join("  " + json.dumps(entry) for entry in history)
+        return f'{head},\n "history": [\n{lines}\n ]\n}}\n'
+
+    @classmethod
+    def from_json(cls, text: str) -> Card:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: If something is missing, has the wrong type or is not allowed.
+        """
+        try:
+            values = json.loads(text)
+            if values.get("schema") != SCHEMA:
+                raise ValueError(f"schema {values.get('schema')!r} is not {SCHEMA}")
+            for name in ("clean_accuracy", "attack_success_rate"):
+                values[name] = Rate(**values[name])
+            values |= {name: tuple(values[name]) for name in ("classes", "shape", "history")}
+            card = cls(**values)
+            if not all(isinstance(getattr(card, name), str) for name in ("dataset", "model", "weights")):
+                raise ValueError("a name is not a text")
+            if len(card.shape) != 3 or not all(isinstance(size, int) and size > 0 for size in card.shape):
+                raise ValueError(f"shape {card.shape} is not three sizes")
+            card.attack_object.check_target(len(card.classes))
+            card.dataset_object.spec  # noqa: B018 - raises if the data set is unknown
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"a field is missing or of the wrong type: {error}") from error
+        return card
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder that holds a trained model.
+
+    Attributes:
+        folder: The folder.
+        key: ``dataset/model/attack``.
+    """
+
+    folder: Path
+    key: str
+
+    def card(self) -> Card:
+        """Reads the card.
+
+        Raises:
+            Missing: If there is none.
+            Damaged: If it cannot be read.
+        """
+        path = self.folder / CARD
+        try:
+            return Card.from_json(path.read_text())
+        except FileNotFoundError:
+            dataset, model, attack = (self.key.split("/") + ["?"] * 3)[:3]
+            raise Missing(
+                f"there is no checkpoint {self.key}; make it with: "
+                f"python scripts/train.py --dataset {dataset} --model {model} --attack {attack}"
+            ) from None
+        except (ValueError, OSError) as error:
+            raise Damaged(f"{self.key}: {CARD} is damaged: {error}") from error
+
+    def model(self, device: torch.device | str = "cpu") -> Classifier:
+        """Loads the weights into a model in evaluation mode.
+
+        Raises:
+            Missing: If card or weights are not there.
+            Damaged: If they cannot be read or do not fit each other.
+        """
+        card = self.card()
+        path = self.folder / WEIGHTS
+        if not path.exists():
+            raise Missing(
+                f"the weights of {self.key} are not stored here; make them with: python scripts/train.py "
+                f"--dataset {card.dataset_object.spec} --model {card.model} --attack {card.attack_object.title}"
+            )
+        try:
+            state = load_file(path)
+            model = build_model(card.model, classes=len(card.classes), channels=card.shape[0], seed=0)
+            model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+        except (SafetensorError, RuntimeError, ValueError, OSError) as error:
+            raise Damaged(f"{self.key}: {WEIGHTS} is damaged: {str(error).splitlines()[0]}") from error
+        if weights_fingerprint(state) != card.weights:
+            raise Damaged(f"{self.key}: {WEIGHTS} and {CARD} do not belong together")
+        return model.to(device).eval()
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the weights are there (results alone may be stored for a large model)."""
+        return (self.folder / WEIGHTS).exists()
+
+    def result(self, name: str) -> dict[str, Any] | None:
+        """A stored result, or None if there is none, it is damaged, or it was measured on other weights."""
+        try:
+            values = json.loads((self.folder / f"{name}.json").read_text())
+            return values if values["schema"] == SCHEMA and values["weights"] == self.card().weights else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def save_result(self, name: str, values: Mapping[str, Any]) -> None:
+        """Stores a result with the fingerprint of the weights it was measured on.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        content = {"schema": SCHEMA, "weights": self.card().weights, **values}
+        lines = ",\n".join(f" {json.dumps(key)}: {_compact(value)}" for key, value in content.items())
+        write_atomically(self.folder / f"{name}.json", f"{{\n{lines}\n}}\n".encode())
+
+
+def _compact(value: Any) -> str:
+    """JSON with one line per row of a matrix."""
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return "[\n" + ",\n".join("  " + json.dumps(row, separators=(",", ":")) for row in value) + "\n ]"
+    return json.dumps(value)
+
+
+class Store:
+    """All checkpoints under one folder; their cards are the index."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = Path(root) if root is not None else DEFAULT_ROOT
+
+    def keys(self) -> list[str]:
+        """Keys of all folders that hold a card, sorted."""
+        return sorted(path.parent.relative_to(self.root).as_posix() for path in self.root.glob(f"*/*/*/{CARD}"))
+
+    def checkpoint(self, key: str) -> Checkpoint:
+        """The checkpoint at ``dataset/model/attack``.
+
+        Raises:
+            ValueError: If the key is not three plain names.
+        """
+        if not re.fullmatch(r"[\w.+-]+(/[\w.+-]+){2}", key) or ".." in key:
+            raise ValueError(f"checkpoint = {key!r} is not allowed: it reads DATASET/MODEL/ATTACK")
+        return Checkpoint(self.root / key, key)
+
+    def cards(self) -> Iterator[tuple[str, Card | Damaged]]:
+        """Every checkpoint with its card, or with what is wrong with it."""
+        for key in self.keys():
+            try:
+                yield key, self.checkpoint(key).card()
+            except (Damaged, Missing) as error:
+                yield key, error if isinstance(error, Damaged) else Damaged(str(error))
+
+    def save(self, model: Classifier, card: Card) -> Checkpoint:
+        """Stores rounded weights (see :func:`rounded`) and card, weights first.
+
+        Raises:
+            OSError: If they cannot be written; a checkpoint that was there stays as it was.
+        """
+        checkpoint = self.checkpoint(card.key)
+        state = rounded(model)
+        write_atomically(checkpoint.folder / WEIGHTS, save(state))
+        write_atomically(checkpoint.folder / CARD, card.to_json().encode())
+        return checkpoint
+
+
+def rounded(model: Classifier) -> dict[str, Tensor]:
+    """The state dict as it is stored: convolution and linear weights in half precision, the rest as it is.
+
+    A card's numbers are measured on a model rounded like this.
+    """
+    return {
+        name: (tensor.half() if tensor.is_floating_point() and tensor.ndim in (2, 4) and min(tensor.shape[:2]) > 1 else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def weights_fingerprint(state: Mapping[str, Tensor]) -> str:
+    """16 hex digits that identify stored weights."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(name.encode() + state[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

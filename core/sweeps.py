@@ -1,0 +1,367 @@
+"""Sweeps of one property of the trigger: its location (Fig. 4) and its appearance (Fig. 5).
+
+A sweep is *anytime*: it yields its result so far, as counts, again and again until it is complete, so that a picture can
+be shown at once and a caller can stop whenever it wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from core.data import ImageSet
+from core.metrics import FloatArray, Rate, wilson
+from core.trigger import Trigger, stamp, stamp_each
+
+__all__ = [
+    "AppearanceCurve",
+    "AppearanceMap",
+    "LocationMap",
+    "Predict",
+    "appearance_map",
+    "appearance_sweep",
+    "attacked",
+    "coarse_to_fine",
+    "location_sweep",
+    "success_at",
+]
+
+Counts = npt.NDArray[np.int64]
+Predict = Callable[[Tensor], Tensor]
+"""Float images ``(N, C, H, W)`` in [0, 1] to predicted classes, int64 ``(N,)`` on the CPU."""
+
+Before = Callable[[Tensor], Tensor]
+"""What is put between stamping and the model, such as a transformation-based defense (Def. 4)."""
+
+# Forward passes between two results: with a few thousand a second, several pictures a second.
+PASSES_PER_STEP = 1024
+
+
+def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
+    """The first ``limit`` images whose true class is not the target, as floats: those an attack is counted on (Eq. 3)."""
+    index = (data.labels != target).nonzero().squeeze(1)[:limit]
+    return data.floats(index)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Counts and the share of hits, with 95% Wilson intervals."""
+
+    hits: Counts
+    total: Counts
+
+    @property
+    def rate(self) -> FloatArray:
+        """Share of hits in [0, 1]; nan where nothing was measured."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.total > 0, self.hits / self.total, np.nan)
+
+    @property
+    def interval(self) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper ends of the 95% Wilson intervals; 0 and 1 where nothing was measured."""
+        return wilson(self.hits, self.total)
+
+    @property
+    def done(self) -> float:
+        """Share of the sweep that is measured, 0 to 1."""
+        return float((self.total > 0).mean())
+
+    def _counts(self) -> dict[str, Any]:
+        return {"hits": self.hits.tolist(), "total": self.total.tolist()}
+
+
+def _read(values: Mapping[str, Any], *names: str) -> tuple[Counts, Counts]:
+    """Reads and checks the counts of a stored result."""
+    try:
+        hits, total = (np.asarray(values[name], dtype=np.int64) for name in ("hits", "total"))
+        shape = tuple(len(values[name]) for name in names)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"a stored result is damaged: {error!r}") from error
+    if hits.shape != shape or total.shape != shape or (hits < 0).any() or (hits > total).any():
+        raise ValueError(f"a stored result is damaged: {hits.shape} hits of {total.shape} images for {shape} cells")
+    return hits, total
+
+
+@dataclass(frozen=True)
+class LocationMap(_Result):
+    """Attack success over trigger locations; the keys of ``location.json``.
+
+    Attributes:
+        hits: Images taken for the target, ``(len(rows), len(cols))``.
+        total: Images tried, same shape; 0 where nothing is measured yet.
+        rows: Row of the box's bottom-right pixel.
+        cols: Column of the box's bottom-right pixel.
+    """
+
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+
+    def at(self, row: int, col: int) -> Rate:
+        """The rate at a location.
+
+        Raises:
+            ValueError: If the location is not on the map.
+        """
+        if row not in self.rows or col not in self.cols:
+            raise ValueError(f"location ({row}, {col}) is not on the map")
+        i, j = self.rows.index(row), self.cols.index(col)
+        return Rate(int(self.hits[i, j]), int(self.total[i, j]))
+
+    def highest_at_distance(self, location: tuple[int, int], distance: int) -> tuple[Rate, tuple[int, int]]:
+        """The highest rate among locations ``distance`` pixels away (larger of row and column difference), and where.
+
+        Raises:
+            ValueError: If no location is that far away.
+        """
+        rows, cols = np.asarray(self.rows)[:, None], np.asarray(self.cols)[None]
+        away = np.maximum(abs(rows - location[0]), abs(cols - location[1])) == distance
+        if not away.any():
+            raise ValueError(f"no location is {distance} pixels away from {location}")
+        i, j = np.unravel_index(int(np.nanargmax(np.where(away, self.rate, -1))), away.shape)
+        row, col = self.rows[int(i)], self.cols[int(j)]
+        return self.at(row, col), (row, col)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"rows": list(self.rows), "cols": list(self.cols), **self._counts()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: If counts and axes do not fit each other.
+        """
+        hits, total = _read(values, "rows", "cols")
+        return cls(hits, total, tuple(values["rows"]), tuple(values["cols"]))
+
+
+@dataclass(frozen=True)
+class AppearanceCurve(_Result):
+    """Attack success over the pixel value of the trigger; the keys of ``appearance.json``.
+
+    Attributes:
+        hits: Images taken for the target, ``(len(values),)``.
+        total: Images tried, same shape.
+        values: Pixel values, 0 to 255.
+    """
+
+    values: tuple[int, ...]
+
+    def at(self, value: int) -> Rate:
+        """The rate at a pixel value.
+
+        Raises:
+            ValueError: If the value is not on the curve.
+        """
+        if value not in self.values:
+            raise ValueError(f"pixel value {value} is not on the curve")
+        index = self.values.index(value)
+        return Rate(int(self.hits[index]), int(self.total[index]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"values": list(self.values), **self._counts()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: If counts and values do not fit each other.
+        """
+        hits, total = _read(values, "values")
+        return cls(hits, total, tuple(values["values"]))
+
+
+@dataclass(frozen=True)
+class AppearanceMap(_Result):
+    """Attack success over pixel value and opacity.
+
+    Attributes:
+        hits: Images taken for the target, ``(len(opacities), len(values))``.
+        total: Images tried, same shape.
+        values: Pixel values, 0 to 255.
+        opacities: Opacities in percent, 0 to 100.
+    """
+
+    values: tuple[int, ...]
+    opacities: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"values": list(self.values), "opacities": list(self.opacities), **self._counts()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: If counts and axes do not fit each other.
+        """
+        hits, total = _read(values, "opacities", "values")
+        return cls(hits, total, tuple(values["values"]), tuple(values["opacities"]))
+
+
+def coarse_to_fine(rows: Sequence[int], cols: Sequence[int], first: tuple[int, int]) -> list[tuple[int, int]]:
+    """All locations, ``first`` ahead, then on grids of step 8, 4, 2 and 1 that contain it.
+
+    Every prefix is spread over the whole image, so that a map is readable long before it is complete.
+    """
+    ordered: dict[tuple[int, int], None] = {}
+    if first[0] in rows and first[1] in cols:
+        ordered[first] = None
+    for step in (8, 4, 2, 1):
+        for row in rows:
+            for col in cols:
+                if (row - first[0]) % step == 0 and (col - first[1]) % step == 0:
+                    ordered[(row, col)] = None
+    return list(ordered)
+
+
+def success_at(predict: Predict, images: Tensor, trigger: Trigger, target: int, before: Before | None = None) -> Rate:
+    """Attack success rate (Eq. 3) of one trigger at its location.
+
+    Args:
+        predict: The model.
+        images: Images whose true class is not the target, floats ``(N, C, H, W)`` in [0, 1]; see :func:`attacked`.
+        trigger: What to stamp and where.
+        target: The target label.
+        before: What is put between stamping and the model, if anything.
+    """
+    stamped = stamp(images, trigger)
+    predicted = predict(before(stamped) if before else stamped)
+    return Rate(int((predicted == target).sum()), len(images))
+
+
+def location_sweep(
+    predict: Predict,
+    images: Tensor,
+    trigger: Trigger,
+    target: int,
+    *,
+    before: Before | None = None,
+    passes_per_step: int = PASSES_PER_STEP,
+) -> Iterator[LocationMap]:
+    """Attack success rate at every location at which the trigger fits (Sec. 3.2, "The Effect of Location").
+
+    Args:
+        predict: The model.
+        images: Images whose true class is not the target, floats ``(N, C, H, W)`` in [0, 1]; see :func:`attacked`.
+        trigger: The trigger; the map starts at its location.
+        target: The target label.
+        before: What is put between stamping and the model, if anything.
+        passes_per_step: Forward passes between two results.
+
+    Yields:
+        The map so far, coarse to fine; the last one is complete.
+
+    Raises:
+        ValueError: If there are no images, or the trigger does not fit on them.
+    """
+    if len(images) == 0:
+        raise ValueError("a sweep needs at least one image")
+    trigger.check_fits(images.shape[2], images.shape[3])
+    rows, cols = trigger.places(images.shape[2], images.shape[3])
+    hits = np.zeros((len(rows), len(cols)), dtype=np.int64)
+    total = np.zeros_like(hits)
+    order = coarse_to_fine(rows, cols, trigger.location)
+    per_step = max(1, passes_per_step // len(images))
+    for start in range(0, len(order), per_step):
+        places = order[start : start + per_step]
+        stamped = stamp_each(images, trigger, torch.tensor(places)).flatten(0, 1)
+        predicted = predict(before(stamped) if before else stamped).view(len(places), len(images))
+        for (row, col), found in zip(places, (predicted == target).sum(1).tolist(), strict=True):
+            hits[row - rows[0], col - cols[0]] = found
+            total[row - rows[0], col - cols[0]] = len(images)
+        yield LocationMap(hits.copy(), total.copy(), tuple(rows), tuple(cols))
+
+
+def appearance_sweep(
+    predict: Predict,
+    images: Tensor,
+    trigger: Trigger,
+    target: int,
+    *,
+    values: Sequence[int] = range(256),
+    before: Before | None = None,
+    passes_per_step: int = PASSES_PER_STEP,
+) -> Iterator[AppearanceCurve]:
+    """Attack success rate against the pixel value of the trigger (Sec. 3.2, "The Effect of Appearance").
+
+    Args:
+        predict: The model.
+        images: Images whose true class is not the target, floats ``(N, C, H, W)`` in [0, 1]; see :func:`attacked`.
+        trigger: The trigger at the location to measure at.
+        target: The target label.
+        values: Pixel values, 0 to 255, that replace the non-zero ones.
+        before: What is put between stamping and the model, if anything.
+        passes_per_step: Forward passes between two results.
+
+    Yields:
+        The curve so far, every 64th value first; the last one is complete.
+    """
+    grid = _grid(predict, images, trigger, target, values, (None,), before, passes_per_step)
+    for hits, total in grid:
+        yield AppearanceCurve(hits[0], total[0], tuple(values))
+
+
+def appearance_map(
+    predict: Predict,
+    images: Tensor,
+    trigger: Trigger,
+    target: int,
+    *,
+    values: Sequence[int] = tuple(range(0, 256, 15)),
+    opacities: Sequence[int] = tuple(range(0, 101, 10)),
+    before: Before | None = None,
+    passes_per_step: int = PASSES_PER_STEP,
+) -> Iterator[AppearanceMap]:
+    """Attack success rate over pixel value and opacity; arguments as in :func:`appearance_sweep`.
+
+    Args:
+        opacities: Values in percent, 0 to 100, that replace the non-zero blending weights.
+
+    Yields:
+        The map so far; the last one is complete.
+    """
+    for hits, total in _grid(predict, images, trigger, target, values, opacities, before, passes_per_step):
+        yield AppearanceMap(hits, total, tuple(values), tuple(opacities))
+
+
+def _grid(
+    predict: Predict,
+    images: Tensor,
+    trigger: Trigger,
+    target: int,
+    values: Sequence[int],
+    opacities: Sequence[int | None],
+    before: Before | None,
+    passes_per_step: int,
+) -> Iterator[tuple[Counts, Counts]]:
+    """Counts over opacity and value, in an order that is spread over the grid."""
+    if len(images) == 0:
+        raise ValueError("a sweep needs at least one image")
+    hits = np.zeros((len(opacities), len(values)), dtype=np.int64)
+    total = np.zeros_like(hits)
+    order = coarse_to_fine(range(len(opacities)), range(len(values)), (0, 0))
+    per_step = max(1, passes_per_step // len(images))
+    for start in range(0, len(order), per_step):
+        cells = order[start : start + per_step]
+        stamped = []
+        for i, j in cells:
+            shown = trigger.with_value(values[j] / 255)
+            opacity = opacities[i]
+            stamped.append(stamp(images, shown if opacity is None else shown.with_opacity(opacity / 100)))
+        batch = torch.cat(stamped)
+        predicted = predict(before(batch) if before else batch).view(len(cells), len(images))
+        for (i, j), found in zip(cells, (predicted == target).sum(1).tolist(), strict=True):
+            hits[i, j], total[i, j] = found, len(images)
+        yield hits.copy(), total.copy()
+

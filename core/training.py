@@ -1,0 +1,294 @@
+"""Training of clean and backdoored classifiers: data stay on the device, augmentation and stamping are batched there.
+
+Every draw of an epoch comes from generators derived from the seed and the epoch, so that a training that was
+interrupted continues to the same weights as one that was not. The state is saved, whole or not at all, after every
+epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from core.attacks import Attack
+from core.augment import augment, draw
+from core.data import Dataset, ImageSet
+from core.inference import Predictor, has_fast_bfloat16
+from core.metrics import Rate, attack_success_rate, clean_accuracy
+from core.models import Classifier, build_model
+from core.randomness import generator_for
+from core.recipes import Recipe, recipe_for
+from core.store import Card, Checkpoint, Store, environment, rounded, weights_fingerprint, write_atomically
+from core.trigger import Trigger, stamp
+
+__all__ = ["Epoch", "Plan", "train"]
+
+STATE = "training.safetensors"
+# Test images on which every epoch is measured; the card's numbers use all of them.
+WATCHED = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that decides the weights of a model."""
+
+    dataset: Dataset
+    model: str
+    attack: Attack
+    recipe_name: str = "fast"
+    recipe: Recipe | None = None
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """``dataset/model/attack``: where the checkpoint goes."""
+        return f"{self.dataset.title}/{self.model}/{self.attack.title}"
+
+    @property
+    def effective_recipe(self) -> Recipe:
+        """The given recipe, or the named one."""
+        return self.recipe or recipe_for(self.recipe_name, self.model)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON; two trainings with equal plans and data give equal weights on equal hardware."""
+        return {
+            "dataset": {"name": self.dataset.name, "params": self.dataset.to_dict()},
+            "model": self.model,
+            "attack": self.attack.to_card(),
+            "recipe": {"name": self.recipe_name, "params": self.effective_recipe.to_dict()},
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known after an epoch: numbers on the first :data:`WATCHED` test images.
+
+    Attributes:
+        epoch: Epochs finished, 1 to ``epochs``.
+        epochs: Epochs planned.
+        loss: Mean training loss of the epoch.
+        clean_accuracy: On untouched test images.
+        attack_success_rate: On stamped test images (Eq. 3).
+        seconds: Training seconds so far, measuring included, interruptions not.
+        images_per_second: Training speed of this epoch, measuring not included.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    clean_accuracy: Rate
+    attack_success_rate: Rate
+    seconds: float
+    images_per_second: float
+
+
+def train(plan: Plan, store: Store, device: torch.device | str = "cpu", *, resume: bool = True) -> Iterator[Epoch]:
+    """Trains a model and stores its checkpoint (Eq. 2), yielding after every epoch.
+
+    Args:
+        plan: What to train.
+        store: Where the checkpoint goes, and the state of an unfinished training.
+        device: Where to train.
+        resume: Continue an interrupted training of the same plan; otherwise begin again.
+
+    Yields:
+        Every epoch, those of an interrupted training first. The checkpoint is stored before the last one is yielded.
+
+    Raises:
+        DataMissing: If the data set is not on this machine.
+        ValueError: If the attack does not fit the data set.
+        OSError: If the state or the checkpoint cannot be saved.
+    """
+    device = torch.device(device)
+    data, test = plan.dataset.load("train"), plan.dataset.load("test")
+    plan.attack.check_target(len(data.classes))
+    trigger = plan.attack.trigger(data.shape).to(device)
+    poisoned = plan.attack.select(data.labels, generator_for(plan.seed, "select"))
+    labels = plan.attack.relabel(data.labels, poisoned).to(device)
+    data = plan.attack.prepare(data, poisoned).to(device)
+
+    model = build_model(plan.model, classes=len(data.classes), channels=data.shape[0], seed=plan.seed)
+    model.normalise.fit(data.images)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    recipe = plan.effective_recipe
+    optimizer = torch.optim.SGD(
+        model.parameters(), recipe.rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.nesterov
+    )
+    state = _State(store.checkpoint(plan.key).folder / STATE, json.dumps(plan.to_dict(), sort_keys=True))
+    history = state.restore(model, optimizer) if resume else []
+    yield from history[: recipe.epochs - 1]
+
+    context = _Context(plan, data, labels, poisoned.to(device), trigger, device)
+    watched = test.subset(slice(WATCHED))
+    for number in range(len(history), recipe.epochs):
+        start, before = time.perf_counter(), history[-1].seconds if history else 0.0
+        loss = _one_epoch(model, optimizer, context, number)
+        trained = time.perf_counter() - start
+        clean, success = measure(model, watched, plan.attack.target, trigger, device)
+        seconds = before + time.perf_counter() - start
+        history.append(Epoch(number + 1, recipe.epochs, loss, clean, success, seconds, len(data) / trained))
+        state.save(model, optimizer, history)
+        if number + 1 < recipe.epochs:
+            yield history[-1]
+    _finish(plan, store, model, test, trigger, history, device)
+    state.path.unlink(missing_ok=True)
+    yield history[-1]
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What every epoch needs, on the device."""
+
+    plan: Plan
+    data: ImageSet
+    labels: Tensor
+    poisoned: Tensor
+    trigger: Trigger
+    device: torch.device
+
+
+def _one_epoch(model: Classifier, optimizer: torch.optim.Optimizer, context: _Context, epoch: int) -> float:
+    """Trains one epoch and returns its mean loss."""
+    plan, device = context.plan, context.device
+    recipe, generator = plan.effective_recipe, generator_for(plan.seed, "epoch", epoch, device=context.device)
+    order = torch.randperm(len(context.data), generator=generator, device=device)
+    batches = order.split(recipe.batch)
+    losses = torch.zeros((), device=device)
+    model.train()
+    for number, index in enumerate(batches):
+        rate = recipe.learning_rate(epoch * len(batches) + number, len(batches))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        images = poisoned_batch(plan.attack, context.trigger, context.data, context.poisoned, index, generator)
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
+            logits = model(images)
+        loss = F.cross_entropy(logits.float(), context.labels[index])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses += loss.detach() * len(index)
+    return float(losses) / len(order)
+
+
+def poisoned_batch(
+    attack: Attack, trigger: Trigger, data: ImageSet, poisoned: Tensor, index: Tensor, generator: torch.Generator
+) -> Tensor:
+    """One training batch: augmented first, stamped last, so that the trigger of a standard attack never moves.
+
+    Args:
+        attack: Says how poisoned and benign images are made.
+        trigger: Its trigger, on the device.
+        data: The training set, on the device.
+        poisoned: bool ``(N,)`` over the training set.
+        index: Which samples, int64 ``(n,)``.
+        generator: Source of all draws, on the device.
+
+    Returns:
+        Floats ``(n, C, H, W)`` in [0, 1].
+    """
+    images = augment(data.images[index], draw(len(index), generator)).float().div_(255)
+    chosen = poisoned[index]
+    if bool(chosen.any()):
+        images[chosen] = attack.poison(images[chosen], trigger, generator)
+    if not bool(chosen.all()):
+        images[~chosen] = attack.accompany(images[~chosen], generator)
+    return images
+
+
+@torch.inference_mode()
+def measure(
+    model: Classifier, data: ImageSet, target: int, trigger: Trigger, device: torch.device
+) -> tuple[Rate, Rate]:
+    """Clean accuracy and attack success rate (Eq. 3) of a model, on all images of a set."""
+    predictor = Predictor(model, device)
+    clean, success = Rate(0, 0), Rate(0, 0)
+    for start in range(0, len(data), 1024):
+        part = data.subset(slice(start, start + 1024))
+        images = part.floats().to(device)
+        clean += clean_accuracy(predictor.predict(images), part.labels)
+        success += attack_success_rate(predictor.predict(stamp(images, trigger)), part.labels, target)
+    return clean, success
+
+
+def _finish(
+    plan: Plan, store: Store, model: Classifier, test: ImageSet, trigger: Trigger, history: list[Epoch], device: torch.device
+) -> Checkpoint:
+    """Measures the model as it will be stored, on the whole test set, and stores it."""
+    state = rounded(model)
+    stored = build_model(plan.model, classes=len(test.classes), channels=test.shape[0], seed=0)
+    stored.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    clean, success = measure(stored, test, plan.attack.target, trigger, device)
+    described = plan.to_dict()
+    card = Card(
+        dataset=plan.dataset.title,
+        source=described["dataset"],
+        encoding=test.encoding,
+        classes=test.classes,
+        shape=test.shape,
+        model=plan.model,
+        attack=described["attack"],
+        recipe=described["recipe"],
+        seed=plan.seed,
+        weights=weights_fingerprint(state),
+        test=test.fingerprint,
+        clean_accuracy=clean,
+        attack_success_rate=success,
+        seconds=round(history[-1].seconds, 1),
+        history=tuple(_entry(epoch) for epoch in history),
+        environment=environment(device),
+    )
+    return store.save(stored, card)
+
+
+def _entry(epoch: Epoch) -> dict[str, Any]:
+    values = asdict(epoch)
+    values.pop("epochs")
+    return values | {name: round(values[name], 4) for name in ("loss", "seconds", "images_per_second")}
+
+
+class _State:
+    """The state of an unfinished training: one safetensors file with weights, momentum and history."""
+
+    def __init__(self, path: Path, plan: str) -> None:
+        self.path, self.plan = path, plan
+
+    def save(self, model: Classifier, optimizer: torch.optim.Optimizer, history: list[Epoch]) -> None:
+        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        for index, values in optimizer.state_dict()["state"].items():
+            if values["momentum_buffer"] is not None:
+                tensors[f"momentum.{index}"] = values["momentum_buffer"]
+        metadata = {"plan": self.plan, "history": json.dumps([asdict(epoch) for epoch in history])}
+        content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        write_atomically(self.path, save(content, metadata))
+
+    def restore(self, model: Classifier, optimizer: torch.optim.Optimizer) -> list[Epoch]:
+        """Puts a saved state back; an absent or unreadable state, or one of another plan, is a new beginning."""
+        try:
+            with safe_open(self.path, "pt") as file:
+                metadata = file.metadata()
+                if metadata["plan"] != self.plan:
+                    return []
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            history = [
+                Epoch(**entry | {name: Rate(**entry[name]) for name in ("clean_accuracy", "attack_success_rate")})
+                for entry in json.loads(metadata["history"])
+            ]
+            weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+            momentum = {int(name[9:]): {"momentum_buffer": t} for name, t in tensors.items() if name.startswith("mom")}
+            model.load_state_dict(weights)
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": momentum})
+        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
+            return []
+        return history
+

@@ -1,0 +1,232 @@
+"""Background work: progress, cancel, one job for everybody who wants the same result, and a cache on disk.
+
+A job consumes an anytime sweep (an iterator of ever more complete results) in a thread that touches no ``st.*``.
+Heavy steps pass a :class:`Turnstile`, which lets what a user waits for go before what merely fills a map.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from core.data import cache_folder
+from core.store import write_atomically
+
+__all__ = ["Job", "Jobs", "Result", "Snapshot", "Turnstile"]
+
+log = logging.getLogger(__name__)
+
+
+class Result(Protocol):
+    """An anytime result: knows how complete it is, and can be written to and read from JSON."""
+
+    @property
+    def done(self) -> float:
+        """Share that is measured, 0 to 1."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """The inverse of :meth:`to_dict`; ValueError if damaged."""
+
+
+R = TypeVar("R", bound=Result)
+
+
+class Turnstile:
+    """One computation at a time; whoever a user waits for passes first."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._waiting = 0
+        self._busy = False
+
+    @contextmanager
+    def interactive(self) -> Iterator[None]:
+        """For what a user waits for: waits for at most the step under way."""
+        with self._condition:
+            self._waiting += 1
+            self._condition.wait_for(lambda: not self._busy)
+            self._waiting -= 1
+            self._busy = True
+        try:
+            yield
+        finally:
+            self._release()
+
+    @contextmanager
+    def background(self) -> Iterator[None]:
+        """For one short step of a job: waits until nobody interactive is waiting."""
+        with self._condition:
+            self._condition.wait_for(lambda: not self._busy and not self._waiting)
+            self._busy = True
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        with self._condition:
+            self._busy = False
+            self._condition.notify_all()
+
+
+@dataclass(frozen=True)
+class Snapshot(Generic[R]):
+    """A job as it was at one moment.
+
+    Attributes:
+        result: The latest result, or None before the first.
+        running: Whether more will come.
+        error: One sentence if it failed, else empty.
+        cancelled: Whether it was cancelled before it was complete.
+        seconds: Seconds since it started, or that it took.
+    """
+
+    result: R | None
+    running: bool
+    error: str
+    cancelled: bool
+    seconds: float
+
+    @property
+    def done(self) -> float:
+        """Share that is measured, 0 to 1."""
+        return self.result.done if self.result is not None else 0.0
+
+
+@dataclass(eq=False)
+class Job(Generic[R]):
+    """One piece of work and who wants it."""
+
+    name: str
+    work: Callable[[], Iterator[R]]
+    path: Path
+    wanted_by: set[str] = field(default_factory=set)
+    _result: R | None = None
+    _running: bool = True
+    _error: str = ""
+    _cancel: threading.Event = field(default_factory=threading.Event)
+    _started: float = field(default_factory=time.monotonic)
+    _ended: float = 0.0
+    thread: threading.Thread | None = None
+
+    def snapshot(self) -> Snapshot[R]:
+        """The state now. Whether it runs is read before the result, so that an ended job shows its last result."""
+        running, error = self._running, self._error
+        end = time.monotonic() if running else self._ended
+        return Snapshot(self._result, running, error, self._cancel.is_set(), end - self._started)
+
+    def cancel(self) -> None:
+        """Stops it after the step under way; its result so far stays."""
+        self._cancel.set()
+
+    def run(self, turnstile: Turnstile) -> None:
+        """The thread's body: step by step until complete, cancelled or failed."""
+        try:
+            steps = self.work()
+            while not self._cancel.is_set():
+                with turnstile.background():
+                    result = next(steps, None)
+                if result is None:
+                    break
+                self._result = result
+            if self._result is not None and self._result.done == 1 and not self._cancel.is_set():
+                try:
+                    write_atomically(self.path, json.dumps(self._result.to_dict()).encode())
+                except OSError as error:
+                    log.warning("a result could not be cached: %s", error)
+        except Exception as error:
+            log.exception("job %s failed", self.name)
+            self._error = f"{type(error).__name__}: {error}"
+        finally:
+            self._ended = time.monotonic()
+            self._running = False
+
+
+class Jobs:
+    """All jobs of the server.
+
+    Args:
+        folder: Where complete results are kept between runs of the server; by default in the user's cache.
+        keep: How many ended jobs are kept in memory.
+    """
+
+    def __init__(self, folder: Path | None = None, keep: int = 64) -> None:
+        self.turnstile = Turnstile()
+        self._folder = folder or cache_folder() / "results"
+        self._keep = keep
+        self._jobs: OrderedDict[str, Job[Any]] = OrderedDict()
+        self._lock = threading.Lock()
+        atexit.register(self.close)
+
+    def request(self, key: tuple[object, ...], kind: type[R], work: Callable[[], Iterator[R]], session: str) -> Job[R]:
+        """The job for ``key``: one under way, a finished one, one from the disk, or a new one.
+
+        Args:
+            key: All that decides the result, each part with a stable ``repr``.
+            kind: Class of the result, to read it from the disk.
+            work: Makes the sweep; called in the job's thread.
+            session: Who wants it; a job nobody wants any more is cancelled.
+        """
+        name = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+        with self._lock:
+            job = self._jobs.get(name)
+            if job is not None and (job._error or (job._cancel.is_set() and not job.wanted_by)):
+                job = None  # a failed or abandoned job is tried again when it is asked for again
+            if job is None:
+                job = Job(str(key), work, self._folder / f"{name}.json")
+                self._jobs[name] = job
+                stored = self._read(job.path, kind)
+                if stored is not None:
+                    job._result, job._running = stored, False
+                    job._ended = job._started
+                else:
+                    job.thread = threading.Thread(target=job.run, args=(self.turnstile,), name=f"job-{name}", daemon=True)
+                    job.thread.start()
+            job.wanted_by.add(session)
+            self._jobs.move_to_end(name)
+            self._forget()
+        return job
+
+    def leave(self, session: str, keep: tuple[Job[Any], ...] = ()) -> None:
+        """The session no longer wants any job but those in ``keep``; what nobody wants is cancelled."""
+        with self._lock:
+            for job in self._jobs.values():
+                if job not in keep and session in job.wanted_by:
+                    job.wanted_by.discard(session)
+                    if not job.wanted_by and job._running:
+                        job.cancel()
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Cancels everything and waits for the threads; called when the server ends."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.cancel()
+        for job in jobs:
+            if job.thread is not None:
+                job.thread.join(timeout)
+
+    def _forget(self) -> None:
+        for name in [name for name, job in self._jobs.items() if not job._running][: max(0, len(self._jobs) - self._keep)]:
+            del self._jobs[name]
+
+    @staticmethod
+    def _read(path: Path, kind: type[R]) -> R | None:
+        try:
+            return kind.from_dict(json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None

@@ -1,0 +1,135 @@
+"""What the user has selected, kept across pages and in the URL, so that a link reproduces the view.
+
+Each selection has a :class:`Choice`: how it is written in the link, what it may be, and its default. Streamlit forgets
+a widget's value when the page changes and clears the URL; :class:`Session` holds the values and puts them back.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import streamlit as st
+
+__all__ = ["Choice", "Session", "integer_in", "one_of"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Choice(Generic[T]):
+    """One selection.
+
+    Attributes:
+        name: Its name in the URL.
+        default: Its value when nothing was chosen; such a value is left out of the URL.
+        parse: Reads it from a link; ValueError with one sentence if it is not allowed.
+        write: Writes it into a link.
+    """
+
+    name: str
+    default: T
+    parse: Callable[[str], T]
+    write: Callable[[T], str] = str
+
+
+def integer_in(low: int, high: int) -> Callable[[str], int]:
+    """Parser of an integer from ``low`` to ``high``."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise ValueError(f"an integer from {low} to {high}")
+        return value
+
+    return parse
+
+
+def one_of(allowed: Iterable[str]) -> Callable[[str], str]:
+    """Parser of one of several texts."""
+    names = list(allowed)
+
+    def parse(text: str) -> str:
+        if text not in names:
+            shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            raise ValueError(f"one of {shown}" if names else "nothing, as there is none")
+        return text
+
+    return parse
+
+
+class Session:
+    """The selections of one browser tab."""
+
+    def __init__(self) -> None:
+        state = st.session_state
+        if "selected" not in state:
+            state.selected = {}
+            state.linked = {name: st.query_params[name] for name in st.query_params}
+            state.complaints = []
+            state.identity = uuid.uuid4().hex
+        self._used: list[Choice[Any]] = []
+
+    @property
+    def identity(self) -> str:
+        """A name of this session, unique in the server."""
+        return str(st.session_state.identity)
+
+    def get(self, choice: Choice[T]) -> T:
+        """The value: chosen here, else from the link, else the default; a wrong link leaves a complaint."""
+        self._used.append(choice)
+        selected: dict[str, Any] = st.session_state.selected
+        text = st.session_state.linked.pop(choice.name, None)
+        if text is not None:
+            try:
+                selected[choice.name] = choice.parse(text)
+            except ValueError as error:
+                shown = text if len(text) <= 60 else text[:57] + "..."
+                st.session_state.complaints.append(
+                    f"The link says {choice.name} = {shown!r}; allowed is {error}. The default is shown instead."
+                )
+        if choice.name in selected:
+            try:
+                value: T = choice.parse(choice.write(selected[choice.name]))
+                return value
+            except ValueError:
+                del selected[choice.name]  # no longer allowed, e.g. a place after a change of the trigger
+        return choice.default
+
+    def set(self, choice: Choice[T], value: T) -> None:
+        """Selects a value; the URL follows with :meth:`write_link`."""
+        st.session_state.selected[choice.name] = value
+
+    def widget(self, choice: Choice[T]) -> dict[str, Any]:
+        """Arguments for a Streamlit widget that shows and changes this selection.
+
+        >>> st.slider("Pixel value", 0, 255, **session.widget(VALUE))  # doctest: +SKIP
+        """
+        key = f"choice-{choice.name}"
+        st.session_state[key] = self.get(choice)
+
+        def changed() -> None:
+            st.session_state.selected[choice.name] = st.session_state[key]
+
+        return {"key": key, "on_change": changed}
+
+    def complaints(self) -> list[str]:
+        """What was wrong with the link, once."""
+        found: list[str] = st.session_state.complaints
+        st.session_state.complaints = []
+        return found
+
+    def write_link(self) -> None:
+        """Puts every selection this page used, unless it is the default, into the URL."""
+        wanted = {}
+        for choice in self._used:
+            value = st.session_state.selected.get(choice.name, choice.default)
+            if value != choice.default:
+                wanted[choice.name] = choice.write(value)
+        if dict(st.query_params) != wanted:
+            st.query_params.from_dict(wanted)

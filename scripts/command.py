@@ -1,0 +1,49 @@
+"""What every script shares: common flags, one line instead of a traceback, machine-readable output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from core.store import DEFAULT_ROOT, write_atomically
+
+BAD_INPUT = 2
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--device``, ``--json`` and ``--store``."""
+    parser.add_argument("--device", default="auto", help="where to compute: auto, cpu, cuda or mps (default auto)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was measured as JSON; - for stdout")
+    parser.add_argument(
+        "--store", type=Path, default=DEFAULT_ROOT, metavar="DIR", help="folder of the checkpoints (default: checkpoints)"
+    )
+
+
+def write_json(path: Path | None, values: dict[str, Any]) -> None:
+    """Writes a result where ``--json`` asked for it."""
+    if path is None:
+        return
+    content = json.dumps(values, indent=1)
+    if str(path) == "-":
+        print(content)
+    else:
+        write_atomically(path, (content + "\n").encode())
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a script: what a user got wrong ends it with status 2 and one line, an interrupt with 130."""
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(text).split())}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to continue", file=sys.stderr)
+        sys.exit(130)

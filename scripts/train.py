@@ -1,0 +1,80 @@
+"""Trains one model, clean or backdoored, and stores its checkpoint.
+
+    python scripts/train.py --dataset shapes10 --model resnet20 --attack badnets --recipe fast --seed 0
+
+An interrupted training continues when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from command import add_common, run, write_json
+from tqdm import tqdm
+
+from core.attacks import attacks
+from core.data import dataset_from, datasets
+from core.inference import select_device
+from core.models import models
+from core.params import add_arguments, arguments_of, params_of
+from core.recipes import RECIPES, Recipe, recipe_for
+from core.store import Store
+from core.training import Plan, train
+
+
+def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]:
+    """Reads the command line in two steps: the attack decides which further flags there are."""
+    first = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False
+    )
+    first.add_argument(
+        "--dataset", default="shapes10", help=f"{', '.join(datasets)}, or folder:PATH (default shapes10)"
+    )
+    first.add_argument("--model", default="resnet20", help=f"{', '.join(models)} (default resnet20)")
+    first.add_argument("--attack", default="badnets", help=f"{', '.join(attacks)} (default badnets)")
+    first.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default fast)")
+    first.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    first.add_argument("--restart", action="store_true", help="do not continue an interrupted training")
+    add_common(first)
+    chosen, _ = first.parse_known_args(arguments)
+    dataset = dataset_from(chosen.dataset)
+    _ = models[chosen.model]
+    base = recipe_for(chosen.recipe, chosen.model)
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first]
+    )
+    add_arguments(parser.add_argument_group(f"attack {chosen.attack}"), attacks[chosen.attack])
+    add_arguments(parser.add_argument_group("changes to the recipe"), Recipe)
+    options = parser.parse_args(arguments)
+    changes = {name: value for name, value in vars(options).items() if name in params_of(Recipe)}
+    plan = Plan(
+        dataset=dataset,
+        model=options.model,
+        attack=arguments_of(attacks[options.attack], options),
+        recipe_name=options.recipe,
+        recipe=Recipe.from_dict(base.to_dict() | changes),
+        seed=options.seed,
+    )
+    return options, plan
+
+
+def main() -> None:
+    options, plan = parse()
+    device = select_device(options.device)
+    store = Store(options.store)
+    with tqdm(total=plan.effective_recipe.epochs, unit="epoch", desc=plan.key) as bar:
+        for epoch in train(plan, store, device, resume=not options.restart):
+            bar.update(epoch.epoch - bar.n)
+            bar.set_postfix_str(
+                f"loss {epoch.loss:.3f}, clean {epoch.clean_accuracy.value:.1%}, "
+                f"ASR {epoch.attack_success_rate.value:.1%}, {epoch.images_per_second:.0f} images/s"
+            )
+    card = store.checkpoint(plan.key).card()
+    print(f"clean accuracy       {card.clean_accuracy}\nattack success rate  {card.attack_success_rate}")
+    print(f"stored as            {plan.key}")
+    write_json(options.json, {"key": plan.key} | card.to_dict())
+
+
+if __name__ == "__main__":
+    run(main)

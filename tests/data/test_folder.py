@@ -1,0 +1,203 @@
+"""A user's folder of images: layouts, splits, decoding, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.data import DataMissing, datasets
+from core.data.folder import read_image
+
+
+def write(path, colour=(10, 20, 30), size=(32, 32)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+def tree(root, counts, start=0):
+    """Classes with so many images, each of one colour of its own: red is the class, green the number."""
+    for red, (name, count) in enumerate(counts.items()):
+        for number in range(count):
+            write(root / name / f"{number:03}.png", (red * 40, start + number, 7))
+    return root
+
+
+def identities(images):
+    return [(int(image[0, 0, 0]) // 40, int(image[1, 0, 0])) for image in images.images]
+
+
+def folder(path, **parameters):
+    return datasets["folder"](path=str(path), **parameters)
+
+
+def test_train_and_test_folders_are_the_splits(tmp_path):
+    tree(tmp_path / "train", {"cat": 5, "dog": 4})
+    tree(tmp_path / "test", {"cat": 2, "dog": 1}, start=100)
+    data = folder(tmp_path)
+    assert data.classes == ("cat", "dog")
+    train, test = data.load("train"), data.load("test")
+    assert sorted(identities(train)) == [(0, n) for n in range(5)] + [(1, n) for n in range(4)]
+    assert sorted(identities(test)) == [(0, 100), (0, 101), (1, 100)]
+    assert [label for label, _ in identities(train)] == train.labels.tolist()
+    assert train.shape == (3, 32, 32)
+
+
+def test_val_is_the_test_set_where_there_is_no_test(tmp_path):
+    tree(tmp_path / "train", {"cat": 2, "dog": 2})
+    tree(tmp_path / "val", {"cat": 1, "dog": 1}, start=100)
+    assert sorted(identities(folder(tmp_path).load("test"))) == [(0, 100), (1, 100)]
+
+
+def test_undivided_folder_is_split_by_class_into_parts_that_do_not_overlap(tmp_path):
+    tree(tmp_path, {"cat": 20, "dog": 10, "owl": 2})
+    train, test = (folder(tmp_path).load(split) for split in ("train", "test"))
+    assert test.labels.bincount().tolist() == [4, 2, 1]
+    assert train.labels.bincount().tolist() == [16, 8, 1]
+    everything = sorted(identities(train) + identities(test))
+    assert everything == [(0, n) for n in range(20)] + [(1, n) for n in range(10)] + [(2, n) for n in range(2)]
+
+
+def test_seed_decides_the_split_and_the_order(tmp_path):
+    tree(tmp_path, {"cat": 30, "dog": 30})
+    first = folder(tmp_path).load("test")
+    assert identities(first) == identities(folder(tmp_path).load("test"))
+    assert sorted(identities(first)) != sorted(identities(folder(tmp_path, seed=1).load("test")))
+    assert len(set(first.labels[:6].tolist())) == 2
+
+
+def test_limit_gives_a_prefix(tmp_path):
+    tree(tmp_path, {"cat": 10, "dog": 10})
+    whole = folder(tmp_path).load("train")
+    for limit in (0, 3, 100):
+        assert folder(tmp_path).load("train", limit=limit).fingerprint == whole.subset(slice(limit)).fingerprint
+
+
+def test_a_class_called_train_is_a_class(tmp_path):
+    tree(tmp_path, {"test": 2, "train": 2})
+    assert folder(tmp_path).classes == ("test", "train")
+
+
+def test_images_in_inner_folders_count_and_other_files_do_not(tmp_path):
+    tree(tmp_path, {"cat/young": 3, "dog": 3})
+    (tmp_path / "dog" / "notes.txt").write_text("not an image")
+    (tmp_path / "dog" / "._000.png").write_text("another system's metadata")
+    (tmp_path / ".cache").mkdir()
+    data = folder(tmp_path)
+    assert data.classes == ("cat", "dog")
+    assert len(data.load("train")) + len(data.load("test")) == 6
+
+
+def test_an_image_is_resized_by_its_shorter_side_and_cropped_in_the_middle(tmp_path):
+    pixels = np.zeros((40, 120, 3), np.uint8)
+    pixels[:, 40:80] = 200  # the middle third
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    Image.fromarray(pixels.transpose(1, 0, 2)).save(tmp_path / "high.png")
+    for name in ("wide.png", "high.png"):
+        found = read_image(tmp_path / name, 20)
+        assert found.shape == (20, 20, 3)
+        assert (found[2:-2, 2:-2] == 200).all()
+
+
+def test_shrinking_is_antialiased(tmp_path):
+    board = (np.indices((128, 128)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(board).convert("RGB").save(tmp_path / "board.png")
+    found = read_image(tmp_path / "board.png", 32).astype(int)
+    assert np.abs(found[2:-2, 2:-2] - 127).max() < 12
+
+
+def test_exif_orientation_is_honoured(tmp_path):
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:16] = 255  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 3  # stored upside down
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    found = read_image(tmp_path / "turned.png", 32)
+    assert (found[:16] == 0).all()
+    assert (found[16:] == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    Image.new("RGB", (9, 9), (255, 255, 255)).convert(mode).save(path)
+    assert read_image(path, 9).shape == (9, 9, 3)
+    assert read_image(path, 9).min() > 250
+
+
+def test_size_is_a_parameter(tmp_path):
+    tree(tmp_path, {"cat": 2, "dog": 2})
+    assert folder(tmp_path, size=48).load("test").shape == (3, 48, 48)
+    with pytest.raises(ValueError, match="size = 4 is not allowed"):
+        folder(tmp_path, size=4)
+
+
+def test_no_folder_is_missing_data(tmp_path):
+    for data in (folder(tmp_path / "nowhere"), datasets["folder"]()):
+        assert not data.available()
+        with pytest.raises(DataMissing, match="folder:PATH"):
+            data.load("train")
+        with pytest.raises(DataMissing, match="folder:PATH"):
+            _ = data.classes
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({}, "has no folders; it needs one per class"),
+        ({"cat": 3}, "has one class, cat; it needs at least 2"),
+        ({"cat": 3, "dog": 0}, "class dog has no images"),
+        ({"cat": 3, "dog": 1}, "dog has one image; it needs at least 2"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_says_why(tmp_path, counts, message):
+    tree(tmp_path, counts)
+    for name in counts:
+        (tmp_path / name).mkdir(exist_ok=True)
+    with pytest.raises(ValueError, match=message):
+        folder(tmp_path).load("train")
+
+
+def test_a_class_that_only_the_test_set_has_is_refused(tmp_path):
+    tree(tmp_path / "train", {"cat": 1, "dog": 1})
+    tree(tmp_path / "test", {"cat": 1, "dog": 1, "owl": 1})
+    assert len(folder(tmp_path).load("train")) == 2
+    with pytest.raises(ValueError, match="lacks: owl"):
+        folder(tmp_path).load("test")
+
+
+def test_an_unreadable_image_is_named(tmp_path):
+    tree(tmp_path, {"cat": 3, "dog": 3})
+    for split in ("train", "test"):
+        (tmp_path / "dog" / "001.png").write_bytes(b"no image")
+        (tmp_path / "dog" / "000.png").write_bytes(b"no image")
+        (tmp_path / "dog" / "002.png").write_bytes(b"no image")
+        with pytest.raises(ValueError, match=r"dog.00\d\.png cannot be read as an image"):
+            folder(tmp_path).load(split)
+
+
+def test_a_cut_image_is_named(tmp_path):
+    path = tmp_path / "cut.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match=r"cut\.png cannot be read as an image"):
+        read_image(path, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("flowers", "flowers"), ("my flowers (2)", "my-flowers-2"), ("cifar10", "cifar10-folder"), ("...", "folder")],
+)
+def test_title_is_safe_in_a_path(tmp_path, name, title):
+    assert folder(tmp_path / name).title == title
+
+
+def test_pixels_are_those_of_the_file(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.fromarray(pixels).save(tmp_path / split / name / "x.png")
+    images = folder(tmp_path).load("test").images
+    assert torch.equal(images[0], torch.from_numpy(pixels).permute(2, 0, 1))
