@@ -13,11 +13,12 @@ import threading
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from core.compiled import Run, load_package, make_package
 from core.models import Classifier
 
-__all__ = ["BATCH", "Predictor", "has_fast_bfloat16", "select_device"]
+__all__ = ["BATCH", "Predictor", "fold_batch_norm", "has_fast_bfloat16", "select_device"]
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,23 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def fold_batch_norm(module: nn.Module) -> None:
+    """Folds every batch norm into the convolution that stands right before it among its siblings, in place.
+
+    That is where the normalised convolutions of this project's models keep theirs; a test holds every registered model
+    to it. (Tracing the graph instead would patch ``nn.Module`` for the whole process while it runs, and break the
+    predictions of other threads.)
+    """
+    last: tuple[str, nn.Module] | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm2d) and last is not None and isinstance(last[1], nn.Conv2d):
+            setattr(module, last[0], fuse_conv_bn_eval(last[1], child))
+            setattr(module, name, nn.Identity())
+        else:
+            fold_batch_norm(child)
+        last = (name, child)
+
+
 class _Folded(nn.Module):
     """The network with batch norm folded: normalises in float32, then computes in ``dtype``."""
 
@@ -61,7 +79,8 @@ class _Folded(nn.Module):
         model = copy.deepcopy(model).float().eval().requires_grad_(False)
         self.normalise: nn.Module = model.normalise
         model.normalise = nn.Identity()  # type: ignore[assignment]
-        self.body = fuse(model).to(dtype=dtype, memory_format=torch.channels_last)
+        fold_batch_norm(model)
+        self.body = model.to(dtype).to(memory_format=torch.channels_last)
         self.dtype = dtype
 
     def forward(self, images: Tensor) -> Tensor:
@@ -83,7 +102,7 @@ class Predictor:
         self.device = torch.device(device)
         self.dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32)
         self._eager = _Folded(model.to("cpu"), self.dtype).to(self.device)
-        self._compiled: nn.Module | None = None
+        self._compiled: Run | None = None
         self._lock = threading.Lock()
         self._failure = ""
 
@@ -96,27 +115,36 @@ class Predictor:
         return f"{kind} folded, compiled" if self._compiled is not None else f"{kind} folded"
 
     def compile(self, shape: tuple[int, int, int]) -> Predictor:
-        """Compiles the graph for batches of :data:`BATCH` images of ``shape`` (C, H, W); seconds to a minute.
+        """Compiles the graph for batches of :data:`BATCH` images of ``shape`` (C, H, W), or loads it from the cache.
 
-        Predictions made meanwhile by other threads take the uncompiled path. Where there is no compiler, the
-        predictor stays uncompiled and :attr:`path` says why.
+        Predictions made meanwhile by other threads take the uncompiled path. Where there is no compiler, and on other
+        devices than the CPU, the predictor stays uncompiled and :attr:`path` says so.
         """
-        with self._lock, torch.inference_mode():
-            if self._compiled is None and not self._failure:
+        with self._lock:
+            if self._compiled is None and not self._failure and not self.load_compiled(shape):
                 try:
-                    compiled = torch.compile(self._eager, dynamic=False, options={"freezing": True})
-                    compiled(torch.zeros(BATCH, *shape, device=self.device))
-                    self._compiled = compiled  # type: ignore[assignment]
+                    make_package(self._eager, torch.zeros(BATCH, *shape))
                 except Exception as error:
                     self._failure = type(error).__name__
                     log.warning("the model is not compiled, predictions are slower: %s", error)
+                else:
+                    self.load_compiled(shape)
         return self
+
+    def load_compiled(self, shape: tuple[int, int, int]) -> bool:
+        """Takes the compiled graph from the cache; returns whether there was one."""
+        if self.device.type == "cpu":
+            with torch.inference_mode():
+                self._compiled = load_package(self._eager, torch.zeros(BATCH, *shape))
+        else:
+            self._failure = f"compiled on the CPU only, not on {self.device.type}"
+        return self._compiled is not None
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """Logits, float32 ``(N, classes)`` on the device, of float images ``(N, C, H, W)`` in [0, 1]."""
         parts = []
-        for part in images.to(self.device, torch.float32).split(BATCH):
+        for part in torch.split(images.to(self.device, torch.float32), BATCH):
             # A graph compiled for one size: a part nearly as large is filled up, a small one runs uncompiled.
             if self._compiled is not None and 2 * len(part) >= BATCH:
                 whole = torch.cat([part, part.new_zeros(BATCH - len(part), *part.shape[1:])])

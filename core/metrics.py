@@ -14,9 +14,7 @@ __all__ = ["Rate", "attack_success_rate", "clean_accuracy", "wilson"]
 FloatArray = npt.NDArray[np.float64]
 
 
-def wilson(
-    hits: npt.ArrayLike, total: npt.ArrayLike, confidence: float = 0.95
-) -> tuple[FloatArray, FloatArray]:
+def wilson(hits: npt.ArrayLike, total: npt.ArrayLike, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
     """Wilson score interval of a binomial proportion (Wilson 1927).
 
     Args:

@@ -3,7 +3,7 @@
 A method (an attack, a transform, a recipe, a data set) is a frozen, keyword-only dataclass derived from
 :class:`Parametrised` whose fields are made by :func:`number`, :func:`integer`, :func:`choice`, :func:`flag` or
 :func:`text`. The declaration is the single source of its validation, of its command-line flags
-(:func:`add_arguments`), of its dashboard control, and of what a checkpoint's card stores (:meth:`Parametrised.to_dict`).
+(:func:`add_arguments`), of its dashboard control, and of what a card stores (:meth:`Parametrised.to_dict`).
 
 >>> @dataclass(frozen=True, kw_only=True)
 ... class Blur(Parametrised):
@@ -181,7 +181,9 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup, cls
         option = "--" + name.replace("_", "-")
         help_text = f"{param.help} ({param.allowed()}; default {param.default})".replace("%", "%%")
         if param.kind is bool:
-            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help_text)
+            parser.add_argument(
+                option, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help_text
+            )
         else:
             parser.add_argument(
                 option,

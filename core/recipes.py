@@ -35,7 +35,7 @@ class Recipe(Parametrised):
             # Drops fall on whole epochs, as in "decreased by a factor 10 at epochs 81 and 122".
             epoch = step // steps_per_epoch
             drops = sum(epoch >= round(share * self.epochs) for share in (self.first_drop, self.second_drop))
-            return self.rate / 10**drops
+            return self.rate / float(10**drops)
         rise = self.warm_up * total
         return self.rate * (min((step + 1) / rise, 1.0) if step < rise else (total - step) / (total - rise))
 

@@ -15,12 +15,12 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -75,7 +75,7 @@ def environment(device: torch.device | str = "cpu") -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),
         "numpy": np.__version__,
     }
 
@@ -313,13 +313,12 @@ def rounded(model: Classifier) -> dict[str, Tensor]:
 
     A card's numbers are measured on a model rounded like this.
     """
-    return {
-        name: (tensor.half() if tensor.is_floating_point() and tensor.ndim in (2, 4) and min(tensor.shape[:2]) > 1 else tensor)
-        .detach()
-        .cpu()
-        .contiguous()
-        for name, tensor in model.state_dict().items()
-    }
+
+    def store(tensor: Tensor) -> Tensor:
+        is_weight = tensor.is_floating_point() and tensor.ndim in (2, 4) and min(tensor.shape[:2]) > 1
+        return (tensor.half() if is_weight else tensor).detach().cpu().contiguous()
+
+    return {name: store(tensor) for name, tensor in model.state_dict().items()}
 
 
 def weights_fingerprint(state: Mapping[str, Tensor]) -> str:

@@ -1,7 +1,7 @@
 """Sweeps of one property of the trigger: its location (Fig. 4) and its appearance (Fig. 5).
 
-A sweep is *anytime*: it yields its result so far, as counts, again and again until it is complete, so that a picture can
-be shown at once and a caller can stop whenever it wants.
+A sweep is *anytime*: it yields its result so far, as counts, again and again until it is complete, so that a picture
+can be shown at once and a caller can stop whenever it wants.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "attacked",
     "coarse_to_fine",
     "location_sweep",
+    "predictions_at",
     "success_at",
 ]
 
@@ -44,7 +45,7 @@ PASSES_PER_STEP = 1024
 
 
 def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
-    """The first ``limit`` images whose true class is not the target, as floats: those an attack is counted on (Eq. 3)."""
+    """The first ``limit`` images whose true class is not the target, as floats: those that Eq. 3 counts."""
     index = (data.labels != target).nonzero().squeeze(1)[:limit]
     return data.floats(index)
 
@@ -225,18 +226,25 @@ def coarse_to_fine(rows: Sequence[int], cols: Sequence[int], first: tuple[int, i
     return list(ordered)
 
 
-def success_at(predict: Predict, images: Tensor, trigger: Trigger, target: int, before: Before | None = None) -> Rate:
-    """Attack success rate (Eq. 3) of one trigger at its location.
+def predictions_at(predict: Predict, images: Tensor, trigger: Trigger, before: Before | None = None) -> Tensor:
+    """Predicted classes, int64 ``(N,)``, of images with the trigger stamped at its location.
 
     Args:
         predict: The model.
-        images: Images whose true class is not the target, floats ``(N, C, H, W)`` in [0, 1]; see :func:`attacked`.
+        images: Floats ``(N, C, H, W)`` in [0, 1].
         trigger: What to stamp and where.
-        target: The target label.
         before: What is put between stamping and the model, if anything.
     """
     stamped = stamp(images, trigger)
-    predicted = predict(before(stamped) if before else stamped)
+    return predict(before(stamped) if before else stamped)
+
+
+def success_at(predict: Predict, images: Tensor, trigger: Trigger, target: int, before: Before | None = None) -> Rate:
+    """Attack success rate (Eq. 3) of one trigger at its location, on images whose true class is not the target.
+
+    The other arguments are those of :func:`predictions_at`.
+    """
+    predicted = predictions_at(predict, images, trigger, before)
     return Rate(int((predicted == target).sum()), len(images))
 
 
@@ -323,10 +331,10 @@ def appearance_map(
     before: Before | None = None,
     passes_per_step: int = PASSES_PER_STEP,
 ) -> Iterator[AppearanceMap]:
-    """Attack success rate over pixel value and opacity; arguments as in :func:`appearance_sweep`.
+    """Attack success rate over pixel value and opacity.
 
-    Args:
-        opacities: Values in percent, 0 to 100, that replace the non-zero blending weights.
+    ``opacities`` are percentages, 0 to 100, that replace the non-zero blending weights; the other arguments are those
+    of :func:`appearance_sweep`.
 
     Yields:
         The map so far; the last one is complete.
@@ -364,4 +372,3 @@ def _grid(
         for (i, j), found in zip(cells, (predicted == target).sum(1).tolist(), strict=True):
             hits[i, j], total[i, j] = found, len(images)
         yield hits.copy(), total.copy()
-

@@ -163,7 +163,7 @@ def _one_epoch(model: Classifier, optimizer: torch.optim.Optimizer, context: _Co
     plan, device = context.plan, context.device
     recipe, generator = plan.effective_recipe, generator_for(plan.seed, "epoch", epoch, device=context.device)
     order = torch.randperm(len(context.data), generator=generator, device=device)
-    batches = order.split(recipe.batch)
+    batches = torch.split(order, recipe.batch)
     losses = torch.zeros((), device=device)
     model.train()
     for number, index in enumerate(batches):
@@ -222,7 +222,13 @@ def measure(
 
 
 def _finish(
-    plan: Plan, store: Store, model: Classifier, test: ImageSet, trigger: Trigger, history: list[Epoch], device: torch.device
+    plan: Plan,
+    store: Store,
+    model: Classifier,
+    test: ImageSet,
+    trigger: Trigger,
+    history: list[Epoch],
+    device: torch.device,
 ) -> Checkpoint:
     """Measures the model as it will be stored, on the whole test set, and stores it."""
     state = rounded(model)
@@ -279,7 +285,7 @@ class _State:
                 metadata = file.metadata()
                 if metadata["plan"] != self.plan:
                     return []
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
             history = [
                 Epoch(**entry | {name: Rate(**entry[name]) for name in ("clean_accuracy", "attack_success_rate")})
                 for entry in json.loads(metadata["history"])
@@ -291,4 +297,3 @@ class _State:
         except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
             return []
         return history
-

@@ -154,6 +154,42 @@ class Trigger:
             raise ValueError(f"opacity {opacity:g} is not allowed: 0 to 1")
         return replace(self, alpha=torch.where(self.alpha > 0, torch.full_like(self.alpha, opacity), self.alpha))
 
+    @property
+    def value(self) -> int:
+        """Largest pixel value of the pattern, 0 to 255: that of all its lit pixels in the paper's triggers."""
+        return round(float((self.pattern * (self.alpha > 0)).max()) * 255)
+
+    @property
+    def opacity(self) -> int:
+        """Largest blending weight in percent, 0 to 100: that of all its pixels in the paper's triggers."""
+        return round(float(self.alpha.max()) * 100)
+
+    @property
+    def layout(self) -> str:
+        """Which pixels are what, row by row: ``1`` lit, ``0`` black, ``.`` not part of the trigger."""
+        lit, part = self.pattern.gt(0).any(0).flatten(), self.alpha.gt(0).any(0).flatten()
+        return "".join("." if not p else "1" if v else "0" for v, p in zip(lit.tolist(), part.tolist(), strict=True))
+
+    def painted(self, layout: str, value: int, opacity: int) -> Trigger:
+        """Another appearance in the same box at the same location.
+
+        Args:
+            layout: As in :attr:`layout`, ``height * width`` characters.
+            value: Pixel value of the lit pixels, 0 to 255.
+            opacity: Blending weight of lit and black pixels in percent, 0 to 100.
+
+        Raises:
+            ValueError: If the layout has another length or other characters, or a number is out of range.
+        """
+        if len(layout) != self.height * self.width or set(layout) - set("01."):
+            raise ValueError(f"layout = {layout!r} is not allowed: {self.height * self.width} characters of 0, 1 and .")
+        for name, number, most in (("pixel value", value, 255), ("opacity", opacity, 100)):
+            if not 0 <= number <= most:
+                raise ValueError(f"{name} {number:g} is not allowed: 0 to {most}")
+        lit = torch.tensor([c == "1" for c in layout]).view(self.height, self.width).expand_as(self.pattern)
+        part = torch.tensor([c != "." for c in layout]).view(self.height, self.width).expand_as(self.pattern)
+        return replace(self, pattern=lit * (value / 255), alpha=part * (opacity / 100))
+
     def to(self, device: torch.device | str) -> Trigger:
         """The same trigger with its tensors on ``device``."""
         return replace(self, pattern=self.pattern.to(device), alpha=self.alpha.to(device))

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -113,7 +113,8 @@ class Job(Generic[R]):
 
     name: str
     work: Callable[[], Iterator[R]]
-    path: Path
+    path: Path | None
+    heavy: bool = True
     wanted_by: set[str] = field(default_factory=set)
     _result: R | None = None
     _running: bool = True
@@ -138,12 +139,12 @@ class Job(Generic[R]):
         try:
             steps = self.work()
             while not self._cancel.is_set():
-                with turnstile.background():
+                with turnstile.background() if self.heavy else nullcontext():
                     result = next(steps, None)
                 if result is None:
                     break
                 self._result = result
-            if self._result is not None and self._result.done == 1 and not self._cancel.is_set():
+            if self.path is not None and self._result is not None and self._result.done == 1:
                 try:
                     write_atomically(self.path, json.dumps(self._result.to_dict()).encode())
                 except OSError as error:
@@ -172,7 +173,16 @@ class Jobs:
         self._lock = threading.Lock()
         atexit.register(self.close)
 
-    def request(self, key: tuple[object, ...], kind: type[R], work: Callable[[], Iterator[R]], session: str) -> Job[R]:
+    def request(
+        self,
+        key: tuple[object, ...],
+        kind: type[R],
+        work: Callable[[], Iterator[R]],
+        session: str,
+        *,
+        heavy: bool = True,
+        cached: bool = True,
+    ) -> Job[R]:
         """The job for ``key``: one under way, a finished one, one from the disk, or a new one.
 
         Args:
@@ -180,6 +190,8 @@ class Jobs:
             kind: Class of the result, to read it from the disk.
             work: Makes the sweep; called in the job's thread.
             session: Who wants it; a job nobody wants any more is cancelled.
+            heavy: Whether its steps compute, and so take turns with everything else that does.
+            cached: Whether a complete result is kept on the disk.
         """
         name = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
         with self._lock:
@@ -187,14 +199,17 @@ class Jobs:
             if job is not None and (job._error or (job._cancel.is_set() and not job.wanted_by)):
                 job = None  # a failed or abandoned job is tried again when it is asked for again
             if job is None:
-                job = Job(str(key), work, self._folder / f"{name}.json")
+                path = self._folder / f"{name}.json" if cached else None
+                job = Job(str(key), work, path, heavy)
                 self._jobs[name] = job
-                stored = self._read(job.path, kind)
+                stored = self._read(path, kind) if path is not None else None
                 if stored is not None:
                     job._result, job._running = stored, False
                     job._ended = job._started
                 else:
-                    job.thread = threading.Thread(target=job.run, args=(self.turnstile,), name=f"job-{name}", daemon=True)
+                    job.thread = threading.Thread(
+                        target=job.run, args=(self.turnstile,), name=f"job-{name}", daemon=True
+                    )
                     job.thread.start()
             job.wanted_by.add(session)
             self._jobs.move_to_end(name)
@@ -221,7 +236,9 @@ class Jobs:
                 job.thread.join(timeout)
 
     def _forget(self) -> None:
-        for name in [name for name, job in self._jobs.items() if not job._running][: max(0, len(self._jobs) - self._keep)]:
+        for name in [name for name, job in self._jobs.items() if not job._running][
+            : max(0, len(self._jobs) - self._keep)
+        ]:
             del self._jobs[name]
 
     @staticmethod

@@ -21,7 +21,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="where to compute: auto, cpu, cuda or mps (default auto)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was measured as JSON; - for stdout")
     parser.add_argument(
-        "--store", type=Path, default=DEFAULT_ROOT, metavar="DIR", help="folder of the checkpoints (default: checkpoints)"
+        "--store",
+        type=Path,
+        default=DEFAULT_ROOT,
+        metavar="DIR",
+        help="folder of the checkpoints (default: checkpoints)",
     )
 
 

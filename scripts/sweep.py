@@ -28,7 +28,9 @@ SHOWN_DISTANCES = (1, 2, 3)
 SWEEPS = ("location", "appearance")
 
 
-def sweep(kind: str, predictor: Predictor, data: ImageSet, trigger: Trigger, target: int, limit: int | None) -> Iterator[Any]:
+def sweep(
+    kind: str, predictor: Predictor, data: ImageSet, trigger: Trigger, target: int, limit: int | None
+) -> Iterator[Any]:
     """The sweep called ``kind`` over the first ``limit`` non-target images."""
     images = attacked(data, target, limit)
     function = location_sweep if kind == "location" else appearance_sweep
@@ -72,12 +74,20 @@ def measure(kind: str, checkpoint: Checkpoint, limit: int | None, device: str) -
     trigger = card.attack_object.trigger(card.shape)
     start = time.perf_counter()
     result: Any = None
-    with tqdm(total=100, unit="%", desc=f"{checkpoint.key} {kind}", bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+    with tqdm(
+        total=100, unit="%", desc=f"{checkpoint.key} {kind}", bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
+    ) as bar:
         for result in sweep(kind, predictor, data, trigger, card.attack_object.target, limit):
             bar.update(round(100 * result.done) - bar.n)
     source = provenance(card, trigger, data, predictor, time.perf_counter() - start)
     checkpoint.save_result(kind, result.to_dict() | source)
-    return {"key": checkpoint.key, "sweep": kind, **source, "summary": summary(kind, result, trigger), "result": result.to_dict()}
+    return {
+        "key": checkpoint.key,
+        "sweep": kind,
+        **source,
+        "summary": summary(kind, result, trigger),
+        "result": result.to_dict(),
+    }
 
 
 def main() -> None:

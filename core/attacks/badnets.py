@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ __all__ = ["BadNets", "BadNetsGray", "Benign"]
 @dataclass(frozen=True, kw_only=True)
 class BadNets(Attack):
     """The 3 x 3 trigger of Fig. 3 in the bottom right corner, alpha 1, as in Sec. 5.1 of Li et al. 2020."""
+
+    label: ClassVar[str] = "BadNets"
 
     poison_rate: float = number(
         0.25, low=0, high=1, step=0.01, help="Share of the whole training set that is poisoned."
@@ -41,6 +44,8 @@ class BadNets(Attack):
 class BadNetsGray(BadNets):
     """BadNets with the black-gray trigger of Sec. 3 (pixel value 128), the one of Fig. 4 and Fig. 5."""
 
+    label: ClassVar[str] = "BadNets (gray)"
+
     value: int = integer(128, low=0, high=255, help="Pixel value of the four non-black pixels.")
 
 
@@ -48,5 +53,7 @@ class BadNetsGray(BadNets):
 @dataclass(frozen=True, kw_only=True)
 class Benign(BadNets):
     """No attack: the clean model. Its response to the trigger is the control of every experiment."""
+
+    label: ClassVar[str] = "Clean model"
 
     poison_rate: float = number(0.0, low=0, high=0, help="Nothing is poisoned.")

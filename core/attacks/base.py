@@ -28,6 +28,8 @@ class Attack(Parametrised):
     """
 
     name: ClassVar[str]
+    label: ClassVar[str]
+    """Name in figures and tables, as in the paper."""
 
     target: int = integer(4, low=0, help="Target label: the class every attacked image shall be taken for.")
 

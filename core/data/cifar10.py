@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -155,6 +156,8 @@ class Cifar10(Dataset):
 
     Its encoding says whether the pixels are the published ones or went through JPEG on their way here.
     """
+
+    label: ClassVar[str] = "CIFAR-10"
 
     @property
     def classes(self) -> tuple[str, ...]:

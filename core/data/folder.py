@@ -7,6 +7,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -72,6 +73,8 @@ class Folder(Dataset):
     the test set. Images come in an order shuffled by the seed, so that the first few are of many classes. Class names
     are read from the folder, so they are not known without it.
     """
+
+    label: ClassVar[str] = "Folder"
 
     path: str = text("", help="Folder with one folder per class, or with train/ and test/ that have them.")
     size: int = integer(32, low=8, high=512, help="Side that images are resized and cropped to.", unit="pixels")

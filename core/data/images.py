@@ -111,6 +111,8 @@ class Dataset(Parametrised):
     """
 
     name: ClassVar[str]
+    label: ClassVar[str]
+    """Name in figures and tables."""
 
     @property
     def title(self) -> str:

@@ -12,6 +12,7 @@ torch.Size([3, 3, 32, 32])
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -160,6 +161,8 @@ class Shapes10(Dataset):
     The same on every machine: float64 throughout, and only :meth:`numpy.random.Generator.random` of one PCG64 stream
     per split. The numbers of all images are drawn before the first is rendered, so a limit gives a prefix.
     """
+
+    label: ClassVar[str] = "Shapes-10"
 
     seed: int = integer(0, low=0, high=2**31 - 1, help="Seed of every shape, pose, colour and texture.")
 

@@ -43,6 +43,8 @@ class Classifier(nn.Module):
     """
 
     name: ClassVar[str]
+    label: ClassVar[str]
+    """Name in figures and tables."""
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
@@ -81,4 +83,3 @@ def build_model(name: str, *, classes: int, channels: int = 3, seed: int | None 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return model(classes, channels)
-

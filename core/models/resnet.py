@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -34,6 +36,8 @@ class _Block(nn.Module):
 class ResNet20(Classifier):
     """The 0.27 M-parameter CIFAR network of He et al. 2016, Sec. 4.2 (n = 3, widths 16, 32, 64)."""
 
+    label: ClassVar[str] = "ResNet-20"
+
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)
         self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
@@ -63,19 +67,21 @@ class ResNet20(Classifier):
 class ResNet34(Classifier):
     """ResNet-34 with a 3 x 3 stem and no first pooling, as used on CIFAR-10 (21.3 M parameters)."""
 
+    label: ClassVar[str] = "ResNet-34"
+
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)
         self.body = ResNet(BasicBlock, [3, 4, 6, 3], num_classes=classes)
         self.body.conv1 = nn.Conv2d(channels, 64, 3, 1, 1, bias=False)
         nn.init.kaiming_normal_(self.body.conv1.weight, mode="fan_out", nonlinearity="relu")
-        self.body.maxpool = nn.Identity()  # type: ignore[assignment]
+        self.body.maxpool = nn.Identity()
 
     @property
     def last_block(self) -> nn.Module:
-        return self.body.layer4[-1]
+        last: nn.Module = self.body.layer4[-1]
+        return last
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of images ``(N, C, H, W)`` in [0, 1]."""
         logits: Tensor = self.body(self.normalise(images))
         return logits
-

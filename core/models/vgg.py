@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import vgg19_bn
@@ -15,6 +17,8 @@ __all__ = ["VGG19"]
 class VGG19(Classifier):
     """VGG-19 with batch norm and one linear layer, as used on CIFAR-10 (20.0 M parameters)."""
 
+    label: ClassVar[str] = "VGG-19"
+
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)
         self.features = vgg19_bn().features
@@ -27,7 +31,8 @@ class VGG19(Classifier):
 
     @property
     def last_block(self) -> nn.Module:
-        return self.features[49]
+        last: nn.Module = self.features[49]
+        return last
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of images ``(N, C, H, W)`` in [0, 1]."""

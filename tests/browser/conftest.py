@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parents[2]
-collect_ignore = ["component_demo.py"]  # a Streamlit script: it is not to be imported for its doctests
+collect_ignore = ["component_demo.py", "painter_demo.py"]  # Streamlit scripts: not to be imported for their doctests
 START_TIMEOUT = 60.0  # seconds until the server answers; a cold import of torch is most of it
 ARGUMENTS = (
     "--headless",

@@ -1,0 +1,33 @@
+"""The application: ``streamlit run dashboard/app.py``. Navigation only."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+# The repository itself, so that the application also starts where the package is not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+st.set_page_config(page_title="Trigger sensitivity", page_icon=":material/my_location:", layout="wide")
+
+from dashboard.views import appearance, location  # noqa: E402 - the page must be configured first
+
+# Streamlit fades what a rerun has not reached yet; during a drag, that is the trigger itself. And it leaves a sixth of
+# a lecture hall's screen empty above the title.
+st.html(
+    """<style>
+    .stApp [data-stale="true"] {opacity: 1 !important; transition: none !important}
+    .stMainBlockContainer {padding-top: 2.6rem; padding-bottom: 3rem}
+    </style>"""
+)
+
+st.navigation(
+    [
+        st.Page(
+            location.show, title="Trigger location", icon=":material/my_location:", url_path="location", default=True
+        ),
+        st.Page(appearance.show, title="Trigger appearance", icon=":material/palette:", url_path="appearance"),
+    ]
+).run()

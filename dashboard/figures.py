@@ -1,0 +1,198 @@
+"""Plotly figures and tables of results; plain functions, nothing of Streamlit here."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
+
+__all__ = [
+    "COLOURS",
+    "Curve",
+    "appearance_curves",
+    "appearance_map",
+    "appearance_map_rows",
+    "appearance_rows",
+    "location_map",
+    "location_rows",
+    "to_csv",
+    "to_html",
+]
+
+# Okabe and Ito's colours, which people with any colour vision tell apart: the attacked model, one beside it, the clean.
+COLOURS = ("#d1495b", "#0072b2", "#8a8f98")
+COUNT_COLUMNS = ("hits", "total", "rate", "low", "high")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a figure."""
+
+    name: str
+    result: AppearanceCurve
+    colour: str
+
+
+def appearance_curves(curves: Sequence[Curve], trained: int | None, current: int) -> go.Figure:
+    """Attack success rate against pixel value with 95% intervals (Fig. 5).
+
+    Args:
+        curves: What to draw; values not measured yet are left out.
+        trained: Pixel value in training, marked with a dot on the first curve.
+        current: Pixel value shown, marked with a line.
+    """
+    figure = go.Figure()
+    for curve in curves:
+        measured = curve.result.total > 0
+        values = np.asarray(curve.result.values)[measured]
+        low, high = (100 * end[measured] for end in curve.result.interval)
+        rate = 100 * curve.result.rate[measured]
+        band = np.concatenate([values, values[::-1]]), np.concatenate([high, low[::-1]])
+        figure.add_scatter(
+            x=band[0], y=band[1], fill="toself", fillcolor=_faint(curve.colour), line_width=0, hoverinfo="skip",
+            showlegend=False, legendgroup=curve.name,
+        )  # fmt: skip
+        figure.add_scatter(
+            x=values,
+            y=rate,
+            mode="lines",
+            name=curve.name,
+            legendgroup=curve.name,
+            line={"color": curve.colour, "width": 2.5},
+            customdata=np.stack([low, high, curve.result.hits[measured], curve.result.total[measured]], axis=1),
+            hovertemplate="value %{x}: %{y:.1f} % (%{customdata[0]:.1f} to %{customdata[1]:.1f}, "
+            "%{customdata[2]} of %{customdata[3]})<extra>%{fullData.name}</extra>",
+        )
+    if trained is not None and curves and trained in curves[0].result.values and curves[0].result.at(trained).total:
+        figure.add_scatter(
+            x=[trained],
+            y=[100 * curves[0].result.at(trained).value],
+            mode="markers",
+            name=f"trained value ({trained})",
+            marker={"size": 12, "color": curves[0].colour, "line": {"width": 2, "color": "white"}},
+        )
+    figure.add_vline(x=current, line={"dash": "dot", "width": 1.5, "color": COLOURS[2]})
+    figure.add_annotation(x=current, y=1, yref="paper", text=f"shown: {current}", showarrow=False, yanchor="bottom")
+    figure.update_xaxes(title="pixel value of the trigger's lit pixels", range=[-3, 258], tick0=0, dtick=32)
+    figure.update_yaxes(title="attack success rate (%)", range=[-3, 104])
+    figure.update_layout(margin={"l": 10, "r": 10, "t": 24, "b": 10}, height=430, legend=_legend())
+    return figure
+
+
+def appearance_map(result: AppearanceMap, trained: tuple[int, int] | None, current: tuple[int, int]) -> go.Figure:
+    """Attack success rate over pixel value and opacity; ``trained`` and ``current`` are (value, opacity in percent)."""
+    figure = go.Figure(
+        go.Heatmap(
+            x=list(result.values),
+            y=list(result.opacities),
+            z=100 * result.rate,
+            zmin=0,
+            zmax=100,
+            colorscale="Viridis",
+            colorbar={"title": "ASR (%)"},
+            customdata=np.stack([result.hits, result.total], axis=2),
+            hovertemplate="value %{x}, opacity %{y} %: %{z:.1f} % "
+            "(%{customdata[0]} of %{customdata[1]})<extra></extra>",
+        )
+    )
+    marks = [(current, "square-open", "shown")] + ([(trained, "circle", "trained")] if trained else [])
+    for (value, opacity), symbol, name in marks:
+        marker = {"symbol": symbol, "size": 14, "color": "white", "line": {"width": 2.5, "color": "#d1495b"}}
+        figure.add_scatter(x=[value], y=[opacity], mode="markers", name=name, marker=marker)
+    figure.update_xaxes(title="pixel value of the trigger's lit pixels")
+    figure.update_yaxes(title="opacity (%)")
+    figure.update_layout(margin={"l": 10, "r": 10, "t": 24, "b": 10}, height=380, legend=_legend())
+    return figure
+
+
+def location_map(result: LocationMap, trained: tuple[int, int] | None, title: str) -> go.Figure:
+    """Attack success rate over trigger locations (Fig. 4), for files; the page itself draws on a canvas."""
+    low, high = result.interval
+    figure = go.Figure(
+        go.Heatmap(
+            x=list(result.cols),
+            y=list(result.rows),
+            z=100 * result.rate,
+            zmin=0,
+            zmax=100,
+            colorscale="Viridis",
+            colorbar={"title": "ASR (%)"},
+            customdata=np.stack([100 * low, 100 * high, result.hits, result.total], axis=2),
+            hovertemplate="row %{y}, column %{x}: %{z:.1f} % (%{customdata[0]:.1f} to %{customdata[1]:.1f}, "
+            "%{customdata[2]} of %{customdata[3]})<extra></extra>",
+        )
+    )
+    if trained is not None:
+        marker = {"symbol": "square-open", "size": 14, "color": "#d1495b", "line": {"width": 2.5}}
+        figure.add_scatter(x=[trained[1]], y=[trained[0]], mode="markers", name="trained place", marker=marker)
+    figure.update_xaxes(title="column of the trigger's bottom-right pixel", constrain="domain")
+    figure.update_yaxes(title="row of the trigger's bottom-right pixel", autorange="reversed", scaleanchor="x")
+    figure.update_layout(title=title, width=640, height=640, legend=_legend())
+    return figure
+
+
+def location_rows(result: LocationMap) -> list[list[object]]:
+    """One row per location: row, col and the counts, rate and interval in [0, 1]; the header comes first."""
+    low, high = result.interval
+    head: list[list[object]] = [["row", "col", *COUNT_COLUMNS]]
+    return head + [
+        [row, col, *_counts(result.hits[i, j], result.total[i, j], low[i, j], high[i, j])]
+        for i, row in enumerate(result.rows)
+        for j, col in enumerate(result.cols)
+    ]
+
+
+def appearance_rows(curves: Iterable[Curve]) -> list[list[object]]:
+    """One row per model and pixel value; the header comes first."""
+    rows: list[list[object]] = [["model", "value", *COUNT_COLUMNS]]
+    for curve in curves:
+        result, (low, high) = curve.result, curve.result.interval
+        rows += [
+            [curve.name, value, *_counts(result.hits[i], result.total[i], low[i], high[i])]
+            for i, value in enumerate(result.values)
+        ]
+    return rows
+
+
+def appearance_map_rows(result: AppearanceMap) -> list[list[object]]:
+    """One row per opacity and pixel value; the header comes first."""
+    low, high = result.interval
+    head: list[list[object]] = [["opacity_percent", "value", *COUNT_COLUMNS]]
+    return head + [
+        [opacity, value, *_counts(result.hits[i, j], result.total[i, j], low[i, j], high[i, j])]
+        for i, opacity in enumerate(result.opacities)
+        for j, value in enumerate(result.values)
+    ]
+
+
+def to_csv(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV text."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def to_html(figure: go.Figure) -> str:
+    """A figure as one HTML file that needs no network."""
+    text: str = figure.to_html(include_plotlyjs=True, full_html=True)
+    return text
+
+
+def _counts(hits: int, total: int, low: float, high: float) -> list[object]:
+    rate = round(int(hits) / int(total), 6) if total else ""
+    return [int(hits), int(total), rate, round(float(low), 6), round(float(high), 6)]
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
+
+
+def _legend() -> dict[str, object]:
+    return {"orientation": "h", "yanchor": "bottom", "y": 1.06, "x": 0}

@@ -1,0 +1,119 @@
+"""Small HTML pieces that change with every step of a drag: rates with their interval, and a strip of images."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from torch import Tensor
+
+from core.metrics import Rate
+
+__all__ = ["Reading", "Shown", "data_url", "rate_bars", "strip"]
+
+ATTACK_COLOUR = "#d1495b"
+"""The colour of an attack that fires, on light and on dark ground."""
+
+STYLE = """
+<style>
+.ts-rates {display: grid; gap: .55rem; margin: .1rem 0 .3rem}
+.ts-rate {display: grid; grid-template-columns: 1fr auto; column-gap: .8rem; align-items: baseline}
+.ts-rate .name {font-size: .9rem; opacity: .85}
+.ts-rate .value {font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums; text-align: right}
+.ts-rate.first .value {font-size: 2.3rem; line-height: 1.1}
+.ts-rate.first .name {font-size: 1rem; opacity: 1}
+.ts-rate .bar {grid-column: 1 / 3; position: relative; height: .5rem; border-radius: .25rem;
+  background: color-mix(in srgb, currentColor 13%, transparent); margin-top: .15rem}
+.ts-rate.first .bar {height: .7rem}
+.ts-rate .fill {position: absolute; inset: 0 auto 0 0; border-radius: .25rem}
+.ts-rate .range {position: absolute; top: 50%; height: 0; border-top: 2px solid currentColor}
+.ts-rate .range::before, .ts-rate .range::after {content: ""; position: absolute; top: -.3rem; height: .5rem;
+  border-left: 2px solid currentColor}
+.ts-rate .range::before {left: 0} .ts-rate .range::after {right: 0}
+.ts-rate .note {grid-column: 1 / 3; font-size: .78rem; opacity: .7; font-variant-numeric: tabular-nums}
+.ts-strip {display: grid; grid-template-columns: repeat(auto-fill, minmax(4.5rem, 1fr)); gap: .6rem .5rem;
+  margin: .2rem 0 .4rem}
+.ts-strip figure {margin: 0; min-width: 0; font-size: .78rem; line-height: 1.25}
+.ts-strip img {width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated; display: block;
+  border: 2px solid transparent; border-radius: .25rem; box-sizing: border-box}
+.ts-strip figure.hit img {border-color: #d1495b}
+.ts-strip .said {font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap}
+.ts-strip .hit .said {color: #d1495b}
+.ts-strip .truth {opacity: .7; overflow: hidden; text-overflow: ellipsis; white-space: nowrap}
+</style>
+"""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One row of :func:`rate_bars`: whose rate, the rate, and a colour; ``note`` replaces the usual counts."""
+
+    name: str
+    rate: Rate
+    colour: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One image of :func:`strip`: a data URL, the predicted class, the true class, and whether the attack hit."""
+
+    url: str
+    predicted: str
+    truth: str
+    hit: bool
+
+
+def data_url(image: Tensor) -> str:
+    """A PNG data URL of one float image ``(C, H, W)`` in [0, 1] with one or three channels."""
+    pixels: npt.NDArray[np.uint8] = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    picture = Image.fromarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def rate_bars(readings: Sequence[Reading], place: str = "") -> str:
+    """Rates as bars with their 95% intervals, the first one large; ``place`` says what they belong to."""
+    rows = []
+    for index, reading in enumerate(readings):
+        rate, (low, high) = reading.rate, reading.rate.interval
+        value = f"{100 * rate.value:.1f} %" if rate.total else "-"
+        note = reading.note or (
+            f"95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
+            if rate.total
+            else "not measured"
+        )
+        bar = (
+            f'<div class="fill" style="width:{100 * rate.value:.2f}%;background:{reading.colour}"></div>'
+            f'<div class="range" style="left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"></div>'
+            if rate.total
+            else ""
+        )
+        rows.append(
+            f'<div class="ts-rate{" first" if index == 0 else ""}" data-hits="{rate.hits}" data-total="{rate.total}">'
+            f'<span class="name">{escape(reading.name)}</span><span class="value">{value}</span>'
+            f'<div class="bar">{bar}</div><span class="note">{escape(note)}</span></div>'
+        )
+    return f'{STYLE}<div class="ts-rates" role="status" data-place="{escape(place)}">{"".join(rows)}</div>'
+
+
+def strip(images: Sequence[Shown], target: str) -> str:
+    """Images with what the model says about each; those taken for the target are framed."""
+    figures = []
+    for shown in images:
+        described = f"{shown.truth} predicted as {shown.predicted}"
+        figures.append(
+            f'<figure class="{"hit" if shown.hit else "miss"}"><img src="{shown.url}" alt="{escape(described)}">'
+            f'<div class="said">{escape(shown.predicted)}</div>'
+            f'<div class="truth">is {escape(shown.truth)}</div></figure>'
+        )
+    hits = sum(shown.hit for shown in images)
+    label = f"{hits} of {len(images)} shown images predicted as {target}"
+    return f'{STYLE}<div class="ts-strip" aria-label="{escape(label)}">{"".join(figures)}</div>'

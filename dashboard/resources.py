@@ -1,0 +1,239 @@
+"""What all sessions of the server share: checkpoints, models ready to predict, test images, background jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import streamlit as st
+import torch
+from torch import Tensor
+
+from core.attacks import Attack
+from core.compiled import compile_in_background
+from core.data import DataMissing, Dataset, datasets
+from core.inference import Predictor, select_device
+from core.metrics import Rate
+from core.models import models
+from core.store import Card, Checkpoint, Damaged, Missing, Store
+from core.sweeps import attacked, predictions_at
+from core.trigger import Trigger
+from dashboard.jobs import Jobs
+
+__all__ = ["CONTROL", "Subject", "Tested", "jobs", "predictions", "store", "subjects", "success", "tested"]
+
+CONTROL = "benign"
+"""Attack of the clean model, the control of every experiment."""
+
+MOST_IMAGES = 1000
+"""Test images held for live measurements."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A stored model under study.
+
+    Attributes:
+        checkpoint: Where it is stored.
+        card: What it is.
+    """
+
+    checkpoint: Checkpoint
+    card: Card
+
+    @property
+    def key(self) -> str:
+        """``dataset/model/attack``."""
+        return self.checkpoint.key
+
+    @cached_property
+    def attack(self) -> Attack:
+        """Its attack."""
+        return self.card.attack_object
+
+    @cached_property
+    def trigger(self) -> Trigger:
+        """The trigger it was trained with."""
+        return self.attack.trigger(self.card.shape)
+
+    @property
+    def dataset(self) -> Dataset:
+        """Its data set."""
+        return self.card.dataset_object
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is a clean model."""
+        return bool(self.card.attack["name"] == CONTROL)
+
+    @property
+    def target_name(self) -> str:
+        """Name of the target class."""
+        return self.card.classes[self.attack.target]
+
+    @property
+    def dataset_label(self) -> str:
+        """Name of the data set for people, with the encoding of its images where that differs."""
+        return dataset_label(self.card.dataset, self.card.encoding)
+
+    @property
+    def title(self) -> str:
+        """Attack and network, for people."""
+        return f"{self.attack.label} on {models[self.card.model].label}"
+
+
+def dataset_label(name: str, encoding: str = "original") -> str:
+    """Name of a data set for people."""
+    label = datasets[name].label if name in datasets else name
+    return label if encoding == "original" else f"{encoding} {label}"
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    """The checkpoints; ``$TRIGGER_CHECKPOINTS`` names another folder."""
+    return Store(os.environ.get("TRIGGER_CHECKPOINTS") or None)
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> Jobs:
+    """The background jobs of this server."""
+    return Jobs()
+
+
+def subjects() -> tuple[dict[str, Subject], dict[str, str]]:
+    """All readable checkpoints by key, and what is wrong with the damaged ones."""
+    found, damaged = {}, {}
+    for key, card in store().cards():
+        if isinstance(card, Damaged):
+            damaged[key] = str(card)
+        else:
+            found[key] = Subject(store().checkpoint(key), card)
+    return found, damaged
+
+
+@st.cache_resource(show_spinner=False, max_entries=12)
+def _predictor(key: str, weights: str) -> Predictor | None:
+    """A model ready to predict, compiled in the background; None where its weights are not stored."""
+    checkpoint = store().checkpoint(key)
+    try:
+        predictor = Predictor(checkpoint.model(), select_device())
+    except Missing:
+        return None
+    shape = checkpoint.card().shape
+    if not predictor.load_compiled(shape) and predictor.device.type == "cpu":
+        threading.Thread(target=_compile, args=(checkpoint, predictor, shape), daemon=True).start()
+    return predictor
+
+
+_compiling = threading.Lock()
+
+
+def _compile(checkpoint: Checkpoint, predictor: Predictor, shape: tuple[int, int, int]) -> None:
+    """Lets another process compile a model, one at a time, and takes the result when it is there."""
+    with _compiling:
+        if not predictor.load_compiled(shape):
+            compile_in_background(checkpoint.folder, torch.get_num_threads()).wait()
+            predictor.load_compiled(shape)
+
+
+def predictor(subject: Subject) -> Predictor | None:
+    """The model of a subject; None where its weights are not stored.
+
+    Raises:
+        Damaged: If the weights cannot be read.
+    """
+    return _predictor(subject.key, subject.card.weights)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Test images that an attack is counted on (Eq. 3): those whose true class is not the target.
+
+    Attributes:
+        images: Floats ``(N, C, H, W)`` in [0, 1].
+        labels: True classes, int64 ``(N,)``.
+        encoding: How the pixels were stored before.
+        name: Identifies data set, target and order; equal names hold equal images.
+    """
+
+    images: Tensor
+    labels: Tensor
+    encoding: str
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@st.cache_resource(show_spinner=False, max_entries=6)
+def _tested(source: str, target: int) -> Tested:
+    described = json.loads(source)
+    dataset = datasets[described["name"]].from_dict(described["params"])
+    data = dataset.load("test", MOST_IMAGES + MOST_IMAGES // 4)
+    kept = data.labels != target
+    return Tested(
+        attacked(data, target, MOST_IMAGES), data.labels[kept][:MOST_IMAGES], data.encoding, f"{source} not {target}"
+    )
+
+
+def tested(subject: Subject) -> Tested | None:
+    """The test images of a subject, or None where its data set is not on this machine.
+
+    Raises:
+        ValueError: If the data are there but cannot be read.
+    """
+    try:
+        return _tested(json.dumps(subject.card.source, sort_keys=True), subject.attack.target)
+    except DataMissing:
+        return None
+
+
+class _Recent:
+    """The latest predictions, so that drawing the same state again computes nothing."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._values, self._lock = size, OrderedDict[Any, Tensor](), threading.Lock()
+
+    def get(self, key: Any) -> Tensor | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: Any, value: Tensor) -> None:
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)
+
+
+@st.cache_resource(show_spinner=False)
+def _recent() -> _Recent:
+    return _Recent(4096)
+
+
+def predictions(subject: Subject, trigger: Trigger, data: Tested, count: int) -> Tensor | None:
+    """Predicted classes, int64 ``(count,)``, of the first test images with the trigger stamped.
+
+    None where the weights are not stored. Computed ahead of background work; the same question twice costs nothing.
+    """
+    model = predictor(subject)
+    if model is None:
+        return None
+    key = (subject.card.weights, trigger.fingerprint, data.name, count)
+    found = _recent().get(key)
+    if found is None:
+        with jobs().turnstile.interactive(), torch.inference_mode():
+            found = predictions_at(model.predict, data.images[:count], trigger)
+        _recent().put(key, found)
+    return found
+
+
+def success(predicted: Tensor, target: int) -> Rate:
+    """Attack success rate of predictions on :class:`Tested` images."""
+    return Rate(int((predicted == target).sum()), len(predicted))

@@ -1,0 +1,237 @@
+"""Page *Trigger appearance*: fade, brighten and repaint the trigger (Fig. 5)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from core.metrics import Rate
+from core.sweeps import AppearanceCurve, AppearanceMap, appearance_map, appearance_sweep
+from core.trigger import Trigger
+from dashboard import figures
+from dashboard.controls import (
+    IMAGE,
+    appearance_choices,
+    choose,
+    choose_count,
+    downloads,
+    explain,
+    offer_data,
+    place_choices,
+    shown_trigger,
+)
+from dashboard.figures import Curve
+from dashboard.jobs import Job
+from dashboard.pattern_painter import MAX_SIDE, Painted, pattern_painter
+from dashboard.readouts import Reading, rate_bars
+from dashboard.resources import Subject, Tested, jobs, predictions, predictor, success, tested
+from dashboard.session import Choice, Session
+from dashboard.shown import draw_strip, trigger_picture
+
+EXPLANATION = """
+The place of the trigger stays; its **appearance** changes: how bright its lit pixels are, how opaque it is, which
+pixels are lit. The curve shows the **attack success rate** for every pixel value, with the value used in training
+marked: the paper finds that a darker trigger fails, while a brighter one than in training still works.
+"""
+CURVE_IMAGES = 256
+CURVE_STEP = 256
+MAP_IMAGES = 64
+POLL_SECONDS = 0.3
+
+
+def stored_curve(subject: Subject, shown: Trigger) -> AppearanceCurve | None:
+    """The stored curve of a model, if all but the pixel value of the shown trigger is as when it was measured."""
+    values = subject.checkpoint.result("appearance")
+    trained = subject.trigger
+    if values is None or values.get("trigger") != shown.painted(shown.layout, trained.value, shown.opacity).fingerprint:
+        return None
+    try:
+        return AppearanceCurve.from_dict(values)
+    except ValueError:
+        return None
+
+
+def request_curve(
+    session: Session, subject: Subject, shown: Trigger, data: Tested | None
+) -> AppearanceCurve | Job[AppearanceCurve] | None:
+    """The stored curve, or a job that computes one where that is possible."""
+    stored = stored_curve(subject, shown)
+    if stored is not None or data is None:
+        return stored
+    model = predictor(subject)
+    if model is None:
+        return None
+    # The pixel value is what the curve varies: one curve for all of them.
+    base = shown.painted(shown.layout, 255, shown.opacity)
+    images, target = data.images[:CURVE_IMAGES], subject.attack.target
+    return jobs().request(
+        ("appearance", subject.card.weights, base.fingerprint, data.name, len(images)),
+        AppearanceCurve,
+        lambda: appearance_sweep(model.predict, images, base, target, passes_per_step=CURVE_STEP),
+        session.identity,
+    )
+
+
+def request_map(session: Session, subject: Subject, shown: Trigger, data: Tested) -> Job[AppearanceMap] | None:
+    """A job that measures value and opacity together."""
+    model = predictor(subject)
+    if model is None:
+        return None
+    base = shown.painted(shown.layout, 255, 100)
+    images, target = data.images[:MAP_IMAGES], subject.attack.target
+    return jobs().request(
+        ("appearance-map", subject.card.weights, base.fingerprint, data.name, len(images)),
+        AppearanceMap,
+        lambda: appearance_map(model.predict, images, base, target, passes_per_step=CURVE_STEP),
+        session.identity,
+    )
+
+
+def show() -> None:
+    """Draws the page."""
+    session = Session()
+    st.title("Trigger appearance", anchor=False)
+    explain(EXPLANATION)
+    chosen = choose(session)
+    if chosen is None:
+        return
+    main = chosen.main
+    count = choose_count(session)
+    value, opacity, layout = appearance_choices(main.trigger)
+    row, col = place_choices(main)
+    session.get(IMAGE)
+    with_map = st.sidebar.toggle("Value and opacity together", help=f"{MAP_IMAGES} images in each of 198 cells.")
+    shown = shown_trigger(session, main.trigger).at(session.get(row), session.get(col))
+    data = tested(main)
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
+    if data is None:
+        offer_data(session, main)
+
+    requested = [(s, colour, request_curve(session, s, shown, data)) for s, colour in chosen.all()]
+    wanted: list[Job[AppearanceCurve] | Job[AppearanceMap]] = [r for _, _, r in requested if isinstance(r, Job)]
+    grid = request_map(session, main, shown, data) if with_map and data is not None else None
+    if grid is not None:
+        wanted.append(grid)
+    jobs().leave(session.identity, tuple(wanted))
+    polling = any(job.snapshot().running for job in wanted)
+
+    left, right = st.columns([8, 13], gap="large")
+    with left:
+        readings = []
+        predicted = None
+        for subject, colour in chosen.all():
+            found = predictions(subject, shown, data, count) if data is not None else None
+            predicted = found if subject is main else predicted
+            name = f"{main.attack.label}: taken for “{main.target_name}”" if subject is main else subject.title
+            kept = stored_curve(subject, shown)
+            if found is not None:
+                readings.append(Reading(name, success(found, main.attack.target), colour))
+            elif kept is not None:
+                rate = kept.at(session.get(value))
+                low, high = rate.interval
+                note = f"stored: 95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
+                readings.append(Reading(name, rate, colour, note))
+            else:
+                readings.append(Reading(name, Rate(0, 0), colour))
+        st.html(rate_bars(readings, f"{shown.row},{shown.col}"))
+        st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
+        st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
+        paint, preview = st.columns(2)
+        with paint:
+            _draw_painter(session, shown, value, layout)
+        with preview:
+            st.caption("On the image")
+            st.html(
+                trigger_picture(shown, data.images[session.get(IMAGE)] if data is not None else None, main.card.shape)
+            )
+        if shown.fingerprint != main.trigger.fingerprint and st.button(
+            "Back to the trained trigger", icon=":material/restart_alt:"
+        ):
+            for number in (value, opacity, row, col):
+                session.set(number, number.default)
+            session.set(layout, layout.default)
+            st.rerun()
+
+    @st.fragment(key="curves", run_every=POLL_SECONDS if polling else None)
+    def curves() -> None:
+        drawn, errors = [], []
+        share = []
+        for subject, colour, request in requested:
+            result = request
+            if isinstance(request, Job):
+                snapshot = request.snapshot()
+                result = snapshot.result
+                errors += [snapshot.error] if snapshot.error else []
+                share += [snapshot.done] if snapshot.running else []
+            if isinstance(result, AppearanceCurve):
+                drawn.append(Curve(subject.title, result, colour))
+        running = any(job.snapshot().running for job in wanted)
+        if polling and not running:
+            st.rerun()
+        for error in errors:
+            st.error(f"The curve could not be computed: {error}")
+        name = f"appearance-{main.key.replace('/', '-')}"
+        st.markdown(f"**Attack success rate by pixel value** ({main.dataset_label})")
+        if drawn:
+            trained = main.trigger.value if not main.is_control else None
+            figure = figures.appearance_curves(drawn, trained, session.get(value))
+            st.plotly_chart(figure, key="curve", config=_config(name), width="stretch")
+            counts = ", ".join(f"{curve.name}: {int(curve.result.total.max())}" for curve in drawn)
+            caption, tools = st.columns([3, 1.2], vertical_alignment="center")
+            caption.caption(f"Images per point, bands are 95% intervals. {counts}.")
+            with tools:
+                downloads(name, partial(figures.appearance_rows, drawn), lambda: figure)
+        elif not running and not errors:
+            st.info("No curve of this trigger is stored, and nothing can be measured here.")
+        if running:
+            bar, stop = st.columns([4, 1], vertical_alignment="center")
+            bar.progress(min(share, default=grid.snapshot().done if grid else 0.0), "Measuring ...")
+            if stop.button("Stop", key="stop-curves"):
+                for job in wanted:
+                    job.cancel()
+                st.rerun()
+        grid_result = grid.snapshot().result if grid is not None else None
+        if grid_result is not None:
+            trigger = main.trigger
+            surface = figures.appearance_map(
+                grid_result, (trigger.value, trigger.opacity), (session.get(value), session.get(opacity))
+            )
+            st.markdown("**Attack success rate by pixel value and opacity**")
+            st.plotly_chart(surface, key="surface", config=_config(f"{name}-opacity"), width="stretch")
+            downloads(f"{name}-opacity", partial(figures.appearance_map_rows, grid_result), lambda: surface)
+
+    with right:
+        curves()
+    if data is not None and predicted is not None:
+        draw_strip(session.get(IMAGE), main, data, shown, predicted)
+        st.slider("First image", 0, min(len(data), 990) - 1, **session.widget(IMAGE))
+    session.write_link()
+
+
+def _config(name: str) -> dict[str, object]:
+    """Plotly's toolbar: always a PNG button, at twice the size on the page."""
+    return {
+        "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2},
+        "displaylogo": False,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+    }
+
+
+def _draw_painter(session: Session, shown: Trigger, value: Choice[int], layout: Choice[str]) -> None:
+    if max(shown.height, shown.width) > MAX_SIDE:
+        return
+
+    def painted(new: Painted) -> None:
+        session.set(layout, new.pattern)
+
+    st.caption("Pattern: click to paint")
+    pattern_painter(
+        pattern=session.get(layout),
+        height=shown.height,
+        width=shown.width,
+        value=session.get(value),
+        key="painter",
+        on_paint=painted,
+    )

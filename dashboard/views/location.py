@@ -1,0 +1,268 @@
+"""Page *Trigger location*: drag the trigger and watch the attack succeed or fail (Fig. 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import streamlit as st
+import torch
+
+from core.metrics import Rate
+from core.sweeps import LocationMap, location_sweep
+from core.trigger import Trigger
+from dashboard import figures
+from dashboard.controls import (
+    IMAGE,
+    Chosen,
+    appearance_choices,
+    choose,
+    choose_count,
+    downloads,
+    explain,
+    offer_data,
+    place_choices,
+    shown_trigger,
+)
+from dashboard.jobs import Job, Snapshot
+from dashboard.location_map import Pick, location_map
+from dashboard.readouts import Reading, data_url, rate_bars
+from dashboard.resources import Subject, Tested, jobs, predictions, predictor, success, tested
+from dashboard.session import Choice, Session
+from dashboard.shown import draw_strip, rgba
+from dashboard.trigger_pad import Move, trigger_pad
+
+EXPLANATION = """
+A backdoored model was trained to answer with one class, the **target**, whenever the small **trigger** is in the
+corner. Here the trigger can be put anywhere: the **attack success rate** is the share of test images of *other* classes
+that are then taken for the target, and the map shows it for every place. Move the trigger a few pixels and watch
+whether the backdoor still fires; the **clean model** shows how often that happens without any backdoor.
+"""
+# Images behind each cell of a map that is computed here: an interval of at most +-12 points, in seconds.
+MAP_IMAGES = 64
+# A drag waits for at most this many forward passes of a map that is being computed.
+MAP_STEP = 256
+POLL_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A map to draw: stored, or being computed by a job."""
+
+    subject: Subject
+    stored: LocationMap | None
+    job: Job[LocationMap] | None
+
+    def snapshot(self) -> Snapshot[LocationMap]:
+        """The map now."""
+        if self.job is not None:
+            return self.job.snapshot()
+        return Snapshot(self.stored, False, "", False, 0.0)
+
+
+def stored_map(subject: Subject, shown: Trigger) -> LocationMap | None:
+    """The stored map of a model, if it was measured with the trigger that is shown."""
+    values = subject.checkpoint.result("location")
+    if values is None or values.get("trigger") != shown.at(*subject.trigger.location).fingerprint:
+        return None
+    try:
+        return LocationMap.from_dict(values)
+    except ValueError:
+        return None
+
+
+def request_map(session: Session, subject: Subject, shown: Trigger, data: Tested | None, again: bool) -> Mapped:
+    """The stored map, or a job that computes one where that is possible."""
+    stored = stored_map(subject, shown)
+    if (stored is not None and not again) or data is None:
+        return Mapped(subject, stored, None)
+    model = predictor(subject)
+    if model is None:
+        return Mapped(subject, stored, None)
+    images, target = data.images[:MAP_IMAGES], subject.attack.target
+    key = ("location", subject.card.weights, shown.fingerprint, data.name, len(images), MAP_STEP)
+    job = jobs().request(
+        key,
+        LocationMap,
+        lambda: location_sweep(model.predict, images, shown, target, passes_per_step=MAP_STEP),
+        session.identity,
+    )
+    return Mapped(subject, stored, job)
+
+
+def show() -> None:
+    """Draws the page."""
+    session = Session()
+    st.title("Trigger location", anchor=False)
+    explain(EXPLANATION)
+    chosen = choose(session)
+    if chosen is None:
+        return
+    main = chosen.main
+    value, opacity, _ = appearance_choices(main.trigger)
+    with st.sidebar:
+        st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
+        st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
+    count = choose_count(session)
+    again = st.sidebar.toggle("Measure the map here", help=f"On {MAP_IMAGES} images, instead of the stored map.")
+    shown = shown_trigger(session, main.trigger)
+    row, col = place_choices(main)
+    session.get(row), session.get(col), session.get(IMAGE)
+    data = tested(main)
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
+    if data is None:
+        offer_data(session, main)
+    mapped = [request_map(session, s, shown, data, again) for s in (main, chosen.other) if s is not None]
+    wanted = tuple(m.job for m in mapped if m.job is not None)
+    jobs().leave(session.identity, wanted)
+    polling = any(job.snapshot().running for job in wanted)
+
+    @st.fragment(key="live", run_every=POLL_SECONDS if polling else None)
+    def live() -> None:
+        snapshots = [m.snapshot() for m in mapped]
+        if polling and not any(s.running for s in snapshots):
+            st.rerun()
+        place = shown.at(session.get(row), session.get(col))
+        # The pad is drawn last, into a column made first: what it acknowledges is on the page before it.
+        left, right = st.columns([10, 12], gap="large")
+        pictures = st.container()
+        with right:
+            for m, snapshot in zip(mapped, snapshots, strict=True):
+                _draw_map(session, m, snapshot, place, row, col)
+        with left:
+            pad = st.container()
+            readings, predicted = _measure(chosen, mapped, place, data, count)
+            st.html(rate_bars(readings, f"{place.row},{place.col}"))
+        with pictures:
+            if data is not None and predicted is not None:
+                draw_strip(session.get(IMAGE), main, data, place, predicted)
+        with pad:
+            _draw_pad(session, chosen, place, data, row, col)
+        if st.session_state.get("settled", True):
+            session.write_link()
+
+    live()
+
+
+def _measure(
+    chosen: Chosen, mapped: Sequence[Mapped], place: Trigger, data: Tested | None, count: int
+) -> tuple[list[Reading], torch.Tensor | None]:
+    """Success rates at the place: measured on the images, or read from stored maps where that is impossible."""
+    readings: list[Reading] = []
+    first: torch.Tensor | None = None
+    stored = {m.subject.key: m.stored for m in mapped}
+    for subject, colour in chosen.all():
+        name = f"{subject.attack.label}: taken for “{chosen.main.target_name}”"
+        if subject is not chosen.main:
+            name = subject.title
+        predicted = predictions(subject, place, data, count) if data is not None else None
+        if subject is chosen.main:
+            first = predicted
+        if predicted is not None:
+            readings.append(Reading(name, success(predicted, chosen.main.attack.target), colour))
+            continue
+        kept = stored.get(subject.key) or stored_map(subject, place)
+        if kept is not None:
+            rate = kept.at(place.row, place.col)
+            low, high = rate.interval
+            note = f"stored: 95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
+            readings.append(Reading(name, rate, colour, note))
+        else:
+            readings.append(Reading(name, Rate(0, 0), colour))
+    return readings, first
+
+
+def _draw_map(
+    session: Session,
+    mapped: Mapped,
+    snapshot: Snapshot[LocationMap],
+    place: Trigger,
+    row: Choice[int],
+    col: Choice[int],
+) -> None:
+    subject, result = mapped.subject, snapshot.result
+    if snapshot.error:
+        st.error(f"The map could not be computed: {snapshot.error}")
+    if result is None:
+        if snapshot.running:
+            st.caption("The first places are being measured ...")
+        elif not snapshot.error:
+            st.info("No map of this trigger is stored, and nothing can be measured here.")
+        return
+
+    def picked(pick: Pick) -> None:
+        session.set(row, pick.row)
+        session.set(col, pick.col)
+
+    low, high = result.interval
+    name = f"location-{subject.key.replace('/', '-')}"
+    location_map(
+        rows=result.rows,
+        cols=result.cols,
+        hits=result.hits,
+        total=result.total,
+        low=low,
+        high=high,
+        row=place.row,
+        col=place.col,
+        trained=subject.trigger.location,
+        key=f"map-{subject.key}",
+        on_pick=picked,
+        title=f"{subject.title}, {subject.dataset_label}",
+        filename=name,
+    )
+    images = int(result.total.max())
+    cells, tools = st.columns([3, 1.4], vertical_alignment="center")
+    with cells:
+        if snapshot.running and mapped.job is not None:
+            bar, stop = st.columns([3, 1], vertical_alignment="center")
+            bar.progress(snapshot.done, f"{snapshot.done:.0%} of the places, {images} images each")
+            if stop.button("Stop", key=f"stop-{subject.key}"):
+                mapped.job.cancel()
+                st.rerun()
+        elif mapped.job is not None and snapshot.cancelled and snapshot.done < 1:
+            st.caption(f"Stopped after {snapshot.done:.0%} of the places, {images} images each.")
+        elif mapped.job is not None:
+            st.caption(f"Measured here, {images} images in each of {result.hits.size} places.")
+        else:
+            st.caption(f"Stored: {images} images in each of {result.hits.size} places.")
+    with tools:
+        downloads(
+            name,
+            partial(figures.location_rows, result),
+            partial(
+                figures.location_map, result, subject.trigger.location, f"{subject.title}, {subject.dataset_label}"
+            ),
+        )
+
+
+def _draw_pad(
+    session: Session, chosen: Chosen, place: Trigger, data: Tested | None, row: Choice[int], col: Choice[int]
+) -> None:
+    def moved(move: Move) -> None:
+        session.set(row, move.row)
+        session.set(col, move.col)
+        st.session_state.acknowledged = move.seq
+        st.session_state.settled = move.final
+
+    height, width = chosen.main.card.shape[1:]
+    rows, cols = place.places(height, width)
+    trigger_pad(
+        image=data_url(data.images[session.get(IMAGE)]) if data is not None else None,
+        height=height,
+        width=width,
+        pattern=rgba(place),
+        row=place.row,
+        col=place.col,
+        rows=(rows[0], rows[-1]),
+        cols=(cols[0], cols[-1]),
+        trained=chosen.main.trigger.location,
+        ack=st.session_state.get("acknowledged", 0),
+        key="pad",
+        on_move=moved,
+        label="The trigger on a test image",
+    )
+    if data is not None:
+        st.slider("Image", 0, min(len(data), 990) - 1, **session.widget(IMAGE))

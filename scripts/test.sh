@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what the tests need (the test extra, Chromium) and runs them all: lint, types, unit tests, pages, browser.
+#
+#   bash scripts/test.sh [arguments of pytest]
+#
+# Uses the active virtual environment, or makes .venv. Where Chromium cannot be installed the browser tests are
+# skipped; REQUIRE_BROWSER=1 makes them fail instead.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ -z "${VIRTUAL_ENV:-}" ]; then
+    [ -x .venv/bin/python ] || python3 -m venv .venv
+    # shellcheck disable=SC1091
+    . .venv/bin/activate
+fi
+python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+
+if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install chromium; } >/dev/null ||
+            echo "Chromium could not be installed: the browser tests are skipped" >&2
+    else
+        echo "Chromium is not installed: the browser tests are skipped" >&2
+    fi
+fi
+
+ruff check .
+ruff format --check .
+mypy
+exec python -m pytest "$@"

@@ -1,0 +1,142 @@
+"""Measures a drag in a real browser: from pointer move to the new success rate on the page, and the cold start.
+
+    python tests/browser/latency.py --model cifar10/resnet20/badnets-gray --steps 50 --json -
+
+It starts its own server, drags the trigger step by step, and after every step waits until the page shows the number
+that belongs to the new place. What is measured is what a user sees: pointer event, message to the server, forward
+passes of the attacked and the clean model on 256 images each, the rerun, and the repainted text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+ARGUMENTS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+# Resolves at the first change of the first rate's counts, or of the place it belongs to, and says when that was.
+WATCH = """() => {
+  const app = document.querySelector('.stApp');
+  const read = () => document.querySelector('.ts-rates')?.dataset.place;
+  const before = read();
+  window.changed = new Promise(resolve => {
+    const done = () => { if (read() !== before) { observer.disconnect(); resolve(performance.now()); } };
+    const observer = new MutationObserver(done);
+    observer.observe(app, {subtree: true, childList: true, attributes: true, characterData: true});
+  });
+  window.addEventListener('pointermove', () => { window.moved ??= performance.now(); }, {capture: true, once: true});
+  window.moved = undefined;
+}"""
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which a share of the values lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+def start_server(port: int) -> tuple[subprocess.Popen[bytes], float]:
+    """Starts the application; returns it and the seconds until it answers."""
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py")]
+    command += ["--server.headless", "true", "--server.port", str(port)]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while time.perf_counter() - started < 60:
+        try:
+            urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=1).close()
+            return server, time.perf_counter() - started
+        except OSError:
+            time.sleep(0.02)
+    raise OSError("the server did not start within 60 s")
+
+
+def measure(model: str, steps: int, settle: float) -> dict[str, Any]:
+    """Starts the application, opens the page, drags ``steps`` times."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        raise OSError("there is no chromium on the PATH")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        started = time.perf_counter()
+        server, answered = start_server(port)
+        try:
+            page.goto(f"http://localhost:{port}/?model={model}")
+            page.locator(".ts-rate.first[data-hits]").wait_for(timeout=120_000)
+            page.locator(".pad canvas[data-row]").wait_for(timeout=120_000)
+            usable = time.perf_counter() - started
+            page.wait_for_timeout(1000 * settle)
+            latencies = [step(page, number) for number in range(steps)]
+            page.mouse.up()
+        finally:
+            server.terminate()
+            server.wait(10)
+            browser.close()
+    return {
+        "model": model,
+        "steps": steps,
+        "p50_ms": round(statistics.median(latencies), 1),
+        "p95_ms": round(percentile(latencies, 0.95), 1),
+        "max_ms": round(max(latencies), 1),
+        "server_answers_s": round(answered, 2),
+        "usable_page_s": round(usable, 2),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def step(page: Any, number: int) -> float:
+    """One step of the drag; milliseconds from the pointer's move to the new rate on the page."""
+    canvas = page.locator(".pad canvas")
+    box = canvas.bounding_box()
+    size = float(canvas.get_attribute("data-cell-width"))
+    # A path of single-pixel steps over the image, a place that was not measured before in every step.
+    row, col = 29 - number // 25, 28 - number % 25
+    x = box["x"] + float(canvas.get_attribute("data-plot-left")) + (col + 0.5) * size
+    y = box["y"] + float(canvas.get_attribute("data-plot-top")) + (row + 0.5) * size
+    if number == 0:
+        page.mouse.move(x + size, y)
+        page.mouse.down()
+        page.wait_for_timeout(1000)
+    page.evaluate(WATCH)
+    page.mouse.move(x, y)
+    return float(page.evaluate("window.changed.then(at => at - window.moved)"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="shapes10/resnet20/badnets-gray", help="checkpoint to drag the trigger of")
+    parser.add_argument("--steps", type=int, default=50, help="steps of the drag (default 50)")
+    parser.add_argument("--settle", type=float, default=5, help="seconds to wait after the page is usable (default 5)")
+    parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON; - for stdout")
+    options = parser.parse_args()
+    found = measure(options.model, options.steps, options.settle)
+    print(
+        f"{found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, p95 {found['p95_ms']} ms over "
+        f"{found['steps']} steps; cold start to a usable page {found['usable_page_s']} s"
+    )
+    if options.json == "-":
+        print(json.dumps(found, indent=1))
+    elif options.json:
+        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

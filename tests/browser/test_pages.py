@@ -1,0 +1,238 @@
+"""The pages in a real Chromium: drag, click on the map, sliders, links, themes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if os.environ.get("REQUIRE_BROWSER") != "1":
+    pytest.importorskip("playwright.sync_api")
+
+from core.inference import Predictor
+from core.metrics import Rate
+from core.store import Store
+from core.sweeps import attacked, success_at
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
+GRAY = "shapes10/resnet20/badnets-gray"
+COUNT = 256
+
+
+@pytest.fixture(scope="module")
+def url(serve: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The application without CIFAR-10, with a cache of its own."""
+    home = tmp_path_factory.mktemp("home")
+    address: str = serve(APP, {"TRIGGER_DATA": str(home), "XDG_CACHE_HOME": str(home)})
+    return address
+
+
+def open_page(page: Page, url: str, path: str = "") -> None:
+    page.goto(f"{url}/{path}")
+    page.locator(".ts-rate.first[data-hits]").wait_for(timeout=60_000)
+
+
+def shown_rate(page: Page, index: int = 0) -> Rate:
+    """The rate that the page shows, first the attacked model's, last the clean one's."""
+    bars = page.locator(".ts-rate")
+    bar = bars.nth(index if index >= 0 else bars.count() + index)
+    return Rate(int(bar.get_attribute("data-hits") or -1), int(bar.get_attribute("data-total") or -1))
+
+
+def expect_rate(page: Page, rate: Rate, index: int = 0) -> None:
+    from playwright.sync_api import expect
+
+    bar = page.locator(".ts-rate").nth(index)
+    expect(bar).to_have_attribute("data-hits", str(rate.hits), timeout=30_000)
+    expect(bar).to_have_attribute("data-total", str(rate.total))
+    assert f"{100 * rate.value:.1f} %" in bar.inner_text()
+
+
+def cell(canvas: Locator, row: int, col: int) -> tuple[float, float]:
+    """Page coordinates of the centre of a pixel on the pad or of a cell on the map."""
+    box = canvas.bounding_box()
+    assert box is not None
+    values = {
+        name: float(canvas.get_attribute(f"data-{name}") or "nan")
+        for name in ("plot-left", "plot-top", "cell-width", "cell-height")
+    }
+    return (
+        box["x"] + values["plot-left"] + (col + 0.5) * values["cell-width"],
+        box["y"] + values["plot-top"] + (row + 0.5) * values["cell-height"],
+    )
+
+
+def computed(key: str, row: int, col: int, value: int | None = None) -> Rate:
+    """What ``core`` computes for a place, along the same forward path as the page."""
+    checkpoint = Store().checkpoint(key)
+    card = checkpoint.card()
+    attack = card.attack_object
+    trigger = attack.trigger(card.shape).at(row, col)
+    if value is not None:
+        trigger = trigger.with_value(value / 255)
+    images = attacked(card.dataset_object.load("test", 2 * COUNT), attack.target, COUNT)
+    return success_at(Predictor(checkpoint.model()).predict, images, trigger, attack.target)
+
+
+def close(page: Page, expected: Rate) -> None:
+    """The page's rate is the computed one, but for images on the edge: compiled bfloat16 rounds differently."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(".pad .status")).not_to_have_text("", timeout=10_000)
+    assert abs(shown_rate(page).hits - expected.hits) <= 0.02 * COUNT, (shown_rate(page), expected)
+
+
+def drag_to(page: Page, row: int, col: int) -> None:
+    """Drags the trigger from where it is so that its bottom-right pixel is at (row, col)."""
+    pad = page.locator(".pad canvas")
+    start_row, start_col = (int(pad.get_attribute(f"data-{name}") or -1) for name in ("row", "col"))
+    x, y = cell(pad, start_row - 1, start_col - 1)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    to_x, to_y = cell(pad, row - 1, col - 1)
+    page.mouse.move(to_x, to_y, steps=12)
+    page.mouse.up()
+
+
+def test_dragging_the_trigger_shows_what_core_computes_there(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    open_page(page, url, f"?model={GRAY}")
+    trained = shown_rate(page)
+    assert trained.value > 0.99
+    row, col = next(
+        (row, col) for row, col in ((20, 9), (14, 22), (9, 9), (5, 20)) if computed(GRAY, row, col).value < 0.5
+    )
+    expected = computed(GRAY, row, col)
+    drag_to(page, row, col)
+    expect(page).to_have_url(re.compile(rf"row={row}"), timeout=30_000)
+    expect(page).to_have_url(re.compile(rf"col={col}"))
+    pad = page.locator(".pad canvas")
+    assert (pad.get_attribute("data-row"), pad.get_attribute("data-col")) == (str(row), str(col))
+    close(page, expected)
+    assert shown_rate(page).hits != trained.hits
+
+
+def test_the_clean_model_stays_calm(page: Page, url: str) -> None:
+    open_page(page, url, f"?model={GRAY}")
+    assert shown_rate(page, -1).value < 0.05
+
+
+def test_arrow_keys_move_the_trigger(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    open_page(page, url, f"?model={GRAY}")
+    pad = page.locator(".pad canvas")
+    pad.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowLeft")
+    expect(page).to_have_url(re.compile("row=27"), timeout=30_000)
+    expect(page).to_have_url(re.compile("col=30"))
+    close(page, computed(GRAY, 27, 30))
+
+
+def test_a_click_on_the_map_moves_the_trigger_there(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    open_page(page, url, f"?model={GRAY}")
+    heat = page.locator(".map canvas")
+    heat.wait_for()
+    # Cells are counted from the first row and column of the map, the trigger's box from 2.
+    x, y = cell(heat, 10 - 2, 7 - 2)
+    page.mouse.click(x, y)
+    expect(page.locator(".pad canvas")).to_have_attribute("data-row", "10", timeout=30_000)
+    expect(page.locator(".pad canvas")).to_have_attribute("data-col", "7")
+    close(page, computed(GRAY, 10, 7))
+
+
+def test_the_map_is_computed_coarse_to_fine_and_can_be_stopped(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    open_page(page, url, f"?model={GRAY}&value=60")
+    heat = page.locator(".map canvas")
+    heat.wait_for(timeout=60_000)
+    stop = page.get_by_role("button", name="Stop", exact=True).last
+    measured = int(heat.get_attribute("data-measured") or 0)
+    assert measured >= 1
+    if measured < 900:
+        stop.click()
+        expect(page.get_by_text(re.compile(r"Stopped after \d+%"))).to_be_visible(timeout=30_000)
+        assert 0 < int(heat.get_attribute("data-measured") or 0) <= 900
+
+
+def test_the_pixel_value_slider_changes_the_rate_and_the_link(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    open_page(page, url, f"appearance?model={GRAY}")
+    before = shown_rate(page)
+    slider = page.get_by_role("slider", name="Pixel value")
+    slider.focus()
+    slider.press("Home")
+    expect(page).to_have_url(re.compile("value=0"), timeout=30_000)
+    expected = computed(GRAY, 31, 31, value=0)
+    page.wait_for_function(
+        "hits => document.querySelector('.ts-rate.first').dataset.hits !== hits", arg=str(before.hits), timeout=30_000
+    )
+    assert abs(shown_rate(page).hits - expected.hits) <= 0.02 * COUNT
+
+
+def test_a_painted_pattern_goes_into_the_link_and_back(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    open_page(page, url, f"appearance?model={GRAY}")
+    page.locator(".painter .grid .cell[data-row='0'][data-col='0']").click()
+    expect(page).to_have_url(re.compile("pattern=101010101"), timeout=30_000)
+    page.get_by_role("button", name="Back to the trained trigger").click()
+    expect(page).not_to_have_url(re.compile("pattern="), timeout=30_000)
+
+
+def test_a_link_reproduces_the_view_in_another_tab(page: Page, url: str) -> None:
+    open_page(page, url, f"?model={GRAY}&row=12&col=25&value=190&image=4&n=128")
+    first = shown_rate(page)
+    assert first.total == 128
+    other = page.context.new_page()
+    open_page(other, url, page.url.rsplit("/", 1)[1])
+    pad = other.locator(".pad canvas")
+    pad.wait_for()
+    assert (pad.get_attribute("data-row"), pad.get_attribute("data-col")) == ("12", "25")
+    assert shown_rate(other) == first
+    other.close()
+
+
+def test_the_selection_survives_a_change_of_page(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    open_page(page, url, "?model=shapes10/resnet20/badnets&row=21&col=21")
+    page.get_by_role("link", name="Trigger appearance").click()
+    expect(page).to_have_url(re.compile("appearance.*model=shapes10"), timeout=30_000)
+    expect(page).to_have_url(re.compile("row=21"))
+
+
+def test_numbers_can_be_downloaded(page: Page, url: str) -> None:
+    open_page(page, url, f"?model={GRAY}")
+    page.get_by_role("button", name="Download").first.click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Numbers (CSV)").click()
+    text = Path(waiting.value.path()).read_text().splitlines()
+    assert text[0] == "row,col,hits,total,rate,low,high"
+    stored = json.loads((Store().checkpoint(GRAY).folder / "location.json").read_text())
+    assert len(text) == 1 + len(stored["rows"]) * len(stored["cols"])
+    assert text[-1].startswith(f"31,31,{stored['hits'][-1][-1]},{stored['total'][-1][-1]},")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [420, 1400])
+def test_nothing_overflows(page: Page, url: str, scheme: Any, width: int) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    for path in ("", "appearance"):
+        open_page(page, url, path)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,76 @@
+"""What several test modules share: one thread, a tiny data set, and a folder of tiny images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.data import Dataset, ImageSet, datasets
+from core.params import integer
+from core.store import Store
+
+# Bit-for-bit comparisons need one number of threads, and tests share the machine with others.
+torch.set_num_threads(1)
+
+COLOURS = ((0.8, 0.2, 0.2), (0.2, 0.8, 0.2), (0.2, 0.2, 0.8))
+
+
+def coloured_squares(count: int, seed: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noisy images whose class is their colour: uint8 ``(count, 3, side, side)``, and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % len(COLOURS)
+    noise = 0.3 * (torch.rand(count, 3, side, side, generator=generator) - 0.5)
+    images = torch.tensor(COLOURS)[labels][:, :, None, None] + noise
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8), labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiny(Dataset):
+    """Three colours, 16 x 16, made in no time."""
+
+    seed: int = integer(0, low=0, help="Seed of the noise.")
+    count: int = integer(96, low=1, help="Training images.")
+
+    name = "tiny"
+
+    @property
+    def classes(self):
+        return ("red", "green", "blue")
+
+    def available(self):
+        return True
+
+    def load(self, split, limit=None):
+        images, labels = coloured_squares(
+            self.count if split == "train" else 48, 2 * self.seed + (split == "test"), side=16
+        )
+        return ImageSet(images[:limit], labels[:limit], self.classes, self.title)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The tiny data set, registered for this test only, so that contract tests do not see it."""
+    datasets.names()  # plugins are found first
+    monkeypatch.setitem(datasets._classes, "tiny", Tiny)
+    return Tiny()
+
+
+@pytest.fixture
+def store(tmp_path):
+    """An empty store."""
+    return Store(tmp_path / "checkpoints")
+
+
+@pytest.fixture
+def folder_of_images(tmp_path):
+    """A folder data set of three colours, 12 images of 16 x 16 each; its path."""
+    images, labels = coloured_squares(36, seed=5, side=16)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / "colours" / ("red", "green", "blue")[int(label)]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())).save(folder / f"{number:03}.png")
+    return tmp_path / "colours"

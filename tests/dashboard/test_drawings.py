@@ -1,0 +1,129 @@
+"""Figures, tables and HTML pieces show the numbers they were given."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.attacks import attacks
+from core.metrics import Rate
+from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
+from dashboard import figures
+from dashboard.figures import Curve
+from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
+from dashboard.shown import rgba, trigger_picture
+
+
+@pytest.fixture
+def location() -> LocationMap:
+    return LocationMap(np.array([[1, 2], [3, 0]]), np.array([[4, 4], [4, 0]]), (2, 3), (5, 6))
+
+
+@pytest.fixture
+def curve() -> AppearanceCurve:
+    return AppearanceCurve(np.array([0, 5, 9]), np.array([10, 10, 0 + 10]), (0, 128, 255))
+
+
+def parsed(rows: list[list[object]]) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(figures.to_csv(rows))))
+
+
+def test_location_table_has_one_row_per_place(location: LocationMap) -> None:
+    rows = parsed(figures.location_rows(location))
+    assert [(row["row"], row["col"], row["hits"], row["total"]) for row in rows] == [
+        ("2", "5", "1", "4"),
+        ("2", "6", "2", "4"),
+        ("3", "5", "3", "4"),
+        ("3", "6", "0", "0"),
+    ]
+    low, high = Rate(1, 4).interval
+    assert float(rows[0]["rate"]) == 0.25
+    assert (float(rows[0]["low"]), float(rows[0]["high"])) == pytest.approx((low, high), abs=1e-6)
+    assert rows[3]["rate"] == ""
+
+
+def test_location_figure_puts_row_zero_on_top(location: LocationMap) -> None:
+    figure = figures.location_map(location, (3, 6), "a title")
+    heat = figure.data[0]
+    assert (list(heat.y), list(heat.x)) == ([2, 3], [5, 6])
+    np.testing.assert_allclose(heat.z[0], [25, 50])
+    assert figure.layout.yaxis.autorange == "reversed"
+    assert "plotly" in figures.to_html(figure)
+
+
+def test_curves_leave_out_what_is_not_measured() -> None:
+    partial = AppearanceCurve(np.array([0, 0, 9]), np.array([10, 0, 10]), (0, 128, 255))
+    figure = figures.appearance_curves([Curve("a", partial, "#d1495b")], trained=128, current=64)
+    line = next(trace for trace in figure.data if trace.mode == "lines")
+    assert (list(line.x), list(line.y)) == ([0, 255], [0, 90])
+    assert not [trace for trace in figure.data if trace.mode == "markers"]
+
+
+def test_curves_mark_the_trained_value(curve: AppearanceCurve) -> None:
+    figure = figures.appearance_curves([Curve("a", curve, "#d1495b")], trained=128, current=64)
+    mark = next(trace for trace in figure.data if trace.mode == "markers")
+    assert (list(mark.x), list(mark.y)) == ([128], [50])
+    assert [shape.x0 for shape in figure.layout.shapes] == [64]
+    assert [row["value"] for row in parsed(figures.appearance_rows([Curve("a", curve, "#000000")]))] == [
+        "0",
+        "128",
+        "255",
+    ]
+
+
+def test_value_and_opacity_table() -> None:
+    result = AppearanceMap(np.array([[1, 2], [3, 4]]), np.full((2, 2), 4), (0, 255), (0, 100))
+    rows = parsed(figures.appearance_map_rows(result))
+    assert [(row["opacity_percent"], row["value"], row["hits"]) for row in rows] == [
+        ("0", "0", "1"),
+        ("0", "255", "2"),
+        ("100", "0", "3"),
+        ("100", "255", "4"),
+    ]
+    figure = figures.appearance_map(result, (128, 100), (0, 0))
+    np.testing.assert_allclose(figure.data[0].z, [[25, 50], [75, 100]])
+
+
+def test_rate_bars_state_n_and_interval_and_escape() -> None:
+    html = rate_bars([Reading("<script>", Rate(3, 4), "#fff"), Reading("nothing", Rate(0, 0), "#fff")])
+    assert "<script>" not in html
+    assert "75.0 %" in html
+    assert "95% interval 30.1 to 95.4 %, 3 of 4 images" in html
+    assert "not measured" in html
+    assert "nan" not in html
+
+
+def test_strip_frames_what_was_hit_and_escapes() -> None:
+    html = strip([Shown("data:,", "<deer>", "cat", True), Shown("data:,", "dog", "dog", False)], "deer")
+    assert "<deer>" not in html
+    assert html.count('class="hit"') == 1
+    assert "1 of 2 shown images predicted as deer" in html
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_data_url_is_the_image(channels: int) -> None:
+    image = torch.rand(channels, 5, 7, generator=torch.Generator().manual_seed(0))
+    url = data_url(image)
+    decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))))
+    expected = (image * 255).round().byte().expand(3, -1, -1).permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(decoded, expected)
+
+
+def test_pad_pattern_is_the_trigger() -> None:
+    trigger = attacks["badnets-gray"]().trigger((3, 32, 32))
+    pixels = rgba(trigger)
+    assert (pixels.shape, pixels.dtype) == ((3, 3, 4), np.uint8)
+    assert pixels[..., 3].tolist() == [[255] * 3] * 3
+    assert pixels[..., 0].tolist() == [[0, 0, 128], [0, 128, 0], [128, 0, 128]]
+    assert rgba(trigger.with_opacity(0.2))[0, 0, 3] == 51
+
+
+def test_trigger_picture_without_an_image_shows_a_ground() -> None:
+    trigger = attacks["badnets"]().trigger((3, 32, 32))
+    assert trigger_picture(trigger, None, (3, 32, 32)).startswith('<img src="data:image/png')

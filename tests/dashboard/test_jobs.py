@@ -1,0 +1,207 @@
+"""Background jobs: shared, cancelled, cached, and never in the way of somebody who waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from dashboard.jobs import Job, Jobs, Turnstile
+
+
+@dataclass(frozen=True)
+class Count:
+    """A result: ``steps`` of ``of``."""
+
+    steps: int
+    of: int = 5
+
+    @property
+    def done(self) -> float:
+        return self.steps / self.of
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "of": self.of}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        return cls(int(values["steps"]), int(values["of"]))
+
+
+def counting(started: list[int] | None = None, gate: threading.Event | None = None) -> Callable[[], Iterator[Count]]:
+    def work() -> Iterator[Count]:
+        if started is not None:
+            started.append(1)
+        for step in range(1, 6):
+            if gate is not None and step > 1:
+                assert gate.wait(10)
+            yield Count(step)
+
+    return work
+
+
+def wait(job: Job[Any]) -> None:
+    assert job.thread is not None
+    job.thread.join(10)
+    assert not job.thread.is_alive()
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    made = Jobs(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_job_runs_to_its_end_and_is_read_from_the_disk_afterwards(jobs: Jobs, tmp_path: Path) -> None:
+    job = jobs.request(("a", 1), Count, counting(), "me")
+    wait(job)
+    snapshot = job.snapshot()
+    assert (snapshot.result, snapshot.running, snapshot.error, snapshot.done) == (Count(5), False, "", 1)
+    started: list[int] = []
+    again = Jobs(tmp_path).request(("a", 1), Count, counting(started), "me")
+    assert again.snapshot().result == Count(5)
+    assert started == []
+
+
+def test_a_damaged_file_is_computed_anew(jobs: Jobs, tmp_path: Path) -> None:
+    wait(jobs.request(("a",), Count, counting(), "me"))
+    for file in tmp_path.glob("*.json"):
+        file.write_text('{"steps": ')
+    started: list[int] = []
+    wait(Jobs(tmp_path).request(("a",), Count, counting(started), "me"))
+    assert started == [1]
+
+
+def test_two_sessions_share_a_job_and_the_last_one_to_leave_ends_it(jobs: Jobs) -> None:
+    started: list[int] = []
+    gate = threading.Event()
+    first = jobs.request(("map",), Count, counting(started, gate), "anna")
+    second = jobs.request(("map",), Count, counting(started, gate), "bert")
+    assert first is second
+    jobs.leave("anna")
+    assert not first.snapshot().cancelled
+    jobs.leave("bert")
+    assert first.snapshot().cancelled
+    gate.set()
+    wait(first)
+    assert started == [1]
+    assert first.snapshot().done < 1
+
+
+def test_a_kept_job_survives_leaving(jobs: Jobs) -> None:
+    gate = threading.Event()
+    kept = jobs.request(("kept",), Count, counting(gate=gate), "me")
+    left = jobs.request(("left",), Count, counting(gate=gate), "me")
+    jobs.leave("me", keep=(kept,))
+    assert (kept.snapshot().cancelled, left.snapshot().cancelled) == (False, True)
+    gate.set()
+
+
+def test_a_cancelled_job_keeps_its_result_so_far_and_is_not_cached(jobs: Jobs, tmp_path: Path) -> None:
+    gate = threading.Event()
+    job = jobs.request(("a",), Count, counting(gate=gate), "me")
+    while job.snapshot().result is None:
+        time.sleep(0.001)
+    job.cancel()
+    gate.set()
+    wait(job)
+    assert job.snapshot().result is not None
+    assert job.snapshot().done < 1
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_job_abandoned_by_everybody_starts_again_when_it_is_wanted_again(jobs: Jobs) -> None:
+    started: list[int] = []
+    gate = threading.Event()
+    jobs.request(("a",), Count, counting(started, gate), "me")
+    jobs.leave("me")
+    gate.set()
+    wait(jobs.request(("a",), Count, counting(started), "me"))
+    assert started == [1, 1]
+
+
+def test_a_failure_is_one_sentence_and_is_tried_again(jobs: Jobs) -> None:
+    def fail() -> Iterator[Count]:
+        yield Count(1)
+        raise ValueError("the model is gone")
+
+    job = jobs.request(("a",), Count, fail, "me")
+    wait(job)
+    assert job.snapshot().error == "ValueError: the model is gone"
+    assert job.snapshot().result == Count(1)
+    again = jobs.request(("a",), Count, counting(), "me")
+    wait(again)
+    assert again.snapshot().result == Count(5)
+
+
+def test_a_full_disk_does_not_lose_the_result(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dashboard.jobs.write_atomically", full)
+    job = jobs.request(("a",), Count, counting(), "me")
+    wait(job)
+    assert (job.snapshot().result, job.snapshot().error) == (Count(5), "")
+
+
+def test_who_waits_passes_before_background_steps() -> None:
+    turnstile, order = Turnstile(), []
+    inside, release = threading.Event(), threading.Event()
+
+    def step() -> None:
+        with turnstile.background():
+            inside.set()
+            assert release.wait(10)
+
+    def background() -> None:
+        with turnstile.background():
+            order.append("map")
+
+    def interactive() -> None:
+        with turnstile.interactive():
+            order.append("drag")
+
+    threads = [threading.Thread(target=step)]
+    threads[0].start()
+    assert inside.wait(10)
+    threads += [threading.Thread(target=background) for _ in range(3)]
+    for thread in threads[1:]:
+        thread.start()
+    time.sleep(0.05)
+    threads.append(threading.Thread(target=interactive))
+    threads[-1].start()
+    while turnstile._waiting == 0:
+        time.sleep(0.001)
+    release.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["drag", "map", "map", "map"]
+
+
+def test_the_turnstile_lets_one_at_a_time_through() -> None:
+    turnstile, inside, most = Turnstile(), 0, 0
+    lock = threading.Lock()
+
+    def work(kind: str) -> None:
+        nonlocal inside, most
+        for _ in range(50):
+            with turnstile.interactive() if kind == "drag" else turnstile.background():
+                with lock:
+                    inside += 1
+                    most = max(most, inside)
+                time.sleep(0)
+                with lock:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work, args=(kind,)) for kind in ("drag", "map") * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert most == 1

@@ -1,0 +1,84 @@
+"""Selections, links and what happens to nonsense in them."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.session import integer_in, one_of
+
+SCRIPT = """
+import streamlit as st
+from dashboard.session import Choice, Session, integer_in, one_of
+
+session = Session()
+value = Choice("value", 128, integer_in(0, 255))
+name = Choice("name", "a", one_of(["a", "b"]))
+st.slider("value", 0, 255, **session.widget(value))
+st.text(f"{session.get(value)} {session.get(name)}")
+if st.button("set"):
+    session.set(name, "b")
+for complaint in session.complaints():
+    st.warning(complaint)
+session.write_link()
+"""
+
+
+def run(**query: str) -> AppTest:
+    test = AppTest.from_string(SCRIPT)
+    for name, text in query.items():
+        test.query_params[name] = text
+    return test.run()
+
+
+def link(test: AppTest) -> dict[str, str]:
+    """The link's parameters; AppTest keeps some as texts, some as lists of one."""
+    values = {name: test.query_params[name] for name in test.query_params}
+    return {name: value if isinstance(value, str) else value[0] for name, value in values.items()}
+
+
+def test_defaults_stay_out_of_the_link() -> None:
+    test = run()
+    assert test.text[0].value == "128 a"
+    assert link(test) == {}
+
+
+def test_a_link_is_taken_and_kept() -> None:
+    test = run(value="7", name="b")
+    assert test.text[0].value == "7 b"
+    assert link(test) == {"value": "7", "name": "b"}
+
+
+def test_a_widget_changes_value_and_link() -> None:
+    test = run(name="b")
+    test.slider(key="choice-value").set_value(9).run()
+    assert test.text[0].value == "9 b"
+    assert link(test)["value"] == "9"
+    test.slider(key="choice-value").set_value(128).run()
+    assert link(test) == {"name": "b"}
+
+
+def test_nonsense_is_refused_once_in_one_sentence() -> None:
+    test = run(value="1000", name="c")
+    assert test.text[0].value == "128 a"
+    assert [warning.value for warning in test.warning] == [
+        "The link says value = '1000'; allowed is an integer from 0 to 255. The default is shown instead.",
+        "The link says name = 'c'; allowed is one of a, b. The default is shown instead.",
+    ]
+    assert not test.run().warning
+
+
+def test_a_long_value_is_cut() -> None:
+    (warning,) = run(value="9" * 5000).warning
+    assert len(warning.value) < 200
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5", "-1", "256", "9" * 5000])
+def test_integers_out_of_range_or_shape(text: str) -> None:
+    with pytest.raises(ValueError, match="an integer from 0 to 255"):
+        integer_in(0, 255)(text)
+
+
+def test_one_of_nothing() -> None:
+    with pytest.raises(ValueError, match="nothing"):
+        one_of([])("a")

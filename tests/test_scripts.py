@@ -1,0 +1,272 @@
+"""The command line: bad input ends with status 2 and one line that names it, good input with numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.attacks import attacks
+from core.data import datasets
+from core.inference import Predictor
+from core.models import models
+from core.params import params_of
+from core.recipes import Recipe
+from core.store import Store
+from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+
+
+@pytest.fixture
+def script(monkeypatch, capsys, tmp_path):
+    """Runs a script as ``__main__`` in this process, somewhere without data; gives status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no cache"))
+    monkeypatch.setenv("TRIGGER_DATA", str(tmp_path / "no data"))
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    # Compiling takes longer than everything else here, and is tested elsewhere.
+    monkeypatch.setattr(Predictor, "compile", lambda self, shape: self)
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        status = 0
+        try:
+            runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+        except SystemExit as end:
+            status = end.code or 0
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+def assert_refused(result, *said):
+    status, out, err = result
+    lines = err.strip().splitlines()
+    assert status == 2, err
+    assert out == ""
+    assert len(lines) == 1, err
+    assert lines[0].split(": error: ")[0] in {"train.py", "sweep.py"}
+    for word in said:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--attack", "badnet"], ["there is no attack 'badnet'", "did you mean 'badnets'"]),
+        (["--model", "resnet1"], ["there is no model 'resnet1'", "resnet20"]),
+        (["--dataset", "mnist"], ["there is no data set 'mnist'", "cifar10"]),
+        (["--dataset", "shapes10:x"], ["seed = 'x' is not allowed"]),
+        (["--dataset", "folder:nowhere"], ["there is no folder", "nowhere"]),
+        (["--dataset", "folder"], ["no folder of images was named", "folder:PATH"]),
+        (["--dataset", "cifar10"], ["CIFAR-10 (train) is not in", "TRIGGER_DATA"]),
+        (["--recipe", "slow"], ["recipe = 'slow' is not allowed: one of fast, paper"]),
+        (["--value", "300"], ["value = 300 is not allowed: an integer from 0 to 255"]),
+        (["--poison-rate", "2"], ["poison_rate = 2.0 is not allowed: a number from 0 to 1"]),
+        (["--poison-rate", "nan"], ["poison_rate = nan is not allowed"]),
+        (["--target", "-1"], ["target = -1 is not allowed"]),
+        (["--target", "1" + "0" * 400], ["target = 1000"]),
+        (["--epochs", "0"], ["epochs = 0 is not allowed: an integer from 1 to 1000"]),
+        (["--rate", "100"], ["rate = 100.0 is not allowed"]),
+        (["--schedule", "sawtooth"], ["schedule = 'sawtooth' is not allowed: one of cycle, steps"]),
+        (["--attack", "benign", "--poison-rate", "0.1"], ["poison_rate = 0.1 is not allowed"]),
+        (["--device", "gpu"], ["device = 'gpu' is not allowed on this machine", "cpu"]),
+        (["--epochs", "many"], ["epochs", "many"]),
+        (["--seed", "x"], ["seed", "x"]),
+        (["--colour", "red"], ["--colour"]),
+        (["--value"], ["--value"]),
+        (["surplus"], ["surplus"]),
+    ],
+    ids=lambda value: " ".join(value)[:32],
+)
+def test_train_refuses_bad_input_in_one_line(script, tmp_path, arguments, said):
+    assert_refused(script("train", "--store", tmp_path / "store", *arguments), *said)
+    assert not (tmp_path / "store").exists(), "nothing was trained, so nothing is stored"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--target", "3"], ["target = 3 is not allowed: there are 3 classes, 0 to 2"]),
+        (["--target", "1", "--seed", "1" + "0" * 30], ["seed = 1000"]),
+    ],
+    ids=["target", "seed"],
+)
+def test_train_refuses_what_the_data_show_to_be_wrong(script, tmp_path, folder_of_images, arguments, said):
+    spec = f"folder:{folder_of_images}"
+    assert_refused(script("train", "--store", tmp_path / "store", "--dataset", spec, *arguments), *said)
+    assert not (tmp_path / "store").exists()
+
+
+def test_train_names_a_store_that_cannot_be_written(script, folder_of_images, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = script(
+        "train", "--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--store", tmp_path / "file"
+    )
+    assert result[0] == 2
+    assert "Traceback" not in result[2]
+    assert str(tmp_path / "file") in result[2].strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["location"], ["no checkpoint cifar10/vgg19/badnets", "make it with: python scripts/train.py"]),
+        (["location", "--images", "-1"], ["images = -1 is not allowed: an integer from 0 up"]),
+        (["location", "--images", "few"], ["images", "few"]),
+        (["location", "--checkpoint", "../x/y"], ["checkpoint = '../x/y' is not allowed", "DATASET/MODEL/ATTACK"]),
+        (["location", "--checkpoint", "badnets"], ["checkpoint = 'badnets' is not allowed"]),
+        (["colour"], ["colour", "location", "appearance"]),
+    ],
+    ids=lambda value: " ".join(value)[:32],
+)
+def test_sweep_refuses_bad_input_in_one_line(script, tmp_path, arguments, said):
+    kind, *rest = arguments
+    assert_refused(
+        script("sweep", kind, "--store", tmp_path / "store", "--checkpoint", "cifar10/vgg19/badnets", *rest), *said
+    )
+
+
+def test_sweep_needs_a_checkpoint(script):
+    assert_refused(script("sweep", "location"), "--checkpoint")
+
+
+@pytest.fixture
+def trained(script, folder_of_images, tmp_path):
+    """A checkpoint from one epoch on a tiny folder; its key, its store and what the script printed."""
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 16]
+    status, out, err = script("train", *options, "--store", tmp_path / "store", "--device", "cpu")
+    assert status == 0, err
+    return "colours/resnet20/badnets", Store(tmp_path / "store"), out
+
+
+def test_train_stores_what_it_prints(trained):
+    key, store, out = trained
+    card = store.checkpoint(key).card()
+    assert f"stored as            {key}" in out
+    assert f"clean accuracy       {card.clean_accuracy}" in out
+    assert f"attack success rate  {card.attack_success_rate}" in out
+    assert card.recipe["params"]["epochs"] == 1
+    assert card.attack_object == attacks["badnets"](target=1)
+
+
+def strictly(text):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("where", ["-", "out.json"])
+def test_train_as_json(script, folder_of_images, tmp_path, where):
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 16]
+    status, out, err = script("train", *options, "--store", tmp_path / "store", "--device", "cpu", "--json", where)
+    assert status == 0, err
+    values = strictly(out if where == "-" else (tmp_path / where).read_text())
+    assert values["key"] == "colours/resnet20/badnets"
+    assert (
+        values["clean_accuracy"] == Store(tmp_path / "store").checkpoint(values["key"]).card().clean_accuracy.to_dict()
+    )
+
+
+@pytest.mark.parametrize("where", ["-", "out.json"])
+@pytest.mark.parametrize(("kind", "cls"), [("location", LocationMap), ("appearance", AppearanceCurve)])
+def test_sweep_as_json(script, trained, tmp_path, kind, cls, where):
+    key, store, _ = trained
+    status, out, err = script(
+        "sweep", kind, "--checkpoint", key, "--store", store.root, "--images", 2, "--device", "cpu", "--json", where
+    )
+    assert status == 0, err
+    values = strictly(out if where == "-" else (tmp_path / where).read_text())
+    assert (values["key"], values["sweep"]) == (key, kind)
+    result = cls.from_dict(values["result"])
+    assert (result.total == 2).all()
+    stored = store.checkpoint(key).result(kind)
+    assert cls.from_dict(stored).to_dict() == result.to_dict()
+    assert {"path", "environment", "trigger", "target", "seconds", "encoding"} <= set(stored)
+
+    checkpoint = store.checkpoint(key)
+    card = checkpoint.card()
+    trigger, images = card.attack_object.trigger(card.shape), attacked(card.dataset_object.load("test"), 1, 2)
+    expected = success_at(Predictor(checkpoint.model()).predict, images, trigger, 1)
+    measured = result.at(*trigger.location) if kind == "location" else result.at(255)
+    assert measured == expected
+    summary = values["summary"]["at training location" if kind == "location" else "at value 255"]
+    assert (summary["hits"], summary["total"]) == (expected.hits, expected.total)
+    assert summary["low"] <= summary["rate"] <= summary["high"]
+
+
+def test_sweep_of_a_checkpoint_without_its_data(script, trained, folder_of_images):
+    key, store, _ = trained
+    folder_of_images.rename(folder_of_images.with_name("gone"))
+    assert_refused(script("sweep", "location", "--checkpoint", key, "--store", store.root), "there is no folder")
+
+
+def test_sweep_of_a_damaged_checkpoint(script, trained):
+    key, store, _ = trained
+    card = store.checkpoint(key).folder / "card.json"
+    content = card.read_text()
+    card.write_text(content[:100])
+    assert_refused(script("sweep", "location", "--checkpoint", key, "--store", store.root), key, "card.json is damaged")
+    card.write_text(content)
+    (store.checkpoint(key).folder / "model.safetensors").write_bytes(b"")
+    assert_refused(
+        script("sweep", "location", "--checkpoint", key, "--store", store.root), key, "model.safetensors is damaged"
+    )
+
+
+@pytest.mark.parametrize("name", ["train", "sweep"])
+def test_help(script, name):
+    status, out, err = script(name, "--help")
+    assert (status, err) == (0, "")
+    for flag in ("--device", "--json", "--store"):
+        assert flag in out
+
+
+@pytest.mark.parametrize("attack", attacks.names())
+def test_help_shows_every_parameter_of_the_attack_and_every_choice(script, attack):
+    status, out, _ = script("train", "--attack", attack, "--help")
+    assert status == 0
+    declared = {**params_of(attacks[attack]), **params_of(Recipe)}
+    assert all("--" + name.replace("_", "-") in out for name in declared if name != "nesterov")
+    for name in [*attacks, *models, *datasets]:
+        assert name in out
+
+
+@pytest.mark.parametrize("attack", attacks.names())
+def test_every_attack_can_be_named_with_all_its_parameters(script, monkeypatch, attack):
+    """A parameter of a new attack that takes a flag which is already taken would break the command line."""
+    parse = runpy.run_path(str(SCRIPTS / "train.py"))["parse"]
+    changed, flags = {}, []
+    for name, param in params_of(attacks[attack]).items():
+        value = not param.default if param.kind is bool else (param.choices or (param.high or param.default,))[-1]
+        changed[name] = param.kind(value)
+        option = "--" + name.replace("_", "-")
+        flags += (
+            [option if value else option.replace("--", "--no-")] if param.kind is bool else [option, str(changed[name])]
+        )
+    _, plan = parse(["--attack", attack, *flags])
+    assert plan.attack == attacks[attack](**changed)
+    _, plan = parse(["--attack", attack])
+    assert plan.attack == attacks[attack]()
+    assert plan.effective_recipe == Recipe()
+
+
+def test_a_real_process(tmp_path):
+    """Once without any help of this process: another folder, no data, the message as a user sees it."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "TRIGGER_DATA"}}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(SCRIPTS / "sweep.py"), "location", "--checkpoint", "cifar10/vgg19/no-such-attack"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "sweep.py: error: there is no checkpoint cifar10/vgg19/no-such-attack; make it with: "
+    )
+    assert done.stderr.count("\n") == 1
