@@ -50,7 +50,7 @@ def package_path(module: nn.Module, example: Tensor) -> Path:
     ):
         digest.update(str(part).encode())
     for name, tensor in module.state_dict().items():
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return cache_folder() / "compiled" / f"{digest.hexdigest()[:24]}.pt2"
 
 

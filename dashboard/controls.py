@@ -15,7 +15,7 @@ from core.data import Dataset
 from core.models import models
 from core.trigger import Trigger
 from dashboard import figures
-from dashboard.resources import CONTROL, Subject, dataset_label, jobs, subjects
+from dashboard.resources import CONTROL, Subject, dataset_label, jobs, present, subjects
 from dashboard.session import Choice, Session, integer_in, one_of
 
 __all__ = [
@@ -78,6 +78,7 @@ def first_key(found: dict[str, Subject]) -> str:
 
 def choose(session: Session) -> Chosen | None:
     """The model picker in the sidebar; None, with a message, where there is no model at all."""
+    present(session.identity)
     found, damaged = subjects()
     for complaint in damaged.values():
         st.sidebar.warning(complaint, icon=":material/broken_image:")

@@ -25,7 +25,7 @@ from core.sweeps import attacked, predictions_at
 from core.trigger import Trigger
 from dashboard.jobs import Jobs
 
-__all__ = ["CONTROL", "Subject", "Tested", "jobs", "predictions", "store", "subjects", "success", "tested"]
+__all__ = ["CONTROL", "Subject", "Tested", "jobs", "predictions", "present", "store", "subjects", "success", "tested"]
 
 CONTROL = "benign"
 """Attack of the clean model, the control of every experiment."""
@@ -103,6 +103,12 @@ def store() -> Store:
 def jobs() -> Jobs:
     """The background jobs of this server."""
     return Jobs()
+
+
+@st.cache_resource(show_spinner=False, scope="session", on_release=lambda identity: jobs().leave(identity))
+def present(identity: str) -> str:
+    """Marks a session as present: when its page is closed, it wants none of its jobs any more."""
+    return identity
 
 
 def subjects() -> tuple[dict[str, Subject], dict[str, str]]:

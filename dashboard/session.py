@@ -73,7 +73,7 @@ class Session:
             state.linked = {name: st.query_params[name] for name in st.query_params}
             state.complaints = []
             state.identity = uuid.uuid4().hex
-        self._used: list[Choice[Any]] = []
+        self._used: dict[str, Choice[Any]] = {}
 
     @property
     def identity(self) -> str:
@@ -82,7 +82,7 @@ class Session:
 
     def get(self, choice: Choice[T]) -> T:
         """The value: chosen here, else from the link, else the default; a wrong link leaves a complaint."""
-        self._used.append(choice)
+        self._used[choice.name] = choice
         selected: dict[str, Any] = st.session_state.selected
         text = st.session_state.linked.pop(choice.name, None)
         if text is not None:
@@ -127,7 +127,7 @@ class Session:
     def write_link(self) -> None:
         """Puts every selection this page used, unless it is the default, into the URL."""
         wanted = {}
-        for choice in self._used:
+        for choice in self._used.values():
             value = st.session_state.selected.get(choice.name, choice.default)
             if value != choice.default:
                 wanted[choice.name] = choice.write(value)

@@ -38,6 +38,7 @@ def test_a_card_describes_the_attack(name):
     attack = attacks[name]()
     assert attack.name == name
     assert attack.title
+    assert attack.label
     assert attack_from_dict(json.loads(json.dumps(attack.to_card()))) == attack
     assert attack.to_card()["name"] == name
     for changed in changes_of(type(attack)):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from core import inference
+from core.compiled import package_path
 from core.inference import BATCH, Predictor, has_fast_bfloat16, select_device
 from core.models import build_model, models
 
@@ -159,30 +160,83 @@ def test_predicting_and_training_go_on_while_another_model_is_loaded(resnet20):
         assert len(loading.result().predict(images)) == 2
 
 
-def test_without_a_compiler_predictions_are_slower_and_it_says_so(resnet20, monkeypatch):
-    def no_compiler(*arguments, **options):
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """A user's cache without compiled models."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_without_a_compiler_predictions_are_slower_and_it_says_so(resnet20, monkeypatch, own_cache):
+    attempts = []
+
+    def no_compiler(*arguments):
+        attempts.append(arguments)
         raise FileNotFoundError("no C++ compiler")
 
-    monkeypatch.setattr(torch, "compile", no_compiler)
+    monkeypatch.setattr(inference, "make_package", no_compiler)
     images = some_images(BATCH)
     predictor = Predictor(resnet20, dtype=torch.float32)
     expected = predictor.predict(images)
     assert predictor.compile((3, 16, 16)) is predictor
     assert predictor.path == "float32 folded, not compiled (FileNotFoundError)"
     assert torch.equal(predictor.predict(images), expected)
+    predictor.compile((3, 16, 16))
+    assert len(attempts) == 1, "a minute's failure is not tried again at every drag"
 
 
-def test_a_compiler_that_fails_only_when_it_runs(resnet20, monkeypatch):
-    def broken(images):
+def test_what_the_compiler_itself_says_does_not_reach_the_user(resnet20, monkeypatch, own_cache):
+    def broken(*arguments, **options):
         raise RuntimeError("backend failed")
 
-    attempts = []
-    monkeypatch.setattr(torch, "compile", lambda *arguments, **options: attempts.append(1) or broken)
-    predictor = Predictor(resnet20, dtype=torch.float32)
-    predictor.compile((3, 16, 16)).compile((3, 16, 16))
+    monkeypatch.setattr(torch.export, "export", broken)
+    predictor = Predictor(resnet20, dtype=torch.float32).compile((3, 16, 16))
     assert predictor.path == "float32 folded, not compiled (RuntimeError)"
-    assert len(attempts) == 1, "a minute's failure is not tried again at every drag"
-    assert len(predictor.predict(some_images(BATCH))) == BATCH
+    assert [path for path in own_cache.rglob("*") if path.is_file()] == []
+
+
+def test_nothing_is_compiled_yet(resnet20, own_cache):
+    predictor = Predictor(resnet20, dtype=torch.float32)
+    assert not predictor.load_compiled((3, 16, 16))
+    assert predictor.path == "float32 folded"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a package"])
+def test_a_damaged_compiled_model_is_removed(resnet20, own_cache, content):
+    predictor = Predictor(resnet20, dtype=torch.float32)
+    path = package_path(predictor._eager, torch.zeros(BATCH, 3, 16, 16))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert not predictor.load_compiled((3, 16, 16))
+    assert not path.exists()
+    assert len(predictor.predict(some_images(3))) == 3
+
+
+def test_a_compiled_model_that_computes_something_else_is_not_used(resnet20, own_cache, monkeypatch):
+    predictor = Predictor(resnet20, dtype=torch.float32)
+    path = package_path(predictor._eager, torch.zeros(BATCH, 3, 8, 8))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"another model")
+    monkeypatch.setattr(torch._inductor, "aoti_load_package", lambda path: lambda images: torch.zeros(len(images), 10))
+    assert not predictor.load_compiled((3, 8, 8))
+
+
+def test_a_compiled_model_is_named_after_all_that_decides_it(resnet20, own_cache):
+    body, example = Predictor(resnet20, dtype=torch.float32)._eager, torch.zeros(2, 3, 16, 16)
+    again = Predictor(resnet20, dtype=torch.float32)._eager
+    other = settled()
+    other.fc.bias.data[0] += 1e-6
+    names = [
+        package_path(body, example),
+        package_path(body, example[:1]),
+        package_path(body, example.double()),
+        package_path(Predictor(resnet20, dtype=torch.bfloat16)._eager, example),
+        package_path(Predictor(other, dtype=torch.float32)._eager, example),
+        package_path(Predictor(settled("vgg19"), dtype=torch.float32)._eager, example),
+    ]
+    assert len(set(names)) == len(names)
+    assert package_path(again, example) == names[0]
+    assert all(path.is_relative_to(own_cache) for path in names)
 
 
 class Recording(torch.nn.Module):
@@ -209,11 +263,10 @@ class Recording(torch.nn.Module):
     ],
 )
 def test_a_compiled_graph_sees_one_size_only(resnet20, monkeypatch, count, compiled):
-    monkeypatch.setattr(inference.torch, "compile", lambda body, **options: Recording(body))
+    recording = Recording(Predictor(resnet20, dtype=torch.float32)._eager)
+    monkeypatch.setattr(inference, "load_package", lambda module, example: recording)
     predictor = Predictor(resnet20, dtype=torch.float32).compile((3, 8, 8))
     assert predictor.path == "float32 folded, compiled"
-    recording = predictor._compiled
-    recording.sizes.clear()
     images = some_images(count, side=8)
     found = predictor.logits(images)
     with torch.no_grad():

@@ -23,6 +23,7 @@ ORDER = (
     "core.attacks",
     "core.augment",
     "core.models",
+    "core.compiled",
     "core.inference",
     "core.metrics",
     "core.recipes",

@@ -43,6 +43,7 @@ def test_resnet20_has_the_layers_of_he_et_al():
 def test_every_model_keeps_the_contract(name, channels):
     model = build_model(name, classes=7, channels=channels, seed=0).eval()
     assert model.name == name
+    assert model.label
     assert (model.classes, model.channels) == (7, channels)
     images = torch.rand(2, channels, 32, 32)
     seen = []

@@ -22,6 +22,7 @@ from core.sweeps import (
     attacked,
     coarse_to_fine,
     location_sweep,
+    predictions_at,
     success_at,
 )
 from core.trigger import Trigger, corner_pattern, stamp, stamp_each
@@ -201,6 +202,8 @@ def test_a_sweep_leaves_the_images_alone():
 
 def test_success_at_with_something_before_the_model():
     images, trigger = images_of(9), trigger_of()
+    assert torch.equal(predictions_at(predict, images, trigger), predict(stamp(images, trigger)))
+    assert torch.equal(predictions_at(predict, images, trigger, brighten), predict(brighten(stamp(images, trigger))))
     expected = int((predict(brighten(stamp(images, trigger))) == TARGET).sum())
     assert success_at(predict, images, trigger, TARGET, brighten) == Rate(expected, 9)
 

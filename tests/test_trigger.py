@@ -194,6 +194,31 @@ def test_pixel_value_and_opacity_change_only_what_is_lit():
     assert float(trigger.with_value(0).pattern.max()) == 0
 
 
+@given(
+    st.text("01.", min_size=6, max_size=6).filter(lambda layout: "1" in layout),
+    st.integers(1, 255),
+    st.integers(1, 100),
+)
+def test_a_painted_trigger_reads_as_it_was_painted(layout, value, opacity):
+    """Two rows of three pixels: ``1`` has the value, ``0`` is black, ``.`` lets the image through."""
+    trigger = Trigger(torch.rand(3, 2, 3), torch.ones(3, 2, 3), 4, 5)
+    painted = trigger.painted(layout, value, opacity)
+    assert (painted.layout, painted.value, painted.opacity, painted.location) == (layout, value, opacity, (4, 5))
+    image = torch.full((3, 6, 6), 0.5)
+    stamped = stamp(image, painted)
+    for index, kind in enumerate(layout):
+        row, col = 3 + index // 3, 3 + index % 3
+        over = {"1": value / 255, "0": 0.0, ".": 0.5}[kind]
+        expected = 0.5 + opacity / 100 * (over - 0.5)
+        torch.testing.assert_close(stamped[:, row, col], torch.full((3,), expected), atol=1e-6, rtol=0)
+
+
+def test_the_papers_trigger_in_words():
+    trigger = Trigger(corner_pattern(128 / 255), torch.full((3, 3, 3), 0.2), 31, 31)
+    assert (trigger.layout, trigger.value, trigger.opacity) == ("001010101", 128, 20)
+    assert trigger.painted("001010101", 128, 20).fingerprint == trigger.fingerprint
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -202,6 +227,10 @@ def test_pixel_value_and_opacity_change_only_what_is_lit():
         (lambda t: t.with_value(float("nan")), "pixel value nan is not allowed"),
         (lambda t: t.with_opacity(1.5), "opacity 1.5 is not allowed: 0 to 1"),
         (lambda t: t.with_opacity(-0.5), "opacity -0.5 is not allowed: 0 to 1"),
+        (lambda t: t.painted("0101", 255, 100), "layout = '0101' is not allowed: 9 characters of 0, 1 and ."),
+        (lambda t: t.painted("01010101x", 255, 100), "layout = '01010101x' is not allowed"),
+        (lambda t: t.painted("010101010", 256, 100), "pixel value 256 is not allowed: 0 to 255"),
+        (lambda t: t.painted("010101010", 255, 101), "opacity 101 is not allowed: 0 to 100"),
         (lambda t: t.at(1, 5), r"location \(1, 5\) puts a 3 x 3 trigger outside the image: the row is at least 2"),
         (lambda t: t.at(5, 1), r"location \(5, 1\) puts a 3 x 3 trigger outside"),
         (lambda t: Trigger(t.pattern + 1, t.alpha, 5, 5), "pattern goes from 1 to 2: allowed are 0 to 1"),

@@ -1,0 +1,121 @@
+"""Measures the stored numbers of every checkpoint again and fails where they differ.
+
+    python scripts/verify.py                      # all checkpoints whose weights and data are on this machine
+    python scripts/verify.py --only shapes10 --cells 20
+
+The rates of the card are measured on the whole test set, a random sample of the cells of stored maps and curves on the
+images they were measured on. Counts may differ by ``--tolerance`` of the images: other processors round bfloat16
+differently.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from command import add_common, run, write_json
+from tqdm import tqdm
+
+from core.data import DataMissing
+from core.inference import Predictor, select_device
+from core.metrics import Rate
+from core.randomness import generator_for
+from core.store import Checkpoint, Damaged, Missing, Store
+from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
+from core.training import measure
+
+DIFFERENT = 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A stored number and the same measured again."""
+
+    key: str
+    what: str
+    stored: Rate
+    again: Rate
+
+    def agrees(self, tolerance: float) -> bool:
+        """Whether n is the same and the counts differ by at most a share ``tolerance`` of it."""
+        near = abs(self.stored.hits - self.again.hits) <= tolerance * self.stored.total
+        return self.stored.total == self.again.total and near
+
+
+def compare(checkpoint: Checkpoint, cells: int, device: torch.device) -> Iterator[Comparison]:
+    """Measures a checkpoint's card, and ``cells`` random cells of each stored sweep.
+
+    Raises:
+        DataMissing: If its data set is not on this machine.
+        Missing: If its weights are not stored.
+        Damaged: If a file cannot be read.
+    """
+    card = checkpoint.card()
+    model = checkpoint.model()
+    data = card.dataset_object.load("test")
+    attack = card.attack_object
+    trigger = attack.trigger(card.shape)
+    clean, success = measure(model, data, attack.target, trigger, device)
+    yield Comparison(checkpoint.key, "clean accuracy", card.clean_accuracy, clean)
+    yield Comparison(checkpoint.key, "attack success rate", card.attack_success_rate, success)
+    predictor = Predictor(model, device)
+    for what, trigger_there, stored in _cells(checkpoint, cells):
+        images = attacked(data, attack.target, stored.total)
+        again = success_at(predictor.predict, images, trigger_there, attack.target)
+        yield Comparison(checkpoint.key, what, stored, again)
+
+
+def _cells(checkpoint: Checkpoint, cells: int) -> Iterator[tuple[str, Any, Rate]]:
+    """A random sample of the cells of the stored sweeps: a name, the trigger, the stored rate."""
+    trigger = checkpoint.card().attack_object.trigger(checkpoint.card().shape)
+    generator = generator_for(0, "verify", checkpoint.key)
+    location, appearance = checkpoint.result("location"), checkpoint.result("appearance")
+    if location is not None:
+        found = LocationMap.from_dict(location)
+        for index in torch.randperm(found.hits.size, generator=generator)[:cells].tolist():
+            row, col = found.rows[index // len(found.cols)], found.cols[index % len(found.cols)]
+            yield f"location ({row}, {col})", trigger.at(row, col), found.at(row, col)
+    if appearance is not None:
+        curve = AppearanceCurve.from_dict(appearance)
+        for index in torch.randperm(len(curve.values), generator=generator)[:cells].tolist():
+            value = curve.values[index]
+            yield f"pixel value {value}", trigger.with_value(value / 255), curve.at(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="PREFIX", help="only checkpoints whose name begins so")
+    parser.add_argument("--cells", type=int, default=10, metavar="N", help="cells of each sweep (default 10)")
+    parser.add_argument("--tolerance", type=float, default=0.01, help="allowed difference, share of n (default 0.01)")
+    add_common(parser)
+    options = parser.parse_args()
+    device, store = select_device(options.device), Store(options.store)
+    keys = [key for key in store.keys() if key.startswith(options.only)]  # noqa: SIM118 - not a dictionary
+    if not keys:
+        raise ValueError(f"there is no checkpoint whose name begins with {options.only!r} in {store.root}")
+    found: list[Comparison] = []
+    problems: list[str] = []
+    for key in tqdm(keys, unit="model"):
+        try:
+            found += compare(store.checkpoint(key), options.cells, device)
+        except (DataMissing, Missing) as error:
+            tqdm.write(f"{key}: not verified: {error}")
+        except Damaged as error:
+            problems.append(str(error))
+    problems += [
+        f"{one.key}: {one.what}: stored {one.stored}, now {one.again}"
+        for one in found
+        if not one.agrees(options.tolerance)
+    ]
+    print("\n".join([*problems, f"{len(found)} numbers measured again, {len(problems)} problems"]))
+    write_json(options.json, {"measured": len(found), "problems": problems})
+    if problems:
+        sys.exit(DIFFERENT)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,103 @@
+"""Compiled models: the same numbers, kept between processes, and never in the way when something is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import core.compiled
+import core.inference
+from core.compiled import load_package, make_package, package_path
+from core.inference import Predictor
+from core.models import Classifier
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None and shutil.which("clang++") is None, reason="no compiler"
+)
+
+
+class Small(Classifier):
+    """One convolution with batch norm, enough to be folded and compiled in seconds."""
+
+    def __init__(self, classes: int = 3, channels: int = 3) -> None:
+        super().__init__(classes, channels)
+        self.conv = nn.Conv2d(channels, 8, 3)
+        self.bn = nn.BatchNorm2d(8)
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.fc(self.bn(self.conv(self.normalise(images))).relu().mean((2, 3)))
+        return logits
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(core.inference, "BATCH", 16)
+
+
+def small(seed: int = 0) -> Small:
+    torch.manual_seed(seed)
+    return Small().eval()
+
+
+@needs_compiler
+def test_compiled_equals_plain_and_is_found_again_and_a_damaged_package_is_not_used() -> None:
+    model = small()
+    images = torch.rand(40, 3, 12, 12)
+    with torch.inference_mode():
+        expected = model(images)
+    predictor = Predictor(model, dtype=torch.float32).compile((3, 12, 12))
+    assert predictor.path == "float32 folded, compiled"
+    torch.testing.assert_close(predictor.logits(images), expected, atol=1e-4, rtol=1e-4)
+
+    again = Predictor(model, dtype=torch.float32)
+    assert again.load_compiled((3, 12, 12))
+    torch.testing.assert_close(again.logits(images), expected, atol=1e-4, rtol=1e-4)
+
+    path = package_path(again._eager, torch.zeros(16, 3, 12, 12))
+    path.write_bytes(path.read_bytes()[:1000])
+    damaged = Predictor(model, dtype=torch.float32)
+    assert not damaged.load_compiled((3, 12, 12))
+    assert not path.exists()
+    torch.testing.assert_close(damaged.logits(images), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_name_covers_all_that_decides_the_result() -> None:
+    example = torch.zeros(16, 3, 12, 12)
+    base = package_path(small(), example)
+    assert package_path(small(), example) == base
+    assert package_path(small(seed=1), example) != base
+    assert package_path(small(), torch.zeros(8, 3, 12, 12)) != base
+    assert package_path(small(), example.bfloat16()) != base
+
+
+def test_without_a_compiler_predictions_go_on_and_the_path_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> Path:
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(core.inference, "make_package", refuse)
+    model = small()
+    predictor = Predictor(model, dtype=torch.float32).compile((3, 12, 12))
+    assert predictor.path == "float32 folded, not compiled (RuntimeError)"
+    images = torch.rand(20, 3, 12, 12)
+    with torch.inference_mode():
+        torch.testing.assert_close(predictor.logits(images), model(images), atol=1e-4, rtol=1e-4)
+
+
+def test_no_package_is_no_error() -> None:
+    assert load_package(small(), torch.zeros(16, 3, 12, 12)) is None
+
+
+def test_a_failed_compilation_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", fail)
+    with pytest.raises(RuntimeError, match="no space left"):
+        make_package(small(), torch.zeros(16, 3, 12, 12))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

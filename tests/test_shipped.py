@@ -1,0 +1,74 @@
+"""The checkpoints that come with the project: complete, small, good enough, and as their cards say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.data import datasets
+from core.store import DEFAULT_ROOT, Store
+from core.sweeps import AppearanceCurve, LocationMap
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+from verify import compare
+
+STORE = Store(DEFAULT_ROOT)
+KEYS = STORE.keys()
+EXPECTED = [
+    f"{data}/resnet20/{attack}" for data in ("cifar10", "shapes10") for attack in ("badnets", "badnets-gray", "benign")
+]
+MIB = 2**20
+
+
+def test_the_promised_models_are_there() -> None:
+    assert set(EXPECTED) <= set(KEYS)
+
+
+def test_the_folder_stays_small() -> None:
+    assert sum(path.stat().st_size for path in DEFAULT_ROOT.rglob("*") if path.is_file()) < 25 * MIB
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_cards_weights_and_results_belong_together(key: str) -> None:
+    checkpoint = STORE.checkpoint(key)
+    card = checkpoint.card()
+    assert card.key == key
+    checkpoint.model()
+    location, appearance = checkpoint.result("location"), checkpoint.result("appearance")
+    assert location is not None
+    assert appearance is not None
+    found = LocationMap.from_dict(location)
+    assert found.done == 1
+    assert (len(found.rows), len(found.cols)) == (30, 30)
+    curve = AppearanceCurve.from_dict(appearance)
+    assert curve.values == tuple(range(256))
+    # The same trigger on the same images, once as a place and once as a value.
+    trigger = card.attack_object.trigger(card.shape)
+    here, there = found.at(*trigger.location), curve.at(trigger.value)
+    assert abs(here.value - there.value) < 0.02
+
+
+@pytest.mark.parametrize("key", EXPECTED)
+def test_accuracy_and_success_are_of_the_promised_class(key: str) -> None:
+    card = STORE.checkpoint(key).card()
+    assert card.clean_accuracy.value >= (0.87 if card.dataset == "cifar10" else 0.97)
+    if card.attack["name"] == "benign":
+        assert card.attack_success_rate.value <= 0.05
+    else:
+        assert card.attack_success_rate.value >= 0.99
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_stored_numbers_are_measured_again(key: str) -> None:
+    checkpoint = STORE.checkpoint(key)
+    card = checkpoint.card()
+    if not card.dataset_object.available():
+        pytest.skip(f"{datasets[card.source['name']].label} is not on this machine (set TRIGGER_DATA)")
+    data = card.dataset_object.load("test")
+    if data.fingerprint != card.test:
+        pytest.skip(f"{card.dataset} here is encoded as {data.encoding}, the card was measured on {card.encoding}")
+    for one in compare(checkpoint, cells=2, device=torch.device("cpu")):
+        assert one.agrees(0.01), (one.what, one.stored, one.again)
