@@ -76,7 +76,7 @@ class _Folded(nn.Module):
 
     def __init__(self, model: Classifier, dtype: torch.dtype) -> None:
         super().__init__()
-        model = copy.deepcopy(model).float().eval().requires_grad_(False)
+        model = copy.deepcopy(model).to("cpu").float().eval().requires_grad_(False)
         self.normalise: nn.Module = model.normalise
         model.normalise = nn.Identity()  # type: ignore[assignment]
         fold_batch_norm(model)
@@ -101,7 +101,7 @@ class Predictor:
     def __init__(self, model: Classifier, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> None:
         self.device = torch.device(device)
         self.dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32)
-        self._eager = _Folded(model.to("cpu"), self.dtype).to(self.device)
+        self._eager = _Folded(model, self.dtype).to(self.device)
         self._compiled: Run | None = None
         self._lock = threading.Lock()
         self._failure = ""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self, TypeVar
@@ -93,9 +94,11 @@ class Param:
             if not isinstance(value, self.kind) or (self.choices and value not in self.choices):
                 raise wrong
             return value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value < math.inf:
             raise wrong
         if self.kind is int and value != int(value):
+            raise wrong
+        if self.kind is float and abs(value) > sys.float_info.max:
             raise wrong
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
             raise wrong

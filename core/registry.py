@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import threading
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Generic, TypeVar
@@ -40,6 +41,7 @@ class Registry(Generic[T]):
         self.kind = kind
         self._package = package
         self._classes: dict[str, type[T]] = {}
+        self._lock, self._discovering = threading.RLock(), False
 
     def register(self, name: str) -> Callable[[C], C]:
         """Decorator: registers a class under ``name`` and stores the name on it as ``name``.
@@ -58,10 +60,20 @@ class Registry(Generic[T]):
         return decorate
 
     def _discover(self) -> None:
-        if self._package is not None:
-            package, self._package = importlib.import_module(self._package), None
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{package.__name__}.{module.name}")
+        if self._package is None:
+            return
+        # A second thread waits until every plugin is there; a plugin that looks itself sees those before it.
+        with self._lock:
+            if self._package is None or self._discovering:
+                return
+            self._discovering = True
+            try:
+                package = importlib.import_module(self._package)
+                for module in pkgutil.iter_modules(package.__path__):
+                    importlib.import_module(f"{package.__name__}.{module.name}")
+                self._package = None
+            finally:
+                self._discovering = False
 
     def names(self) -> list[str]:
         """Registered names in alphabetical order."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -28,13 +29,19 @@ from torch import Tensor
 from core.attacks import Attack, attack_from_dict
 from core.data import Dataset, datasets
 from core.metrics import Rate
-from core.models import Classifier, build_model
+from core.models import Classifier, build_model, models
 
 __all__ = ["Card", "Checkpoint", "Damaged", "Missing", "Store", "environment", "write_atomically"]
 
 SCHEMA = 1
 DEFAULT_ROOT = Path(__file__).resolve().parent.parent / "checkpoints"
 WEIGHTS, CARD = "model.safetensors", "card.json"
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("dataset", "encoding", "model", "weights", "test"), str),
+    **dict.fromkeys(("source", "attack", "recipe", "environment"), dict),
+    "seed": int,
+    "seconds": int | float,
+}
 
 
 class Missing(FileNotFoundError):
@@ -51,18 +58,30 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: If it cannot be written, e.g. on a full disk; nothing is left behind, and what was there stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    write_together({path: content})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """As :func:`write_atomically`, for files that belong together: none is renamed before all are on disk."""
+    written: dict[Path, str] = {}
+    path = next(iter(files))
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, written[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(written[path], 0o644)
+        for path, name in written.items():
+            os.replace(name, path)
+    except BaseException as error:
+        for name in written.values():
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        if not isinstance(error, OSError):
+            raise
         raise OSError(error.errno, f"{path.name} could not be saved in {path.parent}: {error.strerror}") from error
 
 
@@ -152,7 +171,7 @@ class Card:
         values = self.to_dict()
         history = values.pop("history")
         head = json.dumps(values, indent=1)[:-2]
-        lines = ",\n".join("  " + json.dumps(entry) for entry in history)
+        lines = ",\n".join("  " + json.dumps(_finite(entry), allow_nan=False) for entry in history)
         return f'{head},\n "history": [\n{lines}\n ]\n}}\n'
 
     @classmethod
@@ -166,17 +185,27 @@ class Card:
             values = json.loads(text)
             if values.get("schema") != SCHEMA:
                 raise ValueError(f"schema {values.get('schema')!r} is not {SCHEMA}")
+            if not isinstance(values["classes"], list):
+                raise ValueError("classes are not a list")
             for name in ("clean_accuracy", "attack_success_rate"):
+                if not all(type(count) is int for count in values[name].values()):
+                    raise ValueError(f"{name} does not consist of counts")
                 values[name] = Rate(**values[name])
             values |= {name: tuple(values[name]) for name in ("classes", "shape", "history")}
             card = cls(**values)
-            if not all(isinstance(getattr(card, name), str) for name in ("dataset", "model", "weights")):
-                raise ValueError("a name is not a text")
+            for name, kind in _KINDS.items():
+                if not isinstance(getattr(card, name), kind) or isinstance(getattr(card, name), bool):
+                    raise ValueError(f"{name} = {getattr(card, name)!r} is of the wrong type")
+            if not all(isinstance(name, str) for name in card.classes):
+                raise ValueError("classes are not texts")
+            if not all(isinstance(entry, dict) for entry in card.history):
+                raise ValueError("history does not consist of epochs")
+            models[card.model]
             if len(card.shape) != 3 or not all(isinstance(size, int) and size > 0 for size in card.shape):
                 raise ValueError(f"shape {card.shape} is not three sizes")
             card.attack_object.check_target(len(card.classes))
             card.dataset_object.spec  # noqa: B018 - raises if the data set is unknown
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"a field is missing or of the wrong type: {error}") from error
         return card
 
@@ -246,7 +275,7 @@ class Checkpoint:
         try:
             values = json.loads((self.folder / f"{name}.json").read_text())
             return values if values["schema"] == SCHEMA and values["weights"] == self.card().weights else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def save_result(self, name: str, values: Mapping[str, Any]) -> None:
@@ -260,11 +289,20 @@ class Checkpoint:
         write_atomically(self.folder / f"{name}.json", f"{{\n{lines}\n}}\n".encode())
 
 
+def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN and no infinity: the loss of a training that diverged is null."""
+    return {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in entry.items()}
+
+
 def _compact(value: Any) -> str:
     """JSON with one line per row of a matrix."""
     if isinstance(value, list) and value and isinstance(value[0], list):
         return "[\n" + ",\n".join("  " + json.dumps(row, separators=(",", ":")) for row in value) + "\n ]"
     return json.dumps(value)
+
+
+def _is_key(key: str) -> bool:
+    return bool(re.fullmatch(r"[\w.+-]+(/[\w.+-]+){2}", key)) and not {".", ".."} & set(key.split("/"))
 
 
 class Store:
@@ -275,7 +313,8 @@ class Store:
 
     def keys(self) -> list[str]:
         """Keys of all folders that hold a card, sorted."""
-        return sorted(path.parent.relative_to(self.root).as_posix() for path in self.root.glob(f"*/*/*/{CARD}"))
+        found = (path.parent.relative_to(self.root).as_posix() for path in self.root.glob(f"*/*/*/{CARD}"))
+        return sorted(key for key in found if _is_key(key))
 
     def checkpoint(self, key: str) -> Checkpoint:
         """The checkpoint at ``dataset/model/attack``.
@@ -283,7 +322,7 @@ class Store:
         Raises:
             ValueError: If the key is not three plain names.
         """
-        if not re.fullmatch(r"[\w.+-]+(/[\w.+-]+){2}", key) or ".." in key:
+        if not _is_key(key):
             raise ValueError(f"checkpoint = {key!r} is not allowed: it reads DATASET/MODEL/ATTACK")
         return Checkpoint(self.root / key, key)
 
@@ -303,8 +342,8 @@ class Store:
         """
         checkpoint = self.checkpoint(card.key)
         state = rounded(model)
-        write_atomically(checkpoint.folder / WEIGHTS, save(state))
-        write_atomically(checkpoint.folder / CARD, card.to_json().encode())
+        folder = checkpoint.folder
+        write_together({folder / WEIGHTS: save(state), folder / CARD: card.to_json().encode()})
         return checkpoint
 
 
@@ -325,5 +364,5 @@ def weights_fingerprint(state: Mapping[str, Tensor]) -> str:
     """16 hex digits that identify stored weights."""
     digest = hashlib.sha256()
     for name in sorted(state):
-        digest.update(name.encode() + state[name].contiguous().numpy().tobytes())
+        digest.update(name.encode() + state[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

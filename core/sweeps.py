@@ -80,10 +80,13 @@ class _Result:
 def _read(values: Mapping[str, Any], *names: str) -> tuple[Counts, Counts]:
     """Reads and checks the counts of a stored result."""
     try:
-        hits, total = (np.asarray(values[name], dtype=np.int64) for name in ("hits", "total"))
+        hits, total = (np.asarray(values[name]) for name in ("hits", "total"))
         shape = tuple(len(values[name]) for name in names)
+        axes = [entry for name in names for entry in values[name]]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"a stored result is damaged: {error!r}") from error
+    if not all(type(entry) is int for entry in axes) or not all(c.dtype.kind == "i" for c in (hits, total)):
+        raise ValueError("a stored result is damaged: it holds something else than integers")
     if hits.shape != shape or total.shape != shape or (hits < 0).any() or (hits > total).any():
         raise ValueError(f"a stored result is damaged: {hits.shape} hits of {total.shape} images for {shape} cells")
     return hits, total
@@ -122,9 +125,10 @@ class LocationMap(_Result):
         """
         rows, cols = np.asarray(self.rows)[:, None], np.asarray(self.cols)[None]
         away = np.maximum(abs(rows - location[0]), abs(cols - location[1])) == distance
+        away &= self.total > 0
         if not away.any():
             raise ValueError(f"no location is {distance} pixels away from {location}")
-        i, j = np.unravel_index(int(np.nanargmax(np.where(away, self.rate, -1))), away.shape)
+        i, j = np.unravel_index(int(np.argmax(np.where(away, self.rate, -1))), away.shape)
         row, col = self.rows[int(i)], self.cols[int(j)]
         return self.at(row, col), (row, col)
 

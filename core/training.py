@@ -125,7 +125,8 @@ def train(plan: Plan, store: Store, device: torch.device | str = "cpu", *, resum
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.nesterov
     )
-    state = _State(store.checkpoint(plan.key).folder / STATE, json.dumps(plan.to_dict(), sort_keys=True))
+    described = plan.to_dict() | {"data": [data.fingerprint, test.fingerprint]}
+    state = _State(store.checkpoint(plan.key).folder / STATE, json.dumps(described, sort_keys=True))
     history = state.restore(model, optimizer) if resume else []
     yield from history[: recipe.epochs - 1]
 
@@ -143,6 +144,8 @@ def train(plan: Plan, store: Store, device: torch.device | str = "cpu", *, resum
             yield history[-1]
     _finish(plan, store, model, test, trigger, history, device)
     state.path.unlink(missing_ok=True)
+    for left_behind in state.path.parent.glob(".*.tmp"):  # by runs that were killed while they wrote
+        left_behind.unlink(missing_ok=True)
     yield history[-1]
 
 
@@ -292,8 +295,11 @@ class _State:
             ]
             weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
             momentum = {int(name[9:]): {"momentum_buffer": t} for name, t in tensors.items() if name.startswith("mom")}
+            expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+            if {name: tensor.shape for name, tensor in weights.items()} != expected:
+                return []  # load_state_dict would raise only after it has copied what fits
             model.load_state_dict(weights)
             optimizer.load_state_dict({**optimizer.state_dict(), "state": momentum})
-        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
             return []
         return history

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from core.attacks import Attack
-from core.compiled import compile_in_background
 from core.data import DataMissing, Dataset, datasets
 from core.inference import Predictor, select_device
 from core.metrics import Rate
@@ -23,6 +22,7 @@ from core.models import models
 from core.store import Card, Checkpoint, Damaged, Missing, Store
 from core.sweeps import attacked, predictions_at
 from core.trigger import Trigger
+from core.warm import compile_in_background
 from dashboard.jobs import Jobs
 
 __all__ = ["CONTROL", "Subject", "Tested", "jobs", "predictions", "present", "store", "subjects", "success", "tested"]

@@ -7,13 +7,25 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from core.store import DEFAULT_ROOT, write_atomically
 
 BAD_INPUT = 2
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as everything else here does, not after the usage of every flag."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def say(options: argparse.Namespace, text: str) -> None:
+    """Prints a line for people: to stderr where stdout is for a machine (``--json -``)."""
+    print(text, file=sys.stderr if str(options.json) == "-" else sys.stdout)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

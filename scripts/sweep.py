@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from command import add_common, run, write_json
+from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
 from core.data import ImageSet
@@ -91,7 +91,7 @@ def measure(kind: str, checkpoint: Checkpoint, limit: int | None, device: str) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", choices=SWEEPS, help="what to vary")
     parser.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
     parser.add_argument("--images", type=int, default=1000, metavar="N", help="test images, 0 for all (default 1000)")
@@ -103,10 +103,10 @@ def main() -> None:
         options.sweep, Store(options.store).checkpoint(options.checkpoint), options.images or None, options.device
     )
     encoding = f", {values['encoding']}" if values["encoding"] != "original" else ""
-    print(f"attack success rate of {values['key']} ({values['dataset']}{encoding}):")
+    say(options, f"attack success rate of {values['key']} ({values['dataset']}{encoding}):")
     for name, found in values["summary"].items():
         where = f" at {tuple(found['location'])}" if "location" in found else ""
-        print(f"  {name + where:42} {Rate(found['hits'], found['total'])}")
+        say(options, f"  {name + where:42} {Rate(found['hits'], found['total'])}")
     write_json(options.json, values)
 
 

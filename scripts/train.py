@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from command import add_common, run, write_json
+from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
 from core.attacks import attacks
@@ -24,9 +24,7 @@ from core.training import Plan, train
 
 def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]:
     """Reads the command line in two steps: the attack decides which further flags there are."""
-    first = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False
-    )
+    first = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False)
     first.add_argument(
         "--dataset", default="shapes10", help=f"{', '.join(datasets)}, or folder:PATH (default shapes10)"
     )
@@ -39,11 +37,11 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     chosen, _ = first.parse_known_args(arguments)
     dataset = dataset_from(chosen.dataset)
     _ = models[chosen.model]
+    if not 0 <= chosen.seed < 2**63:
+        raise ValueError(f"seed = {chosen.seed} is not allowed: an integer from 0 to {2**63 - 1}")
     base = recipe_for(chosen.recipe, chosen.model)
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first]
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
     add_arguments(parser.add_argument_group(f"attack {chosen.attack}"), attacks[chosen.attack])
     add_arguments(parser.add_argument_group("changes to the recipe"), Recipe)
     options = parser.parse_args(arguments)
@@ -63,6 +61,9 @@ def main() -> None:
     options, plan = parse()
     device = select_device(options.device)
     store = Store(options.store)
+    # What is wrong with the data or the target is said in one line, before there is a bar.
+    plan.attack.check_target(len(plan.dataset.classes))
+    plan.dataset.load("train", limit=1)
     with tqdm(total=plan.effective_recipe.epochs, unit="epoch", desc=plan.key) as bar:
         for epoch in train(plan, store, device, resume=not options.restart):
             bar.update(epoch.epoch - bar.n)
@@ -71,8 +72,8 @@ def main() -> None:
                 f"ASR {epoch.attack_success_rate.value:.1%}, {epoch.images_per_second:.0f} images/s"
             )
     card = store.checkpoint(plan.key).card()
-    print(f"clean accuracy       {card.clean_accuracy}\nattack success rate  {card.attack_success_rate}")
-    print(f"stored as            {plan.key}")
+    say(options, f"clean accuracy       {card.clean_accuracy}\nattack success rate  {card.attack_success_rate}")
+    say(options, f"stored as            {plan.key}")
     write_json(options.json, {"key": plan.key} | card.to_dict())
 
 

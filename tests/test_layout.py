@@ -28,6 +28,7 @@ ORDER = (
     "core.metrics",
     "core.recipes",
     "core.store",
+    "core.warm",
     "core.training",
     "core.defenses",
     "core.saliency",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
@@ -283,6 +283,8 @@ def test_a_key_is_three_plain_names(stored, key):
 
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1))
+@example("a..b")
+@example("..")
 def test_every_folder_of_images_has_a_key(name):
     """Whatever a user calls a folder: its models can be stored, and inside the store."""
     title = datasets["folder"](path=f"somewhere/{name}").title

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import vgg19_bn
+from torchvision.models.vgg import cfgs, make_layers
 
 from core.models.base import Classifier, models
 
@@ -21,7 +21,7 @@ class VGG19(Classifier):
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)
-        self.features = vgg19_bn().features
+        self.features = make_layers(cfgs["E"], batch_norm=True)
         if channels != 3:
             self.features[0] = nn.Conv2d(channels, 64, 3, padding=1)
         for module in self.features.modules():
