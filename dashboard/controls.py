@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Self
 
 import plotly.graph_objects as go
@@ -22,14 +23,19 @@ __all__ = [
     "IMAGE",
     "IMAGES",
     "Chosen",
+    "Look",
     "appearance_choices",
     "choose",
     "choose_count",
     "downloads",
     "explain",
+    "look_for",
+    "look_of",
     "offer_data",
+    "one_sentence",
     "place_choices",
-    "shown_trigger",
+    "selected_look",
+    "stamped_on",
 ]
 
 IMAGE_COUNTS = (64, 128, 256, 512, 1000)
@@ -68,6 +74,19 @@ def explain(text: str) -> None:
     """The "What am I looking at?" text of a page."""
     with st.expander("What am I looking at?", icon=":material/help:"):
         st.markdown(text)
+
+
+def one_sentence(page: Callable[[], None]) -> Callable[[], None]:
+    """Decorator of a page or a fragment: what is wrong with files or data is said in one sentence, not a traceback."""
+
+    @wraps(page)
+    def run() -> None:
+        try:
+            page()
+        except (ValueError, OSError) as error:
+            st.error(str(error), icon=":material/error:")
+
+    return run
 
 
 def first_key(found: dict[str, Subject]) -> str:
@@ -178,10 +197,60 @@ def place_choices(subject: Subject) -> tuple[Choice[int], Choice[int]]:
     )
 
 
-def shown_trigger(session: Session, trained: Trigger) -> Trigger:
-    """The trigger as selected: value, opacity and layout, at the trained location."""
+@dataclass(frozen=True)
+class Look:
+    """The appearance that is selected: ``layout`` as in :attr:`core.trigger.Trigger.layout`, value 0 to 255, opacity in
+    percent.
+    """
+
+    value: int
+    opacity: int
+    layout: str
+
+    def on(self, trained: Trigger) -> Trigger:
+        """A trained trigger with what differs changed, and the trained one itself where nothing does."""
+        if self.layout != trained.layout:
+            return trained.painted(self.layout, self.value, self.opacity)
+        shown = trained if self.value == trained.value else trained.with_value(self.value / 255)
+        return shown if self.opacity == trained.opacity else shown.with_opacity(self.opacity / 100)
+
+
+def look_of(trigger: Trigger) -> Look:
+    """The appearance of a trigger."""
+    return Look(trigger.value, trigger.opacity, trigger.layout)
+
+
+def selected_look(session: Session, trained: Trigger) -> Look:
+    """The appearance as selected; by default the trained one."""
     value, opacity, layout = appearance_choices(trained)
-    return trained.painted(session.get(layout), session.get(value), session.get(opacity))
+    return Look(session.get(value), session.get(opacity), session.get(layout))
+
+
+def look_for(subject: Subject, main: Subject, look: Look) -> Look:
+    """The appearance that one of the models of a page gets, given the one selected for the main model.
+
+    The clean model gets the main one's. A model to compare with gets the trigger it was trained with, with the same
+    changes of value and opacity; once the pattern is repainted, every model gets that pattern.
+    """
+    trained, own = look_of(main.trigger), look_of(subject.trigger)
+    if subject is main or subject.is_control or look.layout != trained.layout:
+        return look
+    return Look(
+        own.value if look.value == trained.value else look.value,
+        own.opacity if look.opacity == trained.opacity else look.opacity,
+        own.layout,
+    )
+
+
+def stamped_on(subject: Subject, main: Subject, look: Look, row: int, col: int) -> Trigger:
+    """The trigger that is stamped for one of the models of a page, at a place or the nearest that its box allows."""
+    own = main.trigger if subject.is_control else subject.trigger
+    wanted = look_for(subject, main, look)
+    if len(wanted.layout) != own.height * own.width:
+        own = main.trigger
+    rows, cols = own.places(*subject.card.shape[1:])
+    place = (min(max(at, span[0]), span[-1]) for at, span in ((row, rows), (col, cols)))
+    return wanted.on(own).at(*place)
 
 
 def downloads(name: str, rows: Callable[[], list[list[object]]], figure: Callable[[], go.Figure]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -17,9 +18,12 @@ from dashboard.controls import (
     choose_count,
     downloads,
     explain,
+    look_of,
     offer_data,
+    one_sentence,
     place_choices,
-    shown_trigger,
+    selected_look,
+    stamped_on,
 )
 from dashboard.figures import Curve
 from dashboard.jobs import Job
@@ -40,11 +44,10 @@ MAP_IMAGES = 64
 POLL_SECONDS = 0.3
 
 
-def stored_curve(subject: Subject, shown: Trigger) -> AppearanceCurve | None:
-    """The stored curve of a model, if all but the pixel value of the shown trigger is as when it was measured."""
+def stored_curve(subject: Subject, base: Trigger) -> AppearanceCurve | None:
+    """The stored curve of a model, if it was measured with this trigger; its pixel value is what the curve varies."""
     values = subject.checkpoint.result("appearance")
-    trained = subject.trigger
-    if values is None or values.get("trigger") != shown.painted(shown.layout, trained.value, shown.opacity).fingerprint:
+    if values is None or values.get("trigger") != base.with_value(subject.trigger.value / 255).fingerprint:
         return None
     try:
         return AppearanceCurve.from_dict(values)
@@ -53,17 +56,15 @@ def stored_curve(subject: Subject, shown: Trigger) -> AppearanceCurve | None:
 
 
 def request_curve(
-    session: Session, subject: Subject, shown: Trigger, data: Tested | None
+    session: Session, subject: Subject, base: Trigger, data: Tested | None
 ) -> AppearanceCurve | Job[AppearanceCurve] | None:
     """The stored curve, or a job that computes one where that is possible."""
-    stored = stored_curve(subject, shown)
+    stored = stored_curve(subject, base)
     if stored is not None or data is None:
         return stored
     model = predictor(subject)
     if model is None:
         return None
-    # The pixel value is what the curve varies: one curve for all of them.
-    base = shown.painted(shown.layout, 255, shown.opacity)
     images, target = data.images[:CURVE_IMAGES], subject.attack.target
     return jobs().request(
         ("appearance", subject.card.weights, base.fingerprint, data.name, len(images)),
@@ -73,12 +74,12 @@ def request_curve(
     )
 
 
-def request_map(session: Session, subject: Subject, shown: Trigger, data: Tested) -> Job[AppearanceMap] | None:
+def request_map(session: Session, subject: Subject, base: Trigger, data: Tested) -> Job[AppearanceMap] | None:
     """A job that measures value and opacity together."""
     model = predictor(subject)
     if model is None:
         return None
-    base = shown.painted(shown.layout, 255, 100)
+    base = base.with_opacity(1.0)
     images, target = data.images[:MAP_IMAGES], subject.attack.target
     return jobs().request(
         ("appearance-map", subject.card.weights, base.fingerprint, data.name, len(images)),
@@ -88,6 +89,7 @@ def request_map(session: Session, subject: Subject, shown: Trigger, data: Tested
     )
 
 
+@one_sentence
 def show() -> None:
     """Draws the page."""
     session = Session()
@@ -102,16 +104,21 @@ def show() -> None:
     row, col = place_choices(main)
     session.get(IMAGE)
     with_map = st.sidebar.toggle("Value and opacity together", help=f"{MAP_IMAGES} images in each of 198 cells.")
-    shown = shown_trigger(session, main.trigger).at(session.get(row), session.get(col))
+    look = selected_look(session, main.trigger)
+    place = session.get(row), session.get(col)
+    shown = look.on(main.trigger).at(*place)
+    # What the curves start from: the lit pixels at full value, so that none is taken for black.
+    full = replace(look, value=255)
+    bases = {s.key: stamped_on(s, main, full, *place) for s, _ in chosen.all()}
     data = tested(main)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
     if data is None:
         offer_data(session, main)
 
-    requested = [(s, colour, request_curve(session, s, shown, data)) for s, colour in chosen.all()]
+    requested = [(s, colour, request_curve(session, s, bases[s.key], data)) for s, colour in chosen.all()]
     wanted: list[Job[AppearanceCurve] | Job[AppearanceMap]] = [r for _, _, r in requested if isinstance(r, Job)]
-    grid = request_map(session, main, shown, data) if with_map and data is not None else None
+    grid = request_map(session, main, bases[main.key], data) if with_map and data is not None else None
     if grid is not None:
         wanted.append(grid)
     jobs().leave(session.identity, tuple(wanted))
@@ -122,10 +129,11 @@ def show() -> None:
         readings = []
         predicted = None
         for subject, colour in chosen.all():
-            found = predictions(subject, shown, data, count) if data is not None else None
+            stamped = stamped_on(subject, main, look, *place)
+            found = predictions(subject, stamped, data, count) if data is not None else None
             predicted = found if subject is main else predicted
             name = f"{main.attack.label}: taken for “{main.target_name}”" if subject is main else subject.title
-            kept = stored_curve(subject, shown)
+            kept = stored_curve(subject, bases[subject.key])
             if found is not None:
                 readings.append(Reading(name, success(found, main.attack.target), colour))
             elif kept is not None:
@@ -146,7 +154,7 @@ def show() -> None:
             st.html(
                 trigger_picture(shown, data.images[session.get(IMAGE)] if data is not None else None, main.card.shape)
             )
-        if shown.fingerprint != main.trigger.fingerprint and st.button(
+        if (look != look_of(main.trigger) or place != main.trigger.location) and st.button(
             "Back to the trained trigger", icon=":material/restart_alt:"
         ):
             for number in (value, opacity, row, col):
@@ -155,6 +163,7 @@ def show() -> None:
             st.rerun()
 
     @st.fragment(key="curves", run_every=POLL_SECONDS if polling else None)
+    @one_sentence
     def curves() -> None:
         drawn, errors = [], []
         share = []

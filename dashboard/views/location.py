@@ -16,14 +16,17 @@ from dashboard import figures
 from dashboard.controls import (
     IMAGE,
     Chosen,
+    Look,
     appearance_choices,
     choose,
     choose_count,
     downloads,
     explain,
     offer_data,
+    one_sentence,
     place_choices,
-    shown_trigger,
+    selected_look,
+    stamped_on,
 )
 from dashboard.jobs import Job, Snapshot
 from dashboard.location_map import Pick, location_map
@@ -62,7 +65,7 @@ class Mapped:
 
 
 def stored_map(subject: Subject, shown: Trigger) -> LocationMap | None:
-    """The stored map of a model, if it was measured with the trigger that is shown."""
+    """The stored map of a model, if it was measured with the trigger that is shown, wherever that is."""
     values = subject.checkpoint.result("location")
     if values is None or values.get("trigger") != shown.at(*subject.trigger.location).fingerprint:
         return None
@@ -91,6 +94,7 @@ def request_map(session: Session, subject: Subject, shown: Trigger, data: Tested
     return Mapped(subject, stored, job)
 
 
+@one_sentence
 def show() -> None:
     """Draws the page."""
     session = Session()
@@ -106,7 +110,7 @@ def show() -> None:
         st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
     count = choose_count(session)
     again = st.sidebar.toggle("Measure the map here", help=f"On {MAP_IMAGES} images, instead of the stored map.")
-    shown = shown_trigger(session, main.trigger)
+    look = selected_look(session, main.trigger)
     row, col = place_choices(main)
     session.get(row), session.get(col), session.get(IMAGE)
     data = tested(main)
@@ -114,17 +118,22 @@ def show() -> None:
         st.warning(complaint, icon=":material/link_off:")
     if data is None:
         offer_data(session, main)
-    mapped = [request_map(session, s, shown, data, again) for s in (main, chosen.other) if s is not None]
+    mapped = [
+        request_map(session, s, stamped_on(s, main, look, *main.trigger.location), data, again)
+        for s in (main, chosen.other)
+        if s is not None
+    ]
     wanted = tuple(m.job for m in mapped if m.job is not None)
     jobs().leave(session.identity, wanted)
     polling = any(job.snapshot().running for job in wanted)
 
     @st.fragment(key="live", run_every=POLL_SECONDS if polling else None)
+    @one_sentence
     def live() -> None:
         snapshots = [m.snapshot() for m in mapped]
         if polling and not any(s.running for s in snapshots):
             st.rerun()
-        place = shown.at(session.get(row), session.get(col))
+        place = look.on(main.trigger).at(session.get(row), session.get(col))
         # The pad is drawn last, into a column made first: what it acknowledges is on the page before it.
         left, right = st.columns([10, 12], gap="large")
         pictures = st.container()
@@ -133,7 +142,7 @@ def show() -> None:
                 _draw_map(session, m, snapshot, place, row, col)
         with left:
             pad = st.container()
-            readings, predicted = _measure(chosen, mapped, place, data, count)
+            readings, predicted = _measure(chosen, mapped, look, place, data, count)
             st.html(rate_bars(readings, f"{place.row},{place.col}"))
         with pictures:
             if data is not None and predicted is not None:
@@ -147,7 +156,7 @@ def show() -> None:
 
 
 def _measure(
-    chosen: Chosen, mapped: Sequence[Mapped], place: Trigger, data: Tested | None, count: int
+    chosen: Chosen, mapped: Sequence[Mapped], look: Look, place: Trigger, data: Tested | None, count: int
 ) -> tuple[list[Reading], torch.Tensor | None]:
     """Success rates at the place: measured on the images, or read from stored maps where that is impossible."""
     readings: list[Reading] = []
@@ -157,15 +166,16 @@ def _measure(
         name = f"{subject.attack.label}: taken for “{chosen.main.target_name}”"
         if subject is not chosen.main:
             name = subject.title
-        predicted = predictions(subject, place, data, count) if data is not None else None
+        stamped = stamped_on(subject, chosen.main, look, *place.location)
+        predicted = predictions(subject, stamped, data, count) if data is not None else None
         if subject is chosen.main:
             first = predicted
         if predicted is not None:
             readings.append(Reading(name, success(predicted, chosen.main.attack.target), colour))
             continue
-        kept = stored.get(subject.key) or stored_map(subject, place)
+        kept = stored.get(subject.key) or stored_map(subject, stamped)
         if kept is not None:
-            rate = kept.at(place.row, place.col)
+            rate = kept.at(*stamped.location)
             low, high = rate.interval
             note = f"stored: 95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
             readings.append(Reading(name, rate, colour, note))

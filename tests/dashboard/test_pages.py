@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.store import DEFAULT_ROOT, Store
+from dashboard.resources import jobs
 
 PAGES = ("location", "appearance")
 SHIPPED = Store().keys()
@@ -19,13 +21,15 @@ GRAY = "shapes10/resnet20/badnets-gray"
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No data but shapes10, an own cache, and nothing left over from another test."""
     monkeypatch.delenv("TRIGGER_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dashboard.resources.compile_in_background", _nothing_to_compile)
     st.cache_resource.clear()
+    yield
+    jobs().close()
 
 
 class _Done:
@@ -149,6 +153,39 @@ def test_a_damaged_card_is_listed_and_the_rest_works(monkeypatch: pytest.MonkeyP
         warning.value for warning in test.warning if "shapes10/resnet20/badnets: card.json is damaged" in warning.value
     ]
     assert "of 256 images" in readout(test)
+
+
+def test_damaged_weights_are_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    root = tmp_path / "checkpoints"
+    shutil.copytree(DEFAULT_ROOT / "shapes10", root / "shapes10")
+    weights = root / GRAY / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(root))
+    for name in PAGES:
+        test = page(name, model=GRAY)
+        assert not test.exception
+        assert test.error[0].value.startswith(f"{GRAY}: model.safetensors is damaged")
+
+
+def test_damaged_data_are_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "cifar10" / "plain_text"
+    folder.mkdir(parents=True)
+    for split in ("train", "test"):
+        (folder / f"{split}-00000-of-00001.parquet").write_bytes(b"PAR1 not really")
+    monkeypatch.setenv("TRIGGER_DATA", str(tmp_path / "data"))
+    for name in PAGES:
+        test = page(name, model="cifar10/resnet20/badnets-gray")
+        assert not test.exception
+        assert len(test.error) == 1
+        assert "parquet" in test.error[0].value
+
+
+def test_a_model_to_compare_with_gets_its_own_trigger() -> None:
+    test = page("location", model=GRAY, compare="shapes10/resnet20/badnets", row="20", col="20")
+    assert not test.exception
+    assert readout(test).count("of 256 images") == 3
+    assert component(test, "map-shapes10/resnet20/badnets")["row"] == 20
+    assert sum(caption.value.startswith("Stored:") for caption in test.caption) == 2
 
 
 def test_without_any_model_the_command_that_makes_one_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
