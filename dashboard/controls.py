@@ -16,11 +16,10 @@ from core.data import Dataset
 from core.models import models
 from core.trigger import Trigger
 from dashboard import figures
-from dashboard.resources import CONTROL, Subject, dataset_label, jobs, present, subjects
+from dashboard.resources import CONTROL, MOST_IMAGES, Subject, Tested, dataset_label, jobs, present, subjects
 from dashboard.session import Choice, Session, integer_in, one_of
 
 __all__ = [
-    "IMAGE",
     "IMAGES",
     "Chosen",
     "Look",
@@ -29,6 +28,7 @@ __all__ = [
     "choose_count",
     "downloads",
     "explain",
+    "image_choice",
     "look_for",
     "look_of",
     "offer_data",
@@ -40,7 +40,6 @@ __all__ = [
 
 IMAGE_COUNTS = (64, 128, 256, 512, 1000)
 IMAGES: Choice[int] = Choice("n", 256, lambda text: int(one_of(map(str, IMAGE_COUNTS))(text)))
-IMAGE: Choice[int] = Choice("image", 0, integer_in(0, 989))
 NOBODY = "-"
 # Opened first: the attack of Fig. 4 and Fig. 5, on photographs where there are any.
 FIRST = ("cifar10/resnet20/badnets-gray", "shapes10/resnet20/badnets-gray")
@@ -186,6 +185,11 @@ def appearance_choices(trigger: Trigger) -> tuple[Choice[int], Choice[int], Choi
         Choice("opacity", trigger.opacity, integer_in(0, 100)),
         Choice("pattern", trigger.layout, parse),
     )
+
+
+def image_choice(data: Tested | None) -> Choice[int]:
+    """Which test image is shown large."""
+    return Choice("image", 0, integer_in(0, len(data) - 1 if data is not None else MOST_IMAGES - 1))
 
 
 def place_choices(subject: Subject) -> tuple[Choice[int], Choice[int]]:

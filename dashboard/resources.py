@@ -223,19 +223,19 @@ def _recent() -> _Recent:
     return _Recent(4096)
 
 
-def predictions(subject: Subject, trigger: Trigger, data: Tested, count: int) -> Tensor | None:
-    """Predicted classes, int64 ``(count,)``, of the first test images with the trigger stamped.
+def predictions(subject: Subject, trigger: Trigger, data: Tested, count: int, start: int = 0) -> Tensor | None:
+    """Predicted classes, int64 ``(count,)``, of test images from ``start`` on with the trigger stamped.
 
     None where the weights are not stored. Computed ahead of background work; the same question twice costs nothing.
     """
     model = predictor(subject)
     if model is None:
         return None
-    key = (subject.card.weights, trigger.fingerprint, data.name, count)
+    key = (subject.card.weights, trigger.fingerprint, data.name, start, count)
     found = _recent().get(key)
     if found is None:
         with jobs().turnstile.interactive(), torch.inference_mode():
-            found = predictions_at(model.predict, data.images[:count], trigger)
+            found = predictions_at(model.predict, data.images[start : start + count], trigger)
         _recent().put(key, found)
     return found
 

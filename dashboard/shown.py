@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.trigger import Trigger, stamp
 from dashboard.readouts import Shown, data_url, strip
-from dashboard.resources import Subject, Tested
+from dashboard.resources import Subject, Tested, predictions
 
 __all__ = ["draw_strip", "rgba", "trigger_picture"]
 
@@ -30,10 +30,20 @@ def rgba(trigger: Trigger) -> npt.NDArray[np.uint8]:
 def draw_strip(start: int, subject: Subject, data: Tested, trigger: Trigger, predicted: Tensor) -> None:
     """Ten test images from ``start`` on, stamped, each with what the model says about it."""
     classes, target = subject.card.classes, subject.attack.target
-    index = [i % len(predicted) for i in range(start, start + min(STRIP, len(predicted)))]
+    if start + STRIP <= len(predicted):
+        said: Tensor | None = predicted[start : start + STRIP]
+    else:
+        said = predictions(subject, trigger, data, STRIP, start)
+    if said is None:
+        return
     shown = [
-        Shown(data_url(image), classes[int(predicted[i])], classes[int(data.labels[i])], int(predicted[i]) == target)
-        for image, i in zip(stamp(data.images[index], trigger), index, strict=True)
+        Shown(data_url(image), classes[answer], classes[truth], answer == target)
+        for image, answer, truth in zip(
+            stamp(data.images[start : start + STRIP], trigger),
+            said.tolist(),
+            data.labels[start : start + STRIP].tolist(),
+            strict=True,
+        )
     ]
     st.html(strip(shown, subject.target_name))
 

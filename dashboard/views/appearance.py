@@ -12,12 +12,12 @@ from core.sweeps import AppearanceCurve, AppearanceMap, appearance_map, appearan
 from core.trigger import Trigger
 from dashboard import figures
 from dashboard.controls import (
-    IMAGE,
     appearance_choices,
     choose,
     choose_count,
     downloads,
     explain,
+    image_choice,
     look_of,
     offer_data,
     one_sentence,
@@ -32,6 +32,7 @@ from dashboard.readouts import Reading, rate_bars
 from dashboard.resources import Subject, Tested, jobs, predictions, predictor, success, tested
 from dashboard.session import Choice, Session
 from dashboard.shown import draw_strip, trigger_picture
+from dashboard.sketches import curves_sketch, map_sketch
 
 EXPLANATION = """
 The place of the trigger stays; its **appearance** changes: how bright its lit pixels are, how opaque it is, which
@@ -102,7 +103,6 @@ def show() -> None:
     count = choose_count(session)
     value, opacity, layout = appearance_choices(main.trigger)
     row, col = place_choices(main)
-    session.get(IMAGE)
     with_map = st.sidebar.toggle("Value and opacity together", help=f"{MAP_IMAGES} images in each of 198 cells.")
     look = selected_look(session, main.trigger)
     place = session.get(row), session.get(col)
@@ -111,6 +111,8 @@ def show() -> None:
     full = replace(look, value=255)
     bases = {s.key: stamped_on(s, main, full, *place) for s, _ in chosen.all()}
     data = tested(main)
+    image = image_choice(data)
+    session.get(image)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
     if data is None:
@@ -152,7 +154,7 @@ def show() -> None:
         with preview:
             st.caption("On the image")
             st.html(
-                trigger_picture(shown, data.images[session.get(IMAGE)] if data is not None else None, main.card.shape)
+                trigger_picture(shown, data.images[session.get(image)] if data is not None else None, main.card.shape)
             )
         if (look != look_of(main.trigger) or place != main.trigger.location) and st.button(
             "Back to the trained trigger", icon=":material/restart_alt:"
@@ -183,7 +185,9 @@ def show() -> None:
             st.error(f"The curve could not be computed: {error}")
         name = f"appearance-{main.key.replace('/', '-')}"
         st.markdown(f"**Attack success rate by pixel value** ({main.dataset_label})")
-        if drawn:
+        if drawn and share:
+            st.html(curves_sketch(drawn, session.get(value)))
+        elif drawn:
             trained = main.trigger.value if not main.is_control else None
             figure = figures.appearance_curves(drawn, trained, session.get(value))
             st.plotly_chart(figure, key="curve", config=_config(name), width="stretch")
@@ -203,19 +207,22 @@ def show() -> None:
                 st.rerun()
         grid_result = grid.snapshot().result if grid is not None else None
         if grid_result is not None:
+            st.markdown("**Attack success rate by pixel value and opacity**")
+        if grid_result is not None and grid_result.done < 1:
+            st.html(map_sketch(grid_result))
+        elif grid_result is not None:
             trigger = main.trigger
             surface = figures.appearance_map(
                 grid_result, (trigger.value, trigger.opacity), (session.get(value), session.get(opacity))
             )
-            st.markdown("**Attack success rate by pixel value and opacity**")
             st.plotly_chart(surface, key="surface", config=_config(f"{name}-opacity"), width="stretch")
             downloads(f"{name}-opacity", partial(figures.appearance_map_rows, grid_result), lambda: surface)
 
     with right:
         curves()
     if data is not None and predicted is not None:
-        draw_strip(session.get(IMAGE), main, data, shown, predicted)
-        st.slider("First image", 0, min(len(data), 990) - 1, **session.widget(IMAGE))
+        draw_strip(session.get(image), main, data, shown, predicted)
+        st.slider("First image", 0, len(data) - 1, **session.widget(image))
     session.write_link()
 
 

@@ -14,7 +14,6 @@ from core.sweeps import LocationMap, location_sweep
 from core.trigger import Trigger
 from dashboard import figures
 from dashboard.controls import (
-    IMAGE,
     Chosen,
     Look,
     appearance_choices,
@@ -22,6 +21,7 @@ from dashboard.controls import (
     choose_count,
     downloads,
     explain,
+    image_choice,
     offer_data,
     one_sentence,
     place_choices,
@@ -112,8 +112,9 @@ def show() -> None:
     again = st.sidebar.toggle("Measure the map here", help=f"On {MAP_IMAGES} images, instead of the stored map.")
     look = selected_look(session, main.trigger)
     row, col = place_choices(main)
-    session.get(row), session.get(col), session.get(IMAGE)
     data = tested(main)
+    image = image_choice(data)
+    session.get(row), session.get(col), session.get(image)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
     if data is None:
@@ -146,9 +147,9 @@ def show() -> None:
             st.html(rate_bars(readings, f"{place.row},{place.col}"))
         with pictures:
             if data is not None and predicted is not None:
-                draw_strip(session.get(IMAGE), main, data, place, predicted)
+                draw_strip(session.get(image), main, data, place, predicted)
         with pad:
-            _draw_pad(session, chosen, place, data, row, col)
+            _draw_pad(session, chosen, place, data, row, col, image)
         if st.session_state.get("settled", True):
             session.write_link()
 
@@ -249,7 +250,13 @@ def _draw_map(
 
 
 def _draw_pad(
-    session: Session, chosen: Chosen, place: Trigger, data: Tested | None, row: Choice[int], col: Choice[int]
+    session: Session,
+    chosen: Chosen,
+    place: Trigger,
+    data: Tested | None,
+    row: Choice[int],
+    col: Choice[int],
+    image: Choice[int],
 ) -> None:
     def moved(move: Move) -> None:
         session.set(row, move.row)
@@ -260,7 +267,7 @@ def _draw_pad(
     height, width = chosen.main.card.shape[1:]
     rows, cols = place.places(height, width)
     trigger_pad(
-        image=data_url(data.images[session.get(IMAGE)]) if data is not None else None,
+        image=data_url(data.images[session.get(image)]) if data is not None else None,
         height=height,
         width=width,
         pattern=rgba(place),
@@ -275,4 +282,4 @@ def _draw_pad(
         label="The trigger on a test image",
     )
     if data is not None:
-        st.slider("Image", 0, min(len(data), 990) - 1, **session.widget(IMAGE))
+        st.slider("Image", 0, len(data) - 1, **session.widget(image))

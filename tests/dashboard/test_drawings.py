@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from dashboard import figures
 from dashboard.figures import Curve
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
 from dashboard.shown import rgba, trigger_picture
+from dashboard.sketches import curves_sketch, map_sketch
 
 
 @pytest.fixture
@@ -127,3 +129,31 @@ def test_pad_pattern_is_the_trigger() -> None:
 def test_trigger_picture_without_an_image_shows_a_ground() -> None:
     trigger = attacks["badnets"]().trigger((3, 32, 32))
     assert trigger_picture(trigger, None, (3, 32, 32)).startswith('<img src="data:image/png')
+
+
+def test_sketches_draw_what_is_measured_and_nothing_else() -> None:
+    partial = AppearanceCurve(np.array([0, 0, 9]), np.array([10, 0, 10]), (0, 128, 255))
+    svg = curves_sketch([Curve("a & b", partial, "#d1495b")], current=64)
+    root = ElementTree.fromstring(svg)
+    (line,) = root.findall("polyline")
+    points = [tuple(map(float, pair.split(","))) for pair in line.attrib["points"].split()]
+    assert len(points) == 2
+    (left, bottom), (right, top) = points
+    # 0 and 90 percent against the grid lines at 0, 20, ..., 100 percent.
+    grid = sorted(
+        {float(found.attrib["y1"]) for found in root.findall("line") if found.attrib["y1"] == found.attrib["y2"]}
+    )
+    assert len(grid) == 6
+    assert bottom == pytest.approx(grid[-1], abs=0.1)
+    assert top == pytest.approx((grid[0] + grid[1]) / 2, abs=0.1)
+    assert right > left
+
+    surface = AppearanceMap(np.array([[0, 4], [0, 0]]), np.array([[4, 4], [0, 4]]), (0, 255), (0, 100))
+    cells = ElementTree.fromstring(map_sketch(surface)).findall("div")
+    # The highest opacity on top, as in the finished map.
+    assert [cell.attrib["style"].removeprefix("background:") for cell in cells] == [
+        "transparent",
+        "rgb(68,1,84)",
+        "rgb(68,1,84)",
+        "rgb(253,231,37)",
+    ]
