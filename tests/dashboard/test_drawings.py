@@ -140,9 +140,8 @@ def test_sketches_draw_what_is_measured_and_nothing_else() -> None:
     assert len(points) == 2
     (left, bottom), (right, top) = points
     # 0 and 90 percent against the grid lines at 0, 20, ..., 100 percent.
-    grid = sorted(
-        {float(found.attrib["y1"]) for found in root.findall("line") if found.attrib["y1"] == found.attrib["y2"]}
-    )
+    level = [found for found in root.findall("line") if found.attrib["y1"] == found.attrib["y2"]]
+    grid = sorted(float(found.attrib["y1"]) for found in level)
     assert len(grid) == 6
     assert bottom == pytest.approx(grid[-1], abs=0.1)
     assert top == pytest.approx((grid[0] + grid[1]) / 2, abs=0.1)
