@@ -130,19 +130,19 @@ def _predictor(key: str, weights: str) -> Predictor | None:
         predictor = Predictor(checkpoint.model(), select_device())
     except Missing:
         return None
-    shape = checkpoint.card().shape
-    if not predictor.load_compiled(shape) and predictor.device.type == "cpu":
-        threading.Thread(target=_compile, args=(checkpoint, predictor, shape), daemon=True).start()
+    # Also what is compiled already is loaded aside: importing the loader takes a second, and the page can do without.
+    threading.Thread(target=_compile, args=(checkpoint, predictor), daemon=True).start()
     return predictor
 
 
 _compiling = threading.Lock()
 
 
-def _compile(checkpoint: Checkpoint, predictor: Predictor, shape: tuple[int, int, int]) -> None:
-    """Lets another process compile a model, one at a time, and takes the result when it is there."""
+def _compile(checkpoint: Checkpoint, predictor: Predictor) -> None:
+    """Takes the compiled model from the cache, or lets another process compile it first, one at a time."""
+    shape = checkpoint.card().shape
     with _compiling:
-        if not predictor.load_compiled(shape):
+        if not predictor.load_compiled(shape) and predictor.device.type == "cpu":
             compile_in_background(checkpoint.folder, torch.get_num_threads()).wait()
             predictor.load_compiled(shape)
 

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, ResNet
 
 from core.models.base import Classifier, models
 
@@ -71,6 +70,9 @@ class ResNet34(Classifier):
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)
+        # Here, not above: torchvision's models take seconds to import, and ResNet-20 does without them.
+        from torchvision.models.resnet import BasicBlock, ResNet
+
         self.body = ResNet(BasicBlock, [3, 4, 6, 3], num_classes=classes)
         self.body.conv1 = nn.Conv2d(channels, 64, 3, 1, 1, bias=False)
         nn.init.kaiming_normal_(self.body.conv1.weight, mode="fan_out", nonlinearity="relu")

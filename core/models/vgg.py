@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.vgg import cfgs, make_layers
 
 from core.models.base import Classifier, models
 
@@ -21,6 +20,9 @@ class VGG19(Classifier):
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)
+        # Here, not above: torchvision's models take seconds to import, and other models do without them.
+        from torchvision.models.vgg import cfgs, make_layers
+
         self.features = make_layers(cfgs["E"], batch_norm=True)
         if channels != 3:
             self.features[0] = nn.Conv2d(channels, 64, 3, padding=1)
