@@ -24,6 +24,8 @@ from core.data import cache_folder
 __all__ = ["Run", "load_package", "make_package", "package_path"]
 
 log = logging.getLogger(__name__)
+# On a machine without CUDA the compiler's own module says so at every start, as a warning.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 Run = Callable[[Tensor], Tensor]
 

@@ -46,15 +46,6 @@ def shown_rate(page: Page, index: int = 0) -> Rate:
     return Rate(int(bar.get_attribute("data-hits") or -1), int(bar.get_attribute("data-total") or -1))
 
 
-def expect_rate(page: Page, rate: Rate, index: int = 0) -> None:
-    from playwright.sync_api import expect
-
-    bar = page.locator(".ts-rate").nth(index)
-    expect(bar).to_have_attribute("data-hits", str(rate.hits), timeout=30_000)
-    expect(bar).to_have_attribute("data-total", str(rate.total))
-    assert f"{100 * rate.value:.1f} %" in bar.inner_text()
-
-
 def cell(canvas: Locator, row: int, col: int) -> tuple[float, float]:
     """Page coordinates of the centre of a pixel on the pad or of a cell on the map."""
     box = canvas.bounding_box()
@@ -81,12 +72,15 @@ def computed(key: str, row: int, col: int, value: int | None = None) -> Rate:
     return success_at(Predictor(checkpoint.model()).predict, images, trigger, attack.target)
 
 
-def close(page: Page, expected: Rate) -> None:
-    """The page's rate is the computed one, but for images on the edge: compiled bfloat16 rounds differently."""
+def expect_rate(page: Page, row: int, col: int, expected: Rate) -> None:
+    """The page shows the rate at a place, but for images on the edge: compiled bfloat16 rounds differently."""
     from playwright.sync_api import expect
 
-    expect(page.locator(".pad .status")).not_to_have_text("", timeout=10_000)
-    assert abs(shown_rate(page).hits - expected.hits) <= 0.02 * COUNT, (shown_rate(page), expected)
+    expect(page.locator(".ts-rates")).to_have_attribute("data-place", f"{row},{col}", timeout=30_000)
+    shown = shown_rate(page)
+    assert shown.total == expected.total
+    assert abs(shown.hits - expected.hits) <= 0.02 * COUNT, (shown, expected)
+    assert f"{100 * shown.value:.1f} %" in page.locator(".ts-rate.first").inner_text()
 
 
 def drag_to(page: Page, row: int, col: int) -> None:
@@ -116,7 +110,7 @@ def test_dragging_the_trigger_shows_what_core_computes_there(page: Page, url: st
     expect(page).to_have_url(re.compile(rf"col={col}"))
     pad = page.locator(".pad canvas")
     assert (pad.get_attribute("data-row"), pad.get_attribute("data-col")) == (str(row), str(col))
-    close(page, expected)
+    expect_rate(page, row, col, expected)
     assert shown_rate(page).hits != trained.hits
 
 
@@ -136,7 +130,7 @@ def test_arrow_keys_move_the_trigger(page: Page, url: str) -> None:
     page.keyboard.press("ArrowLeft")
     expect(page).to_have_url(re.compile("row=27"), timeout=30_000)
     expect(page).to_have_url(re.compile("col=30"))
-    close(page, computed(GRAY, 27, 30))
+    expect_rate(page, 27, 30, computed(GRAY, 27, 30))
 
 
 def test_a_click_on_the_map_moves_the_trigger_there(page: Page, url: str) -> None:
@@ -150,7 +144,7 @@ def test_a_click_on_the_map_moves_the_trigger_there(page: Page, url: str) -> Non
     page.mouse.click(x, y)
     expect(page.locator(".pad canvas")).to_have_attribute("data-row", "10", timeout=30_000)
     expect(page.locator(".pad canvas")).to_have_attribute("data-col", "7")
-    close(page, computed(GRAY, 10, 7))
+    expect_rate(page, 10, 7, computed(GRAY, 10, 7))
 
 
 def test_the_map_is_computed_coarse_to_fine_and_can_be_stopped(page: Page, url: str) -> None:
