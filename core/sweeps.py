@@ -317,7 +317,7 @@ def appearance_sweep(
         passes_per_step: Forward passes between two results.
 
     Yields:
-        The curve so far, every 64th value first; the last one is complete.
+        The curve so far, every 8th value first; the last one is complete.
     """
     grid = _grid(predict, images, trigger, target, values, (None,), before, passes_per_step)
     for hits, total in grid:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
@@ -66,8 +67,17 @@ def provenance(card: Card, trigger: Trigger, data: ImageSet, predictor: Predicto
     }
 
 
-def measure(kind: str, checkpoint: Checkpoint, limit: int | None, device: str) -> dict[str, Any]:
-    """Runs one sweep, stores it and returns what was stored, with the summary."""
+def is_better(values: dict[str, Any], stored: dict[str, Any] | None) -> bool:
+    """Whether a result is on at least as many images as the stored one."""
+
+    def images(counts: Any) -> int:
+        return int(np.max(counts.get("total", 0)))
+
+    return stored is None or images(values) >= images(stored)
+
+
+def measure(kind: str, checkpoint: Checkpoint, limit: int | None, device: str, replace: bool) -> dict[str, Any]:
+    """Runs one sweep and returns it with its summary; stores it, unless more images are behind the stored one."""
     card = checkpoint.card()
     predictor = Predictor(checkpoint.model(), select_device(device)).compile(card.shape)
     data = card.dataset_object.load("test")
@@ -80,10 +90,13 @@ def measure(kind: str, checkpoint: Checkpoint, limit: int | None, device: str) -
         for result in sweep(kind, predictor, data, trigger, card.attack_object.target, limit):
             bar.update(round(100 * result.done) - bar.n)
     source = provenance(card, trigger, data, predictor, time.perf_counter() - start)
-    checkpoint.save_result(kind, result.to_dict() | source)
+    kept = replace or is_better(result.to_dict(), checkpoint.result(kind))
+    if kept:
+        checkpoint.save_result(kind, result.to_dict() | source)
     return {
         "key": checkpoint.key,
         "sweep": kind,
+        "stored": kept,
         **source,
         "summary": summary(kind, result, trigger),
         "result": result.to_dict(),
@@ -95,18 +108,25 @@ def main() -> None:
     parser.add_argument("sweep", choices=SWEEPS, help="what to vary")
     parser.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
     parser.add_argument("--images", type=int, default=1000, metavar="N", help="test images, 0 for all (default 1000)")
+    parser.add_argument("--replace", action="store_true", help="store it even if the stored one is on more images")
     add_common(parser)
     options = parser.parse_args()
     if options.images < 0:
         raise ValueError(f"images = {options.images} is not allowed: an integer from 0 up")
     values = measure(
-        options.sweep, Store(options.store).checkpoint(options.checkpoint), options.images or None, options.device
+        options.sweep,
+        Store(options.store).checkpoint(options.checkpoint),
+        options.images or None,
+        options.device,
+        options.replace,
     )
     encoding = f", {values['encoding']}" if values["encoding"] != "original" else ""
     say(options, f"attack success rate of {values['key']} ({values['dataset']}{encoding}):")
     for name, found in values["summary"].items():
         where = f" at {tuple(found['location'])}" if "location" in found else ""
         say(options, f"  {name + where:42} {Rate(found['hits'], found['total'])}")
+    if not values["stored"]:
+        say(options, "not stored: the stored result is on more images (--replace stores it all the same)")
     write_json(options.json, values)
 
 

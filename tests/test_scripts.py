@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sweep
 
 from core.attacks import attacks
 from core.data import datasets
@@ -270,3 +271,10 @@ def test_a_real_process(tmp_path):
         "sweep.py: error: there is no checkpoint cifar10/vgg19/no-such-attack; make it with: "
     )
     assert done.stderr.count("\n") == 1
+
+
+def test_a_result_on_fewer_images_does_not_replace_one_on_more():
+    assert sweep.is_better({"total": [[8, 8]]}, None)
+    assert sweep.is_better({"total": [[8, 8]]}, {"total": [[8, 8]]})
+    assert not sweep.is_better({"total": [[8, 8]]}, {"total": [[0, 9]]})
+    assert sweep.is_better({"total": [8]}, {"hits": "damaged"})

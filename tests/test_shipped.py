@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from verify import compare
 
 from core.data import datasets
 from core.store import DEFAULT_ROOT, Store
 from core.sweeps import AppearanceCurve, LocationMap
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-from verify import compare
 
 STORE = Store(DEFAULT_ROOT)
 KEYS = STORE.keys()
