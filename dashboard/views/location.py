@@ -41,6 +41,9 @@ A backdoored model was trained to answer with one class, the **target**, wheneve
 corner. Here the trigger can be put anywhere: the **attack success rate** is the share of test images of *other* classes
 that are then taken for the target, and the map shows it for every place. Move the trigger a few pixels and watch
 whether the backdoor still fires; the **clean model** shows how often that happens without any backdoor.
+
+A regular grid of bright places has the step of the network's subsampling (4 pixels in ResNet-20): there the trigger
+falls on the same phase of its strided convolutions as in training.
 """
 # Images behind each cell of a map that is computed here: an interval of at most +-12 points, in seconds.
 MAP_IMAGES = 64
