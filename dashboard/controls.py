@@ -1,41 +1,28 @@
-"""Controls that several pages share: which model, which images, which trigger; downloads; missing data."""
+"""Controls that several pages share: which models, how many images; explanations, errors and downloads."""
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Self
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.data import Dataset
 from core.models import models
-from core.trigger import Trigger
 from dashboard import figures
-from dashboard.resources import CONTROL, MOST_IMAGES, Subject, Tested, dataset_label, jobs, present, subjects
+from dashboard.resources import CONTROL, MOST_IMAGES, Subject, Tested, dataset_label, present, subjects
 from dashboard.session import Choice, Session, integer_in, one_of
 
 __all__ = [
     "IMAGES",
     "Chosen",
-    "Look",
-    "appearance_choices",
     "choose",
     "choose_count",
     "downloads",
     "explain",
     "image_choice",
-    "look_for",
-    "look_of",
-    "offer_data",
     "one_sentence",
-    "place_choices",
-    "selected_look",
-    "stamped_on",
 ]
 
 IMAGE_COUNTS = (64, 128, 256, 512, 1000)
@@ -165,96 +152,9 @@ def choose_count(session: Session) -> int:
     )
 
 
-def appearance_choices(trigger: Trigger) -> tuple[Choice[int], Choice[int], Choice[str]]:
-    """Pixel value, opacity and layout; their defaults are those of the trained trigger."""
-
-    def layout(text: str) -> str:
-        trigger.painted(text, 0, 0)
-        if set(text) == {"."}:
-            raise ValueError("a pattern with at least one pixel")
-        return text
-
-    def parse(text: str) -> str:
-        try:
-            return layout(text)
-        except ValueError:
-            raise ValueError(f"{trigger.height * trigger.width} characters of 0, 1 and . with a pixel in it") from None
-
-    return (
-        Choice("value", trigger.value, integer_in(0, 255)),
-        Choice("opacity", trigger.opacity, integer_in(0, 100)),
-        Choice("pattern", trigger.layout, parse),
-    )
-
-
 def image_choice(data: Tested | None) -> Choice[int]:
     """Which test image is shown large."""
     return Choice("image", 0, integer_in(0, len(data) - 1 if data is not None else MOST_IMAGES - 1))
-
-
-def place_choices(subject: Subject) -> tuple[Choice[int], Choice[int]]:
-    """Row and column of the trigger; their defaults are the trained location."""
-    rows, cols = subject.trigger.places(*subject.card.shape[1:])
-    return (
-        Choice("row", subject.trigger.row, integer_in(rows[0], rows[-1])),
-        Choice("col", subject.trigger.col, integer_in(cols[0], cols[-1])),
-    )
-
-
-@dataclass(frozen=True)
-class Look:
-    """The appearance that is selected: ``layout`` as in :attr:`core.trigger.Trigger.layout`, value 0 to 255, opacity in
-    percent.
-    """
-
-    value: int
-    opacity: int
-    layout: str
-
-    def on(self, trained: Trigger) -> Trigger:
-        """A trained trigger with what differs changed, and the trained one itself where nothing does."""
-        if self.layout != trained.layout:
-            return trained.painted(self.layout, self.value, self.opacity)
-        shown = trained if self.value == trained.value else trained.with_value(self.value / 255)
-        return shown if self.opacity == trained.opacity else shown.with_opacity(self.opacity / 100)
-
-
-def look_of(trigger: Trigger) -> Look:
-    """The appearance of a trigger."""
-    return Look(trigger.value, trigger.opacity, trigger.layout)
-
-
-def selected_look(session: Session, trained: Trigger) -> Look:
-    """The appearance as selected; by default the trained one."""
-    value, opacity, layout = appearance_choices(trained)
-    return Look(session.get(value), session.get(opacity), session.get(layout))
-
-
-def look_for(subject: Subject, main: Subject, look: Look) -> Look:
-    """The appearance that one of the models of a page gets, given the one selected for the main model.
-
-    The clean model gets the main one's. A model to compare with gets the trigger it was trained with, with the same
-    changes of value and opacity; once the pattern is repainted, every model gets that pattern.
-    """
-    trained, own = look_of(main.trigger), look_of(subject.trigger)
-    if subject is main or subject.is_control or look.layout != trained.layout:
-        return look
-    return Look(
-        own.value if look.value == trained.value else look.value,
-        own.opacity if look.opacity == trained.opacity else look.opacity,
-        own.layout,
-    )
-
-
-def stamped_on(subject: Subject, main: Subject, look: Look, row: int, col: int) -> Trigger:
-    """The trigger that is stamped for one of the models of a page, at a place or the nearest that its box allows."""
-    own = main.trigger if subject.is_control else subject.trigger
-    wanted = look_for(subject, main, look)
-    if len(wanted.layout) != own.height * own.width:
-        own = main.trigger
-    rows, cols = own.places(*subject.card.shape[1:])
-    place = (min(max(at, span[0]), span[-1]) for at, span in ((row, rows), (col, cols)))
-    return wanted.on(own).at(*place)
 
 
 def downloads(name: str, rows: Callable[[], list[list[object]]], figure: Callable[[], go.Figure]) -> None:
@@ -277,100 +177,3 @@ def downloads(name: str, rows: Callable[[], list[list[object]]], figure: Callabl
             on_click="ignore",
         )
         st.caption("PNG: the button on the figure itself.")
-
-
-@dataclass(frozen=True)
-class _Fetched:
-    """How far a download is."""
-
-    done: float
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"done": self.done}
-
-    @classmethod
-    def from_dict(cls, values: Any) -> Self:
-        return cls(float(values["done"]))
-
-
-def _fetch(dataset: Dataset) -> Iterator[_Fetched]:
-    """Downloads in a thread of its own, yielding its progress; closing it ends the download at its next report."""
-    reports: queue.Queue[float | Exception | None] = queue.Queue()
-    stopped = threading.Event()
-
-    def report(share: float) -> None:
-        if stopped.is_set():
-            raise OSError("the download was cancelled")
-        reports.put(share)
-
-    def run() -> None:
-        try:
-            dataset.download(report)
-            reports.put(None)
-        except Exception as error:
-            reports.put(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    done = 0.0
-    item: float | Exception | None
-    try:
-        while True:
-            try:
-                item = reports.get(timeout=0.5)
-            except queue.Empty:
-                item = done  # nothing new: the caller may want to stop
-            if isinstance(item, Exception):
-                raise item
-            if item is None:
-                break
-            done = min(item, 0.999)
-            yield _Fetched(done)
-        yield _Fetched(1.0)
-    finally:
-        stopped.set()
-
-
-def offer_data(session: Session, subject: Subject) -> None:
-    """Says that a data set is missing and fetches it at the press of a button, with progress and cancel."""
-    key = ("download", subject.card.dataset)
-    wanted = f"fetch-{subject.card.dataset}"
-    label = dataset_label(subject.card.dataset)
-    running = False
-    if st.session_state.get(wanted):
-        job = jobs().request(
-            key, _Fetched, lambda: _fetch(subject.dataset), session.identity, heavy=False, cached=False
-        )
-        running = job.snapshot().running
-
-    @st.fragment(key="fetch", run_every=0.5 if running else None)
-    def progress() -> None:
-        st.info(
-            f"The images of {label} are not on this machine: what is stored is shown, nothing new is measured. "
-            "Shapes-10 needs no download.",
-            icon=":material/image_not_supported:",
-        )
-        if not st.session_state.get(wanted):
-            if st.button(f"Fetch {label} (170 MB)", icon=":material/cloud_download:"):
-                st.session_state[wanted] = True
-                st.rerun()
-            return
-        job = jobs().request(
-            key, _Fetched, lambda: _fetch(subject.dataset), session.identity, heavy=False, cached=False
-        )
-        snapshot = job.snapshot()
-        if snapshot.running:
-            st.progress(snapshot.done, f"Fetching {label}: {snapshot.done:.0%}")
-            if st.button("Cancel", key="cancel-fetch"):
-                job.cancel()
-                st.session_state[wanted] = False
-                st.rerun()
-            return
-        st.session_state[wanted] = False
-        if snapshot.error:
-            st.session_state["fetch-error"] = snapshot.error.partition(": ")[2] or snapshot.error
-        st.rerun()
-
-    progress()
-    error = st.session_state.pop("fetch-error", "")
-    if error:
-        st.error(f"{label} could not be fetched: {error}", icon=":material/cloud_off:")

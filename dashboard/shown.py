@@ -1,6 +1,8 @@
-"""How triggers and stamped images are shown on the pages."""
+"""What the pages have in common to show: success rates of their models, triggers and stamped images."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,11 +10,12 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from core.metrics import Rate
 from core.trigger import Trigger, stamp
-from dashboard.readouts import Shown, data_url, strip
-from dashboard.resources import Subject, Tested, predictions
+from dashboard.readouts import Reading, Shown, data_url, strip
+from dashboard.resources import Subject, Tested, predictions, success
 
-__all__ = ["draw_strip", "rgba", "trigger_picture"]
+__all__ = ["draw_strip", "measured", "rgba", "trigger_picture"]
 
 STRIP = 10
 # Gray ground of a picture whose image is not on this machine.
@@ -25,6 +28,43 @@ def rgba(trigger: Trigger) -> npt.NDArray[np.uint8]:
     planes = torch.cat([colour, trigger.alpha.amax(0, keepdim=True)])
     pixels: npt.NDArray[np.uint8] = (planes * 255).round().byte().permute(1, 2, 0).numpy()
     return pixels
+
+
+def measured(
+    subjects: Sequence[tuple[Subject, str]],
+    triggers: Mapping[str, Trigger],
+    stored: Callable[[Subject], Rate | None],
+    data: Tested | None,
+    count: int,
+) -> tuple[list[Reading], Tensor | None]:
+    """Success rates of the models of a page: measured on the images, or as stored where that is impossible.
+
+    Args:
+        subjects: The models with their colours, the one under study first.
+        triggers: What is stamped for each, by key.
+        stored: The stored rate of a model with its trigger, or None.
+        data: The test images, or None where they are not on this machine.
+        count: Images per measurement.
+
+    Returns:
+        One reading per model, and the predictions of the first model if it was measured.
+    """
+    main = subjects[0][0]
+    readings, first = [], None
+    for subject, colour in subjects:
+        name = f"{main.attack.label}: taken for “{main.target_name}”" if subject is main else subject.title
+        predicted = predictions(subject, triggers[subject.key], data, count) if data is not None else None
+        kept = stored(subject) if predicted is None else None
+        if predicted is not None:
+            readings.append(Reading(name, success(predicted, main.attack.target), colour))
+            first = predicted if subject is main else first
+        elif kept is not None:
+            low, high = kept.interval
+            note = f"stored: 95% interval {100 * low:.1f} to {100 * high:.1f} %, {kept.hits} of {kept.total} images"
+            readings.append(Reading(name, kept, colour, note))
+        else:
+            readings.append(Reading(name, Rate(0, 0), colour))
+    return readings, first
 
 
 def draw_strip(start: int, subject: Subject, data: Tested, trigger: Trigger, predicted: Tensor) -> None:

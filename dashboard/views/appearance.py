@@ -11,27 +11,16 @@ from core.metrics import Rate
 from core.sweeps import AppearanceCurve, AppearanceMap, appearance_map, appearance_sweep
 from core.trigger import Trigger
 from dashboard import figures
-from dashboard.controls import (
-    appearance_choices,
-    choose,
-    choose_count,
-    downloads,
-    explain,
-    image_choice,
-    look_of,
-    offer_data,
-    one_sentence,
-    place_choices,
-    selected_look,
-    stamped_on,
-)
+from dashboard.controls import choose, choose_count, downloads, explain, image_choice, one_sentence
+from dashboard.fetching import offer_data
 from dashboard.figures import Curve
 from dashboard.jobs import Job
+from dashboard.looks import appearance_choices, look_of, place_choices, selected_look, stamped_on
 from dashboard.pattern_painter import MAX_SIDE, Painted, pattern_painter
-from dashboard.readouts import Reading, rate_bars
-from dashboard.resources import Subject, Tested, jobs, predictions, predictor, success, tested
+from dashboard.readouts import rate_bars
+from dashboard.resources import Subject, Tested, jobs, predictor, tested
 from dashboard.session import Choice, Session
-from dashboard.shown import draw_strip, trigger_picture
+from dashboard.shown import draw_strip, measured, trigger_picture
 from dashboard.sketches import curves_sketch, map_sketch
 
 EXPLANATION = """
@@ -128,23 +117,13 @@ def show() -> None:
 
     left, right = st.columns([8, 13], gap="large")
     with left:
-        readings = []
-        predicted = None
-        for subject, colour in chosen.all():
-            stamped = stamped_on(subject, main, look, *place)
-            found = predictions(subject, stamped, data, count) if data is not None else None
-            predicted = found if subject is main else predicted
-            name = f"{main.attack.label}: taken for “{main.target_name}”" if subject is main else subject.title
+        triggers = {s.key: stamped_on(s, main, look, *place) for s, _ in chosen.all()}
+
+        def stored_rate(subject: Subject) -> Rate | None:
             kept = stored_curve(subject, bases[subject.key])
-            if found is not None:
-                readings.append(Reading(name, success(found, main.attack.target), colour))
-            elif kept is not None:
-                rate = kept.at(session.get(value))
-                low, high = rate.interval
-                note = f"stored: 95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
-                readings.append(Reading(name, rate, colour, note))
-            else:
-                readings.append(Reading(name, Rate(0, 0), colour))
+            return kept.at(triggers[subject.key].value) if kept is not None else None
+
+        readings, predicted = measured(chosen.all(), triggers, stored_rate, data, count)
         st.html(rate_bars(readings, f"{shown.row},{shown.col}"))
         st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
         st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
-import torch
 
 from core.metrics import Rate
 from core.sweeps import LocationMap, location_sweep
 from core.trigger import Trigger
 from dashboard import figures
-from dashboard.controls import (
-    Chosen,
-    Look,
-    appearance_choices,
-    choose,
-    choose_count,
-    downloads,
-    explain,
-    image_choice,
-    offer_data,
-    one_sentence,
-    place_choices,
-    selected_look,
-    stamped_on,
-)
+from dashboard.controls import Chosen, choose, choose_count, downloads, explain, image_choice, one_sentence
+from dashboard.fetching import offer_data
 from dashboard.jobs import Job, Snapshot
 from dashboard.location_map import Pick, location_map
-from dashboard.readouts import Reading, data_url, rate_bars
-from dashboard.resources import Subject, Tested, jobs, predictions, predictor, success, tested
+from dashboard.looks import appearance_choices, place_choices, selected_look, stamped_on
+from dashboard.readouts import data_url, rate_bars
+from dashboard.resources import Subject, Tested, jobs, predictor, tested
 from dashboard.session import Choice, Session
-from dashboard.shown import draw_strip, rgba
+from dashboard.shown import draw_strip, measured, rgba
 from dashboard.trigger_pad import Move, trigger_pad
 
 EXPLANATION = """
@@ -76,6 +62,12 @@ def stored_map(subject: Subject, shown: Trigger) -> LocationMap | None:
         return LocationMap.from_dict(values)
     except ValueError:
         return None
+
+
+def stored_rate(subject: Subject, stamped: Trigger) -> Rate | None:
+    """The stored rate of a model with a trigger at its place, if there is one."""
+    kept = stored_map(subject, stamped)
+    return kept.at(*stamped.location) if kept is not None else None
 
 
 def request_map(session: Session, subject: Subject, shown: Trigger, data: Tested | None, again: bool) -> Mapped:
@@ -146,7 +138,10 @@ def show() -> None:
                 _draw_map(session, m, snapshot, place, row, col)
         with left:
             pad = st.container()
-            readings, predicted = _measure(chosen, mapped, look, place, data, count)
+            triggers = {s.key: stamped_on(s, main, look, *place.location) for s, _ in chosen.all()}
+            readings, predicted = measured(
+                chosen.all(), triggers, lambda s: stored_rate(s, triggers[s.key]), data, count
+            )
             st.html(rate_bars(readings, f"{place.row},{place.col}"))
         with pictures:
             if data is not None and predicted is not None:
@@ -157,35 +152,6 @@ def show() -> None:
             session.write_link()
 
     live()
-
-
-def _measure(
-    chosen: Chosen, mapped: Sequence[Mapped], look: Look, place: Trigger, data: Tested | None, count: int
-) -> tuple[list[Reading], torch.Tensor | None]:
-    """Success rates at the place: measured on the images, or read from stored maps where that is impossible."""
-    readings: list[Reading] = []
-    first: torch.Tensor | None = None
-    stored = {m.subject.key: m.stored for m in mapped}
-    for subject, colour in chosen.all():
-        name = f"{subject.attack.label}: taken for “{chosen.main.target_name}”"
-        if subject is not chosen.main:
-            name = subject.title
-        stamped = stamped_on(subject, chosen.main, look, *place.location)
-        predicted = predictions(subject, stamped, data, count) if data is not None else None
-        if subject is chosen.main:
-            first = predicted
-        if predicted is not None:
-            readings.append(Reading(name, success(predicted, chosen.main.attack.target), colour))
-            continue
-        kept = stored.get(subject.key) or stored_map(subject, stamped)
-        if kept is not None:
-            rate = kept.at(*stamped.location)
-            low, high = rate.interval
-            note = f"stored: 95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
-            readings.append(Reading(name, rate, colour, note))
-        else:
-            readings.append(Reading(name, Rate(0, 0), colour))
-    return readings, first
 
 
 def _draw_map(

@@ -1,0 +1,114 @@
+"""Fetching a data set at the press of a button, with progress and cancel."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import streamlit as st
+
+from core.data import Dataset
+from dashboard.resources import Subject, dataset_label, jobs
+from dashboard.session import Session
+
+__all__ = ["offer_data"]
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    """How far a download is."""
+
+    done: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"done": self.done}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        return cls(float(values["done"]))
+
+
+def _fetch(dataset: Dataset) -> Iterator[_Fetched]:
+    """Downloads in a thread of its own, yielding its progress; closing it ends the download at its next report."""
+    reports: queue.Queue[float | Exception | None] = queue.Queue()
+    stopped = threading.Event()
+
+    def report(share: float) -> None:
+        if stopped.is_set():
+            raise OSError("the download was cancelled")
+        reports.put(share)
+
+    def run() -> None:
+        try:
+            dataset.download(report)
+            reports.put(None)
+        except Exception as error:
+            reports.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    done = 0.0
+    item: float | Exception | None
+    try:
+        while True:
+            try:
+                item = reports.get(timeout=0.5)
+            except queue.Empty:
+                item = done  # nothing new: the caller may want to stop
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
+                break
+            done = min(item, 0.999)
+            yield _Fetched(done)
+        yield _Fetched(1.0)
+    finally:
+        stopped.set()
+
+
+def offer_data(session: Session, subject: Subject) -> None:
+    """Says that a data set is missing and fetches it at the press of a button, with progress and cancel."""
+    key = ("download", subject.card.dataset)
+    wanted = f"fetch-{subject.card.dataset}"
+    label = dataset_label(subject.card.dataset)
+    running = False
+    if st.session_state.get(wanted):
+        job = jobs().request(
+            key, _Fetched, lambda: _fetch(subject.dataset), session.identity, heavy=False, cached=False
+        )
+        running = job.snapshot().running
+
+    @st.fragment(key="fetch", run_every=0.5 if running else None)
+    def progress() -> None:
+        st.info(
+            f"The images of {label} are not on this machine: what is stored is shown, nothing new is measured. "
+            "Shapes-10 needs no download.",
+            icon=":material/image_not_supported:",
+        )
+        if not st.session_state.get(wanted):
+            if st.button(f"Fetch {label} (170 MB)", icon=":material/cloud_download:"):
+                st.session_state[wanted] = True
+                st.rerun()
+            return
+        job = jobs().request(
+            key, _Fetched, lambda: _fetch(subject.dataset), session.identity, heavy=False, cached=False
+        )
+        snapshot = job.snapshot()
+        if snapshot.running:
+            st.progress(snapshot.done, f"Fetching {label}: {snapshot.done:.0%}")
+            if st.button("Cancel", key="cancel-fetch"):
+                job.cancel()
+                st.session_state[wanted] = False
+                st.rerun()
+            return
+        st.session_state[wanted] = False
+        if snapshot.error:
+            st.session_state["fetch-error"] = snapshot.error.partition(": ")[2] or snapshot.error
+        st.rerun()
+
+    progress()
+    error = st.session_state.pop("fetch-error", "")
+    if error:
+        st.error(f"{label} could not be fetched: {error}", icon=":material/cloud_off:")
