@@ -15,11 +15,12 @@ st.set_page_config(page_title="Trigger sensitivity", page_icon=":material/my_loc
 from dashboard.views import appearance, location  # noqa: E402 - the page must be configured first
 
 # Streamlit fades what a rerun has not reached yet; during a drag, that is the trigger itself. And it leaves a sixth of
-# a lecture hall's screen empty above the title.
+# a lecture hall's screen empty above and beside the page.
 st.html(
     """<style>
     .stApp [data-stale="true"] {opacity: 1 !important; transition: none !important}
     .stMainBlockContainer {padding-top: 2.6rem; padding-bottom: 3rem}
+    @media (min-width: 1000px) {.stMainBlockContainer {padding-left: 3.2rem; padding-right: 3.2rem}}
     </style>"""
 )
 

@@ -159,7 +159,7 @@ def image_choice(data: Tested | None) -> Choice[int]:
 
 def downloads(name: str, rows: Callable[[], list[list[object]]], figure: Callable[[], go.Figure]) -> None:
     """A menu that offers a figure as HTML and its numbers as CSV; both are made when asked for."""
-    with st.popover("Download", icon=":material/download:", type="tertiary"):
+    with st.popover("Save", icon=":material/download:", type="tertiary"):
         st.download_button(
             "Numbers (CSV)",
             lambda: figures.to_csv(rows()),

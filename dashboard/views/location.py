@@ -131,10 +131,11 @@ def show() -> None:
             st.rerun()
         place = look.on(main.trigger).at(session.get(row), session.get(col))
         # The pad is drawn last, into a column made first: what it acknowledges is on the page before it.
-        left, right = st.columns([10, 12], gap="large")
+        # Two maps stand side by side, all three columns then alike.
+        left, *beside = st.columns([10, 12] if len(mapped) == 1 else 3, gap="large" if len(mapped) == 1 else "medium")
         pictures = st.container()
-        with right:
-            for m, snapshot in zip(mapped, snapshots, strict=True):
+        for column, m, snapshot in zip(beside, mapped, snapshots, strict=True):
+            with column:
                 _draw_map(session, m, snapshot, place, row, col)
         with left:
             pad = st.container()

@@ -212,7 +212,7 @@ def test_the_selection_survives_a_change_of_page(page: Page, url: str) -> None:
 
 def test_numbers_can_be_downloaded(page: Page, url: str) -> None:
     open_page(page, url, f"?model={GRAY}")
-    page.get_by_role("button", name="Download").first.click()
+    page.get_by_role("button", name="Save").first.click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Numbers (CSV)").click()
     text = Path(waiting.value.path()).read_text().splitlines()
