@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from squares import coloured_squares
 
 from core.data import Dataset, ImageSet, datasets
 from core.params import integer
@@ -15,17 +16,6 @@ from core.store import Store
 
 # Bit-for-bit comparisons need one number of threads, and tests share the machine with others.
 torch.set_num_threads(1)
-
-COLOURS = ((0.8, 0.2, 0.2), (0.2, 0.8, 0.2), (0.2, 0.2, 0.8))
-
-
-def coloured_squares(count: int, seed: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noisy images whose class is their colour: uint8 ``(count, 3, side, side)``, and labels."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % len(COLOURS)
-    noise = 0.3 * (torch.rand(count, 3, side, side, generator=generator) - 0.5)
-    images = torch.tensor(COLOURS)[labels][:, :, None, None] + noise
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8), labels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import pytest
 import torch
-from conftest import coloured_squares
 from safetensors.torch import load_file
+from squares import coloured_squares
 
 from core import training
 from core.attacks import attacks
