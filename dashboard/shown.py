@@ -36,6 +36,7 @@ def measured(
     stored: Callable[[Subject], Rate | None],
     data: Tested | None,
     count: int,
+    others: int | None = None,
 ) -> tuple[list[Reading], Tensor | None]:
     """Success rates of the models of a page: measured on the images, or as stored where that is impossible.
 
@@ -45,6 +46,7 @@ def measured(
         stored: The stored rate of a model with its trigger, or None.
         data: The test images, or None where they are not on this machine.
         count: Images per measurement.
+        others: Images per measurement of all but the first model, by default as many.
 
     Returns:
         One reading per model, and the predictions of the first model if it was measured.
@@ -53,7 +55,8 @@ def measured(
     readings, first = [], None
     for subject, colour in subjects:
         name = f"{main.attack.label}: taken for “{main.target_name}”" if subject is main else subject.title
-        predicted = predictions(subject, triggers[subject.key], data, count) if data is not None else None
+        images = count if subject is main or others is None else others
+        predicted = predictions(subject, triggers[subject.key], data, images) if data is not None else None
         kept = stored(subject) if predicted is None else None
         if predicted is not None:
             readings.append(Reading(name, success(predicted, main.attack.target), colour))

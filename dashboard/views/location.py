@@ -36,6 +36,7 @@ MAP_IMAGES = 64
 # A drag waits for at most this many forward passes of a map that is being computed.
 MAP_STEP = 256
 POLL_SECONDS = 0.3
+DRAG_IMAGES = 64
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,11 @@ def show() -> None:
         with left:
             pad = st.container()
             triggers = {s.key: stamped_on(s, main, look, *place.location) for s, _ in chosen.all()}
+            # While the trigger is on its way, the models beside the one under study take fewer images, so that it
+            # stays under the finger; when it is let go, all take the full number.
+            others = None if st.session_state.get("settled", True) else min(count, DRAG_IMAGES)
             readings, predicted = measured(
-                chosen.all(), triggers, lambda s: stored_rate(s, triggers[s.key]), data, count
+                chosen.all(), triggers, lambda s: stored_rate(s, triggers[s.key]), data, count, others
             )
             st.html(rate_bars(readings, f"{place.row},{place.col}"))
         with pictures:
