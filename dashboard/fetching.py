@@ -11,7 +11,8 @@ from typing import Any, Self
 import streamlit as st
 
 from core.data import Dataset
-from dashboard.resources import Subject, dataset_label, jobs
+from dashboard.jobs import Job
+from dashboard.resources import Subject, dataset_label, download_identity, jobs
 from dashboard.session import Session
 
 __all__ = ["offer_data"]
@@ -70,40 +71,39 @@ def _fetch(dataset: Dataset) -> Iterator[_Fetched]:
 
 def offer_data(session: Session, subject: Subject) -> None:
     """Says that a data set is missing and fetches it at the press of a button, with progress and cancel."""
-    key = ("download", subject.card.dataset)
     wanted = f"fetch-{subject.card.dataset}"
     label = dataset_label(subject.card.dataset)
-    running = False
-    if st.session_state.get(wanted):
-        job = jobs().request(
-            key, _Fetched, lambda: _fetch(subject.dataset), session.identity, heavy=False, cached=False
-        )
-        running = job.snapshot().running
+    # The job itself is kept, not asked for again: a failed one would then be started anew instead of being reported.
+    job: Job[_Fetched] | None = st.session_state.get(wanted)
 
-    @st.fragment(key="fetch", run_every=0.5 if running else None)
+    @st.fragment(key="fetch", run_every=0.5 if job is not None else None)
     def progress() -> None:
         st.info(
             f"The images of {label} are not on this machine: what is stored is shown, nothing new is measured. "
             "Shapes-10 needs no download.",
             icon=":material/image_not_supported:",
         )
-        if not st.session_state.get(wanted):
+        if job is None:
             if st.button(f"Fetch {label} (170 MB)", icon=":material/cloud_download:"):
-                st.session_state[wanted] = True
+                st.session_state[wanted] = jobs().request(
+                    ("download", subject.card.dataset),
+                    _Fetched,
+                    lambda: _fetch(subject.dataset),
+                    download_identity(session.identity),
+                    heavy=False,
+                    cached=False,
+                )
                 st.rerun()
             return
-        job = jobs().request(
-            key, _Fetched, lambda: _fetch(subject.dataset), session.identity, heavy=False, cached=False
-        )
         snapshot = job.snapshot()
         if snapshot.running:
             st.progress(snapshot.done, f"Fetching {label}: {snapshot.done:.0%}")
             if st.button("Cancel", key="cancel-fetch"):
                 job.cancel()
-                st.session_state[wanted] = False
+                del st.session_state[wanted]
                 st.rerun()
             return
-        st.session_state[wanted] = False
+        del st.session_state[wanted]
         if snapshot.error:
             st.session_state["fetch-error"] = snapshot.error.partition(": ")[2] or snapshot.error
         st.rerun()

@@ -105,7 +105,17 @@ def jobs() -> Jobs:
     return Jobs()
 
 
-@st.cache_resource(show_spinner=False, scope="session", on_release=lambda identity: jobs().leave(identity))
+def download_identity(identity: str) -> str:
+    """Under this name a session wants its downloads, so that they go on when it changes page or model."""
+    return f"{identity} downloads"
+
+
+def _left(identity: str) -> None:
+    for name in (identity, download_identity(identity)):
+        jobs().leave(name)
+
+
+@st.cache_resource(show_spinner=False, scope="session", on_release=_left)
 def present(identity: str) -> str:
     """Marks a session as present: when its page is closed, it wants none of its jobs any more."""
     return identity

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,19 +129,35 @@ def test_without_the_images_stored_results_show_and_a_button_offers_them() -> No
     assert len(curve.get("plotly_chart")) == 1
 
 
-def test_a_failed_download_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: object, progress: object = None) -> None:
+def test_a_download_goes_on_over_reruns_and_says_why_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, failing = [], threading.Event()
+
+    def fail(self: object, progress: Callable[[float], None]) -> None:
+        asked.append(1)
+        progress(0.25)
+        assert failing.wait(60)
         raise OSError("no route to the server")
 
     monkeypatch.setattr("core.data.cifar10.Cifar10.download", fail)
     test = page("location", model="cifar10/resnet20/badnets-gray")
-    next(button for button in test.button if "Fetch" in button.label).click()
-    test.run()
-    for _ in range(20):
+    next(button for button in test.button if "Fetch" in button.label).click().run()
+    for _ in range(100):
+        if [bar for bar in test.get("progress") if bar.proto.text == "Fetching CIFAR-10: 25%"]:
+            break
+        time.sleep(0.05)
+        test.run()
+    for _ in range(3):
+        test.run()
+    assert [bar.proto.text for bar in test.get("progress")] == ["Fetching CIFAR-10: 25%"]
+    failing.set()
+    for _ in range(100):
         if test.error:
             break
+        time.sleep(0.05)
         test.run()
     assert [error.value for error in test.error] == ["CIFAR-10 could not be fetched: no route to the server"]
+    assert [button.label for button in test.button if "Fetch" in button.label] == ["Fetch CIFAR-10 (170 MB)"]
+    assert asked == [1]
 
 
 def test_a_damaged_card_is_listed_and_the_rest_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
