@@ -103,7 +103,7 @@ def appearance_map(result: AppearanceMap, trained: tuple[int, int] | None, curre
     )
     marks = [(current, "square-open", "shown")] + ([(trained, "circle", "trained")] if trained else [])
     for (value, opacity), symbol, name in marks:
-        marker = {"symbol": symbol, "size": 14, "color": "white", "line": {"width": 2.5, "color": "#d1495b"}}
+        marker = {"symbol": symbol, "size": 14, "color": "white", "line": {"width": 2.5, "color": COLOURS[0]}}
         figure.add_scatter(x=[value], y=[opacity], mode="markers", name=name, marker=marker)
     figure.update_xaxes(title="pixel value of the trigger's lit pixels")
     figure.update_yaxes(title="opacity (%)")
@@ -129,7 +129,7 @@ def location_map(result: LocationMap, trained: tuple[int, int] | None, title: st
         )
     )
     if trained is not None:
-        marker = {"symbol": "square-open", "size": 14, "color": "#d1495b", "line": {"width": 2.5}}
+        marker = {"symbol": "square-open", "size": 14, "color": COLOURS[0], "line": {"width": 2.5}}
         figure.add_scatter(x=[trained[1]], y=[trained[0]], mode="markers", name="trained place", marker=marker)
     figure.update_xaxes(title="column of the trigger's bottom-right pixel", constrain="domain")
     figure.update_yaxes(title="row of the trigger's bottom-right pixel", autorange="reversed", scaleanchor="x")
@@ -139,13 +139,7 @@ def location_map(result: LocationMap, trained: tuple[int, int] | None, title: st
 
 def location_rows(result: LocationMap) -> list[list[object]]:
     """One row per location: row, col and the counts, rate and interval in [0, 1]; the header comes first."""
-    low, high = result.interval
-    head: list[list[object]] = [["row", "col", *COUNT_COLUMNS]]
-    return head + [
-        [row, col, *_counts(result.hits[i, j], result.total[i, j], low[i, j], high[i, j])]
-        for i, row in enumerate(result.rows)
-        for j, col in enumerate(result.cols)
-    ]
+    return _cells(("row", "col"), result.rows, result.cols, result)
 
 
 def appearance_rows(curves: Iterable[Curve]) -> list[list[object]]:
@@ -162,13 +156,7 @@ def appearance_rows(curves: Iterable[Curve]) -> list[list[object]]:
 
 def appearance_map_rows(result: AppearanceMap) -> list[list[object]]:
     """One row per opacity and pixel value; the header comes first."""
-    low, high = result.interval
-    head: list[list[object]] = [["opacity_percent", "value", *COUNT_COLUMNS]]
-    return head + [
-        [opacity, value, *_counts(result.hits[i, j], result.total[i, j], low[i, j], high[i, j])]
-        for i, opacity in enumerate(result.opacities)
-        for j, value in enumerate(result.values)
-    ]
+    return _cells(("opacity_percent", "value"), result.opacities, result.values, result)
 
 
 def to_csv(rows: Iterable[Sequence[object]]) -> str:
@@ -182,6 +170,19 @@ def to_html(figure: go.Figure) -> str:
     """A figure as one HTML file that needs no network."""
     text: str = figure.to_html(include_plotlyjs=True, full_html=True)
     return text
+
+
+def _cells(
+    names: tuple[str, str], rows: Sequence[int], cols: Sequence[int], result: LocationMap | AppearanceMap
+) -> list[list[object]]:
+    """One row per cell of a map, after a header."""
+    low, high = result.interval
+    head: list[list[object]] = [[*names, *COUNT_COLUMNS]]
+    return head + [
+        [row, col, *_counts(result.hits[i, j], result.total[i, j], low[i, j], high[i, j])]
+        for i, row in enumerate(rows)
+        for j, col in enumerate(cols)
+    ]
 
 
 def _counts(hits: int, total: int, low: float, high: float) -> list[object]:

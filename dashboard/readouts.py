@@ -14,11 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from core.metrics import Rate
+from dashboard.figures import COLOURS
 
 __all__ = ["Reading", "Shown", "data_url", "rate_bars", "strip"]
-
-ATTACK_COLOUR = "#d1495b"
-"""The colour of an attack that fires, on light and on dark ground."""
 
 STYLE = """
 <style>
@@ -42,12 +40,12 @@ STYLE = """
 .ts-strip figure {margin: 0; min-width: 0; font-size: .78rem; line-height: 1.25}
 .ts-strip img {width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated; display: block;
   border: 2px solid transparent; border-radius: .25rem; box-sizing: border-box}
-.ts-strip figure.hit img {border-color: #d1495b}
+.ts-strip figure.hit img {border-color: HIT_COLOUR}
 .ts-strip .said {font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap}
-.ts-strip .hit .said {color: #d1495b}
+.ts-strip .hit .said {color: HIT_COLOUR}
 .ts-strip .truth {opacity: .7; overflow: hidden; text-overflow: ellipsis; white-space: nowrap}
 </style>
-"""
+""".replace("HIT_COLOUR", COLOURS[0])
 
 
 @dataclass(frozen=True)
