@@ -78,7 +78,11 @@ def appearance_curves(curves: Sequence[Curve], trained: int | None, current: int
             marker={"size": 12, "color": curves[0].colour, "line": {"width": 2, "color": "white"}},
         )
     figure.add_vline(x=current, line={"dash": "dot", "width": 1.5, "color": COLOURS[2]})
-    figure.add_annotation(x=current, y=1, yref="paper", text=f"shown: {current}", showarrow=False, yanchor="bottom")
+    # Near a border the text would be cut off there.
+    anchor = "left" if current < 32 else "right" if current > 224 else "center"
+    figure.add_annotation(
+        x=current, y=1, yref="paper", text=f"shown: {current}", showarrow=False, xanchor=anchor, yanchor="bottom"
+    )
     figure.update_xaxes(title="pixel value of the trigger's lit pixels", range=[-3, 258], tick0=0, dtick=32)
     figure.update_yaxes(title="attack success rate (%)", range=[-3, 104])
     figure.update_layout(margin={"l": 10, "r": 10, "t": 24, "b": 10}, height=430, legend=_legend())

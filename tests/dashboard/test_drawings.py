@@ -156,3 +156,10 @@ def test_sketches_draw_what_is_measured_and_nothing_else() -> None:
         "rgb(68,1,84)",
         "rgb(253,231,37)",
     ]
+
+
+@pytest.mark.parametrize(("current", "anchor"), [(0, "left"), (128, "center"), (255, "right")])
+def test_the_label_of_the_shown_value_stays_inside(curve: AppearanceCurve, current: int, anchor: str) -> None:
+    figure = figures.appearance_curves([Curve("a", curve, "#d1495b")], trained=128, current=current)
+    (label,) = figure.layout.annotations
+    assert (label.text, label.xanchor) == (f"shown: {current}", anchor)
