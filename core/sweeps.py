@@ -1,4 +1,4 @@
-"""Sweeps of one property of the trigger: its location (Fig. 4) and its appearance (Fig. 5).
+"""Sweeps of the trigger's location (Fig. 4) and appearance (Fig. 5), and of the strength of a defense (Tables 1 to 5).
 
 A sweep is *anytime*: it yields its result so far, as counts, again and again until it is complete, so that a picture
 can be shown at once and a caller can stop whenever it wants.
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from core.data import ImageSet
 from core.metrics import FloatArray, Rate, wilson
+from core.transforms import Transform
 from core.trigger import Trigger, stamp, stamp_each
 
 __all__ = [
@@ -24,12 +25,14 @@ __all__ = [
     "AppearanceMap",
     "LocationMap",
     "Predict",
+    "StrengthCurve",
     "appearance_map",
     "appearance_sweep",
     "attacked",
     "coarse_to_fine",
     "location_sweep",
     "predictions_at",
+    "strength_sweep",
     "success_at",
 ]
 
@@ -42,6 +45,9 @@ Before = Callable[[Tensor], Tensor]
 
 # Forward passes between two results: with a few thousand a second, several pictures a second.
 PASSES_PER_STEP = 1024
+
+# Images between two results of a sweep over strengths; part of what decides its draws.
+CHUNK = 256
 
 
 def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
@@ -214,6 +220,77 @@ class AppearanceMap(_Result):
         return cls(hits, total, tuple(values["values"]), tuple(values["opacities"]))
 
 
+@dataclass(frozen=True)
+class StrengthCurve(_Result):
+    """Attack success and clean accuracy over the strength of a transformation; the keys of ``strength-<name>.json``.
+
+    Attributes:
+        hits: Attacked images taken for the target after the transformation, ``(len(strengths),)`` (R_T of Eq. 5).
+        total: Attacked images tried, same shape.
+        strengths: Strengths, ascending; the first one is no transformation.
+        clean_hits: Benign images predicted right after the transformation.
+        clean_total: Benign images tried.
+        images: Benign images to be tried at each strength.
+    """
+
+    strengths: tuple[float, ...]
+    clean_hits: Counts
+    clean_total: Counts
+    images: int
+
+    @property
+    def done(self) -> float:
+        """Share of the sweep that is measured, 0 to 1."""
+        return float(self.clean_total.sum() / (self.images * len(self.strengths)))
+
+    @property
+    def clean(self) -> _Result:
+        """Clean accuracy, with the properties ``rate`` and ``interval``."""
+        return _Result(self.clean_hits, self.clean_total)
+
+    def at(self, strength: float) -> tuple[Rate, Rate]:
+        """Clean accuracy and attack success rate at a strength.
+
+        Raises:
+            ValueError: If the strength is not on the curve.
+        """
+        if strength not in self.strengths:
+            raise ValueError(f"strength {strength:g} is not on the curve")
+        i = self.strengths.index(strength)
+        clean = Rate(int(self.clean_hits[i]), int(self.clean_total[i]))
+        return clean, Rate(int(self.hits[i]), int(self.total[i]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "strengths": list(self.strengths),
+            **self._counts(),
+            "clean_hits": self.clean_hits.tolist(),
+            "clean_total": self.clean_total.tolist(),
+            "images": self.images,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: If counts and strengths do not fit each other.
+        """
+        try:
+            strengths, images = values["strengths"], values["images"]
+            index = list(range(len(strengths)))
+            hits, total = _read({"index": index, "hits": values["hits"], "total": values["total"]}, "index")
+            clean = {"index": index, "hits": values["clean_hits"], "total": values["clean_total"]}
+            clean_hits, clean_total = _read(clean, "index")
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"a stored result is damaged: {error!r}") from error
+        numbers = all(isinstance(s, int | float) and not isinstance(s, bool) for s in strengths)
+        if not strengths or not numbers or type(images) is not int or (clean_total > images).any() or images < 1:
+            raise ValueError("a stored result is damaged: its strengths or its number of images is wrong")
+        return cls(hits, total, tuple(float(s) for s in strengths), clean_hits, clean_total, images)
+
+
 def coarse_to_fine(rows: Sequence[int], cols: Sequence[int], first: tuple[int, int]) -> list[tuple[int, int]]:
     """All locations, ``first`` ahead, then on grids of step 8, 4, 2 and 1 that contain it.
 
@@ -376,3 +453,53 @@ def _grid(
         for (i, j), found in zip(cells, (predicted == target).sum(1).tolist(), strict=True):
             hits[i, j], total[i, j] = found, len(images)
         yield hits.copy(), total.copy()
+
+
+def strength_sweep(
+    predict: Predict,
+    data: ImageSet,
+    trigger: Trigger,
+    target: int,
+    transform: Transform,
+    *,
+    strengths: Sequence[float] | None = None,
+    seed: int = 0,
+) -> Iterator[StrengthCurve]:
+    """Clean accuracy and attack success rate with a transformation in front of the model, against its strength.
+
+    These are the transformation-based defenses of Definition 4 (Tables 1, 3, 4) and the robustness R_T of Eq. 5
+    (Table 5, Fig. 13). All strengths go through the images together, so that every prefix is a whole curve.
+
+    Args:
+        predict: The model.
+        data: Test images with labels; all count for the clean accuracy, those of other classes for the attack.
+        trigger: What to stamp and where.
+        target: The target label.
+        transform: The transformation; its own strength is not used.
+        strengths: Strengths, by default its grid.
+        seed: Seed of the draws; equal seeds give equal draws, whatever else is measured.
+
+    Yields:
+        The curve so far, after each strength of every :data:`CHUNK` images; the last one is complete.
+
+    Raises:
+        ValueError: If there are no images, or a strength or the trigger does not fit.
+    """
+    if len(data) == 0:
+        raise ValueError("a sweep needs at least one image")
+    steps = [transform.at(strength) for strength in (transform.grid if strengths is None else strengths)]
+    hits, total, clean_hits, clean_total = np.zeros((4, len(steps)), dtype=np.int64)
+    for start in range(0, len(data), CHUNK):
+        part = data.subset(slice(start, start + CHUNK))
+        images, others = part.floats(), part.labels != target
+        stamped = stamp(images[others], trigger)
+        for i, step in enumerate(steps):
+            before = step.seeded(seed + start)
+            predicted = predict(before(torch.cat([images, stamped])))
+            clean_hits[i] += int((predicted[: len(images)] == part.labels).sum())
+            clean_total[i] += len(images)
+            hits[i] += int((predicted[len(images) :] == target).sum())
+            total[i] += len(stamped)
+            counts = (counted.copy() for counted in (hits, total, clean_hits, clean_total))
+            h, t, ch, ct = counts
+            yield StrengthCurve(h, t, tuple(s.value for s in steps), ch, ct, len(data))

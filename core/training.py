@@ -20,12 +20,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from core.adversarial import Surrogate, Surrogates
 from core.attacks import Attack
 from core.augment import augment, draw
 from core.data import Dataset, ImageSet
 from core.inference import Predictor, has_fast_bfloat16
 from core.metrics import Rate, attack_success_rate, clean_accuracy
 from core.models import Classifier, build_model
+from core.optimizer import Optimizer
 from core.randomness import generator_for
 from core.recipes import Recipe, recipe_for
 from core.store import Card, Checkpoint, Store, environment, rounded, weights_fingerprint, write_atomically
@@ -116,15 +118,13 @@ def train(plan: Plan, store: Store, device: torch.device | str = "cpu", *, resum
     trigger = plan.attack.trigger(data.shape).to(device)
     poisoned = plan.attack.select(data.labels, generator_for(plan.seed, "select"))
     labels = plan.attack.relabel(data.labels, poisoned).to(device)
-    data = plan.attack.prepare(data, poisoned).to(device)
+    data = plan.attack.prepare(data, poisoned, _surrogates(plan, store, device), plan.seed).to(device)
 
     model = build_model(plan.model, classes=len(data.classes), channels=data.shape[0], seed=plan.seed)
     model.normalise.fit(data.images)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe = plan.effective_recipe
-    optimizer = torch.optim.SGD(
-        model.parameters(), recipe.rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.nesterov
-    )
+    optimizer = Optimizer(model, recipe)
     described = plan.to_dict() | {"data": [data.fingerprint, test.fingerprint]}
     state = _State(store.checkpoint(plan.key).folder / STATE, json.dumps(described, sort_keys=True))
     history = state.restore(model, optimizer) if resume else []
@@ -161,7 +161,7 @@ class _Context:
     device: torch.device
 
 
-def _one_epoch(model: Classifier, optimizer: torch.optim.Optimizer, context: _Context, epoch: int) -> float:
+def _one_epoch(model: Classifier, optimizer: Optimizer, context: _Context, epoch: int) -> float:
     """Trains one epoch and returns its mean loss."""
     plan, device = context.plan, context.device
     recipe, generator = plan.effective_recipe, generator_for(plan.seed, "epoch", epoch, device=context.device)
@@ -171,17 +171,37 @@ def _one_epoch(model: Classifier, optimizer: torch.optim.Optimizer, context: _Co
     model.train()
     for number, index in enumerate(batches):
         rate = recipe.learning_rate(epoch * len(batches) + number, len(batches))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         images = poisoned_batch(plan.attack, context.trigger, context.data, context.poisoned, index, generator)
+        labels = context.labels[index]
         with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
+            images = plan.attack.harden(model, images, labels, generator)
             logits = model(images)
-        loss = F.cross_entropy(logits.float(), context.labels[index])
-        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        optimizer.step(rate)
         losses += loss.detach() * len(index)
     return float(losses) / len(order)
+
+
+def _surrogates(plan: Plan, store: Store, device: torch.device) -> Surrogates:
+    """Finds the separately trained models that an attack names."""
+
+    def find(name: str) -> Surrogate:
+        checkpoint = store.checkpoint(name if name.count("/") == 2 else f"{plan.dataset.title}/{name}")
+        card = checkpoint.card()
+        if card.classes != plan.dataset.classes:
+            raise ValueError(f"surrogate = {name!r} is not allowed: it has other classes than {plan.dataset.title}")
+        model = checkpoint.model(device).to(memory_format=torch.channels_last)
+        model.requires_grad_(False)
+
+        def logits(images: Tensor) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
+                result: Tensor = model(images)
+            return result
+
+        return Surrogate(logits, card.weights, device)
+
+    return find
 
 
 def poisoned_batch(
@@ -272,16 +292,14 @@ class _State:
     def __init__(self, path: Path, plan: str) -> None:
         self.path, self.plan = path, plan
 
-    def save(self, model: Classifier, optimizer: torch.optim.Optimizer, history: list[Epoch]) -> None:
+    def save(self, model: Classifier, optimizer: Optimizer, history: list[Epoch]) -> None:
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        for index, values in optimizer.state_dict()["state"].items():
-            if values["momentum_buffer"] is not None:
-                tensors[f"momentum.{index}"] = values["momentum_buffer"]
+        tensors |= {f"momentum.{name}": tensor for name, tensor in optimizer.momentum().items()}
         metadata = {"plan": self.plan, "history": json.dumps([asdict(epoch) for epoch in history])}
         content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         write_atomically(self.path, save(content, metadata))
 
-    def restore(self, model: Classifier, optimizer: torch.optim.Optimizer) -> list[Epoch]:
+    def restore(self, model: Classifier, optimizer: Optimizer) -> list[Epoch]:
         """Puts a saved state back; an absent or unreadable state, or one of another plan, is a new beginning."""
         try:
             with safe_open(self.path, "pt") as file:
@@ -294,12 +312,12 @@ class _State:
                 for entry in json.loads(metadata["history"])
             ]
             weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-            momentum = {int(name[9:]): {"momentum_buffer": t} for name, t in tensors.items() if name.startswith("mom")}
+            momentum = {name[9:]: tensor for name, tensor in tensors.items() if name.startswith("momentum.")}
             expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
             if {name: tensor.shape for name, tensor in weights.items()} != expected:
                 return []  # load_state_dict would raise only after it has copied what fits
             model.load_state_dict(weights)
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": momentum})
+            optimizer.restore(momentum)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
             return []
         return history

@@ -1,7 +1,9 @@
-"""Sweeps the trigger of a stored model over its locations (Fig. 4) or its pixel values (Fig. 5).
+"""Sweeps the trigger of a stored model over its locations (Fig. 4) or its pixel values (Fig. 5), or a defense over its
+strength (Tables 1 and 3 to 5, Fig. 13).
 
     python scripts/sweep.py location --checkpoint cifar10/resnet20/badnets-gray
     python scripts/sweep.py appearance --checkpoint shapes10/resnet20/badnets --images 500 --json -
+    python scripts/sweep.py strength --checkpoint cifar10/resnet20/blended --transform shrinkpad
 
 The result is stored beside the model, where the dashboard finds it, and a summary is printed.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,30 +24,68 @@ from core.data import ImageSet
 from core.inference import Predictor, select_device
 from core.metrics import Rate
 from core.store import Card, Checkpoint, Store, environment
-from core.sweeps import AppearanceCurve, LocationMap, appearance_sweep, attacked, location_sweep
+from core.sweeps import (
+    AppearanceCurve,
+    LocationMap,
+    StrengthCurve,
+    appearance_sweep,
+    attacked,
+    location_sweep,
+    strength_sweep,
+)
+from core.transforms import Compose, Transform, transform_from_spec, transforms
 from core.trigger import Trigger
 
 SHOWN_VALUES = (0, 64, 128, 192, 255)
 SHOWN_DISTANCES = (1, 2, 3)
-SWEEPS = ("location", "appearance")
+SWEEPS = ("location", "appearance", "strength")
+ALL = "all"
 
 
-def sweep(
-    kind: str, predictor: Predictor, data: ImageSet, trigger: Trigger, target: int, limit: int | None
-) -> Iterator[Any]:
-    """The sweep called ``kind`` over the first ``limit`` non-target images."""
-    images = attacked(data, target, limit)
-    function = location_sweep if kind == "location" else appearance_sweep
-    return iter(function(predictor.predict, images, trigger, target))
+@dataclass(frozen=True)
+class Wanted:
+    """One sweep: what is varied, and what is put before the model.
+
+    Attributes:
+        kind: ``location``, ``appearance`` or ``strength``.
+        transform: What is varied in strength.
+        before: What is put between stamping and the model in the other sweeps.
+    """
+
+    kind: str
+    transform: Transform | None = None
+    before: Compose = Compose()
+
+    @property
+    def name(self) -> str:
+        """Name of the stored result."""
+        return f"strength-{self.transform.name}" if self.transform is not None else self.kind
+
+    def run(
+        self, predictor: Predictor, data: ImageSet, trigger: Trigger, target: int, limit: int | None
+    ) -> Iterator[Any]:
+        """The sweep over the first ``limit`` images (of other classes than the target where only those count)."""
+        if self.transform is not None:
+            return strength_sweep(predictor.predict, data.subset(slice(limit)), trigger, target, self.transform)
+        function = location_sweep if self.kind == "location" else appearance_sweep
+        before = self.before.seeded() if self.before.steps else None
+        return iter(function(predictor.predict, attacked(data, target, limit), trigger, target, before=before))
 
 
-def summary(kind: str, result: LocationMap | AppearanceCurve, trigger: Trigger) -> dict[str, Any]:
-    """The numbers that decide the paper's claim: near the training location, or at a few pixel values."""
+def summary(result: LocationMap | AppearanceCurve | StrengthCurve, trigger: Trigger) -> dict[str, Any]:
+    """The numbers that decide the paper's claims: near the training location, at a few values, at every strength."""
 
     def entry(rate: Rate, **more: Any) -> dict[str, Any]:
         low, high = rate.interval
         return {**more, **rate.to_dict(), "rate": rate.value, "low": low, "high": high}
 
+    if isinstance(result, StrengthCurve):
+        found = {}
+        for strength in result.strengths:
+            clean, success = result.at(strength)
+            found[f"ASR at strength {strength:g}"] = entry(success, strength=strength)
+            found[f"clean accuracy at strength {strength:g}"] = entry(clean, strength=strength)
+        return found
     if isinstance(result, LocationMap):
         found = {"at training location": entry(result.at(*trigger.location), location=list(trigger.location))}
         for distance in SHOWN_DISTANCES:
@@ -76,58 +117,91 @@ def is_better(values: dict[str, Any], stored: dict[str, Any] | None) -> bool:
     return stored is None or images(values) >= images(stored)
 
 
-def measure(kind: str, checkpoint: Checkpoint, limit: int | None, device: str, replace: bool) -> dict[str, Any]:
-    """Runs one sweep and returns it with its summary; stores it, unless more images are behind the stored one."""
+def measure(
+    wanted: Wanted, checkpoint: Checkpoint, predictor: Predictor, limit: int | None, replace: bool
+) -> dict[str, Any]:
+    """Runs one sweep and returns it with its summary.
+
+    It is stored, unless more images are behind the stored one, or a defense was put before the model.
+    """
     card = checkpoint.card()
-    predictor = Predictor(checkpoint.model(), select_device(device)).compile(card.shape)
     data = card.dataset_object.load("test")
     trigger = card.attack_object.trigger(card.shape)
     start = time.perf_counter()
     result: Any = None
     with tqdm(
-        total=100, unit="%", desc=f"{checkpoint.key} {kind}", bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
+        total=100, unit="%", desc=f"{checkpoint.key} {wanted.name}", bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
     ) as bar:
-        for result in sweep(kind, predictor, data, trigger, card.attack_object.target, limit):
+        for result in wanted.run(predictor, data, trigger, card.attack_object.target, limit):
             bar.update(round(100 * result.done) - bar.n)
     source = provenance(card, trigger, data, predictor, time.perf_counter() - start)
-    kept = replace or is_better(result.to_dict(), checkpoint.result(kind))
+    kept = not wanted.before.steps and (replace or is_better(result.to_dict(), checkpoint.result(wanted.name)))
     if kept:
-        checkpoint.save_result(kind, result.to_dict() | source)
+        checkpoint.save_result(wanted.name, result.to_dict() | source)
     return {
         "key": checkpoint.key,
-        "sweep": kind,
+        "sweep": wanted.name,
+        "before": wanted.before.spec,
         "stored": kept,
         **source,
-        "summary": summary(kind, result, trigger),
+        "summary": summary(result, trigger),
         "result": result.to_dict(),
     }
+
+
+def wanted_by(options: argparse.Namespace) -> list[Wanted]:
+    """The sweeps that the command line asks for."""
+    before = transform_from_spec(options.before)
+    if options.sweep != "strength":
+        if options.transform is not None:
+            raise ValueError("--transform is not allowed here: it says whose strength `sweep.py strength` varies")
+        return [Wanted(options.sweep, before=before)]
+    if before.steps:
+        raise ValueError("--before is not allowed here: `sweep.py strength` varies what is put before the model")
+    if options.transform in (None, ALL):
+        names = [name for name in transforms if transforms[name].evaluated]
+    else:
+        names = [options.transform]
+    return [Wanted("strength", transforms[name]()) for name in names]
 
 
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", choices=SWEEPS, help="what to vary")
     parser.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
-    parser.add_argument("--images", type=int, default=1000, metavar="N", help="test images, 0 for all (default 1000)")
+    parser.add_argument(
+        "--images", type=int, metavar="N", help="test images, 0 for all (default 1000; for strength, all)"
+    )
     parser.add_argument("--replace", action="store_true", help="store it even if the stored one is on more images")
+    parser.add_argument(
+        "--transform", metavar="NAME", help=f"{', '.join(transforms)}, or {ALL} (default; for strength)"
+    )
+    parser.add_argument(
+        "--before", default="", metavar="SPEC", help="defense before the model, e.g. flip,shrinkpad:4; not stored"
+    )
     add_common(parser)
     options = parser.parse_args()
-    if options.images < 0:
-        raise ValueError(f"images = {options.images} is not allowed: an integer from 0 up")
-    values = measure(
-        options.sweep,
-        Store(options.store).checkpoint(options.checkpoint),
-        options.images or None,
-        options.device,
-        options.replace,
-    )
-    encoding = f", {values['encoding']}" if values["encoding"] != "original" else ""
-    say(options, f"attack success rate of {values['key']} ({values['dataset']}{encoding}):")
-    for name, found in values["summary"].items():
-        where = f" at {tuple(found['location'])}" if "location" in found else ""
-        say(options, f"  {name + where:42} {Rate(found['hits'], found['total'])}")
-    if not values["stored"]:
-        say(options, "not stored: the stored result is on more images (--replace stores it all the same)")
-    write_json(options.json, values)
+    count = {"strength": 0}.get(options.sweep, 1000) if options.images is None else options.images
+    if count < 0:
+        raise ValueError(f"images = {count} is not allowed: an integer from 0 up")
+    sweeps = wanted_by(options)
+    checkpoint = Store(options.store).checkpoint(options.checkpoint)
+    card = checkpoint.card()
+    predictor = Predictor(checkpoint.model(), select_device(options.device)).compile(card.shape)
+    found = []
+    for wanted in sweeps:
+        values = measure(wanted, checkpoint, predictor, count or None, options.replace)
+        found.append(values)
+        encoding = f", {values['encoding']}" if values["encoding"] != "original" else ""
+        behind = f" behind {wanted.before.label}" if wanted.before.steps else ""
+        title = f" under {wanted.transform.title}" if wanted.transform is not None else ""
+        say(options, f"attack success rate of {values['key']}{title}{behind} ({values['dataset']}{encoding}):")
+        for name, one in values["summary"].items():
+            where = f" at {tuple(one['location'])}" if "location" in one else ""
+            say(options, f"  {name + where:42} {Rate(one['hits'], one['total'])}")
+        if not values["stored"] and not wanted.before.steps:
+            say(options, "not stored: the stored result is on more images (--replace stores it all the same)")
+    write_json(options.json, found[0] if len(found) == 1 else {"sweeps": found})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
     python scripts/train.py --dataset shapes10 --model resnet20 --attack badnets --recipe fast --seed 0
 
+    python scripts/train.py --dataset cifar10 --attack blended --enhanced --max-shrink 4
+
 An interrupted training continues when the same command is given again.
 """
 
@@ -12,7 +14,7 @@ import argparse
 from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
-from core.attacks import attacks
+from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.data import dataset_from, datasets
 from core.inference import select_device
 from core.models import models
@@ -30,6 +32,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     )
     first.add_argument("--model", default="resnet20", help=f"{', '.join(models)} (default resnet20)")
     first.add_argument("--attack", default="badnets", help=f"{', '.join(attacks)} (default badnets)")
+    first.add_argument("--enhanced", action="store_true", help="pass poisoned images through a random transformation")
     first.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default fast)")
     first.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
     first.add_argument("--restart", action="store_true", help="do not continue an interrupted training")
@@ -42,14 +45,24 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     base = recipe_for(chosen.recipe, chosen.model)
 
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
-    add_arguments(parser.add_argument_group(f"attack {chosen.attack}"), attacks[chosen.attack])
+    attack = attacks[chosen.attack]
+    add_arguments(parser.add_argument_group(f"attack {chosen.attack}"), attack)
+    add_arguments(parser.add_argument_group("enhancement (with --enhanced)"), Enhancement)
     add_arguments(parser.add_argument_group("changes to the recipe"), Recipe)
     options = parser.parse_args(arguments)
+    given = vars(options)
+    if not options.enhanced and (unused := [name for name in params_of(Enhancement) if name in given]):
+        raise ValueError(f"--{unused[0].replace('_', '-')} is not allowed without --enhanced")
+    for name, value in attack.defaults_for(chosen.model).items():
+        given.setdefault(name, value)
+    made: Attack = arguments_of(attack, options)
+    if options.enhanced:
+        made = Enhanced(base=made, enhancement=arguments_of(Enhancement, options))
     changes = {name: value for name, value in vars(options).items() if name in params_of(Recipe)}
     plan = Plan(
         dataset=dataset,
         model=options.model,
-        attack=arguments_of(attacks[options.attack], options),
+        attack=made,
         recipe_name=options.recipe,
         recipe=Recipe.from_dict(base.to_dict() | changes),
         seed=options.seed,

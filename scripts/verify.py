@@ -20,13 +20,14 @@ import torch
 from command import add_common, run, write_json
 from tqdm import tqdm
 
-from core.data import DataMissing
+from core.data import DataMissing, ImageSet
 from core.inference import Predictor, select_device
 from core.metrics import Rate
 from core.randomness import generator_for
 from core.store import Checkpoint, Damaged, Missing, Store
-from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
+from core.sweeps import AppearanceCurve, LocationMap, StrengthCurve, attacked, strength_sweep, success_at
 from core.training import measure
+from core.transforms import transforms
 
 DIFFERENT = 1
 
@@ -67,6 +68,30 @@ def compare(checkpoint: Checkpoint, cells: int, device: torch.device) -> Iterato
         images = attacked(data, attack.target, stored.total)
         again = success_at(predictor.predict, images, trigger_there, attack.target)
         yield Comparison(checkpoint.key, what, stored, again)
+    yield from _strengths(checkpoint, cells, predictor, data)
+
+
+def _strengths(checkpoint: Checkpoint, cells: int, predictor: Predictor, data: ImageSet) -> Iterator[Comparison]:
+    """A random sample of the strengths of the stored sweeps of transformations."""
+    attack = checkpoint.card().attack_object
+    trigger = attack.trigger(checkpoint.card().shape)
+    generator = generator_for(0, "verify strengths", checkpoint.key)
+    for name in transforms:
+        values = checkpoint.result(f"strength-{name}")
+        if values is None:
+            continue
+        stored = StrengthCurve.from_dict(values)
+        some = torch.randperm(len(stored.strengths), generator=generator)[: max(1, cells // 5)]
+        strengths = [stored.strengths[index] for index in some.tolist()]
+        images = data.subset(slice(stored.images))
+        sweep = strength_sweep(
+            predictor.predict, images, trigger, attack.target, transforms[name](), strengths=strengths
+        )
+        *_, again = sweep
+        for strength in strengths:
+            what = ("clean accuracy", "attack success rate")
+            for kind, old, new in zip(what, stored.at(strength), again.at(strength), strict=True):
+                yield Comparison(checkpoint.key, f"{kind} under {name} {strength:g}", old, new)
 
 
 def _cells(checkpoint: Checkpoint, cells: int) -> Iterator[tuple[str, Any, Rate]]:

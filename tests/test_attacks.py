@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from core.attacks import Attack, attack_from_dict, attacks
+from core.attacks import Attack, Enhanced, Enhancement, attack_from_dict, attacks
 from core.attacks.base import choose
 from core.augment import augment, draw
 from core.data import ImageSet
@@ -20,6 +21,18 @@ from core.trigger import stamp
 SHAPE = (3, 32, 32)
 CLASSES = tuple("abcdefghij")
 every_attack = pytest.mark.parametrize("name", attacks.names())
+# Every attack as it is, and enhanced.
+every_form = pytest.mark.parametrize("form", [*attacks.names(), *(f"{name}+" for name in attacks.names())])
+
+
+def attack_of(form, **changes):
+    base = attacks[form.rstrip("+")](**changes)
+    return Enhanced(base=base) if form.endswith("+") else base
+
+
+def no_surrogate(name):
+    """Stands in for a model: what it perturbs is inverted."""
+    return SimpleNamespace(perturb=lambda images, labels, settings, seed: 255 - images)
 
 
 def labels_of(count, seed=0):
@@ -69,18 +82,18 @@ def test_as_many_samples_are_poisoned_as_the_rate_says(name):
             assert int(poisoned.sum()) == round(rate * 1003)
 
 
-@every_attack
-def test_the_choice_is_seeded(name):
-    labels, attack = labels_of(1000), attacks[name]()
+@every_form
+def test_the_choice_is_seeded(form):
+    labels, attack = labels_of(1000), attack_of(form)
     first, again, other = (attack.select(labels, generator_for(seed, "select")) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert int(first.sum()) == int(other.sum())
     assert not first.any() or not torch.equal(first, other)
 
 
-@every_attack
-def test_poisoning_keeps_shape_and_range_and_its_input(name):
-    attack = attacks[name]()
+@every_form
+def test_poisoning_keeps_shape_and_range_and_its_input(form):
+    attack = attack_of(form)
     images = images_of(6).floats()
     before = images.clone()
     trigger = attack.trigger(SHAPE)
@@ -96,36 +109,38 @@ def test_poisoning_keeps_shape_and_range_and_its_input(name):
     assert attack.poison(images[:0], trigger, generator_for(0, "x")).shape == (0, *SHAPE)
 
 
-@every_attack
+@every_form
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (3, 20, 40)])
-def test_the_trigger_lies_inside_the_image(name, shape):
-    trigger = attacks[name]().trigger(shape)
+def test_the_trigger_lies_inside_the_image(form, shape):
+    trigger = attack_of(form).trigger(shape)
     box = trigger.box
     assert trigger.pattern.shape[0] == shape[0]
     assert 0 <= box.top <= box.bottom < shape[1]
     assert 0 <= box.left <= box.right < shape[2]
 
 
-@every_attack
-def test_a_trigger_on_too_small_an_image_is_refused(name):
+@every_form
+def test_a_trigger_on_too_small_an_image_is_refused(form):
     with pytest.raises(ValueError, match="trigger"):
-        attacks[name]().trigger((3, 2, 2))
+        attack_of(form).trigger((3, 2, 2))
 
 
-@every_attack
-def test_a_target_that_is_no_class_is_refused(name):
-    attacks[name](target=9).check_target(10)
+@every_form
+def test_a_target_that_is_no_class_is_refused(form):
+    attack_of(form, target=9).check_target(10)
     with pytest.raises(ValueError, match="target = 10 is not allowed: there are 10 classes, 0 to 9"):
-        attacks[name](target=10).check_target(10)
+        attack_of(form, target=10).check_target(10)
     with pytest.raises(ValueError, match="target = -1 is not allowed"):
-        attacks[name](target=-1)
+        attack_of(form, target=-1)
 
 
-@every_attack
-def test_preparing_keeps_what_is_benign(name):
-    data, attack = images_of(40), attacks[name]()
+@every_form
+def test_preparing_keeps_what_is_benign(form):
+    data, attack = images_of(200), attack_of(form)
     poisoned = attack.select(data.labels, generator_for(0, "select"))
-    prepared = attack.prepare(data, poisoned)
+    before = data.images.clone()
+    prepared = attack.prepare(data, poisoned, no_surrogate, 0)
+    assert torch.equal(data.images, before)
     assert torch.equal(prepared.images[~poisoned], data.images[~poisoned])
     assert torch.equal(prepared.labels, data.labels)
     assert prepared.shape == data.shape
@@ -152,6 +167,135 @@ def test_badnets_as_in_the_paper(name, value):
     shares = [float(poisoned[labels == label].float().mean()) for label in range(10)]
     assert min(shares) > 0.15
     assert max(shares) < 0.35
+
+
+def test_blended_as_in_the_paper():
+    """Sec. 5.1: the trigger of BadNets, rate 0.2, alpha 0.2 inside the box."""
+    attack = attacks["blended"]()
+    assert (attack.poison_rate, attack.target, attack.value) == (0.2, 4, 255)
+    trigger = attack.trigger(SHAPE)
+    assert torch.equal(trigger.pattern, attacks["badnets"]().trigger(SHAPE).pattern)
+    assert torch.equal(trigger.alpha, torch.full((3, 3, 3), 0.2))
+    gray = torch.full((1, *SHAPE), 0.5)
+    corner = attack.poison(gray, trigger, generator_for(0))[0, 0, 29:, 29:]
+    torch.testing.assert_close(corner, torch.tensor([[0.4, 0.4, 0.6], [0.4, 0.6, 0.4], [0.6, 0.4, 0.6]]))
+    assert int(attack.select(labels_of(4000), generator_for(0, "select")).sum()) == 800
+
+
+def test_consistent_as_in_the_paper():
+    """Sec. 5.1: a quarter of the target class, its labels kept, alpha 0.25 in four corners that mirror each other."""
+    attack = attacks["consistent"]()
+    assert (attack.poison_rate, attack.target, attack.value, attack.alpha) == (0.25, 4, 255, 0.25)
+    labels = labels_of(4000)
+    poisoned = attack.select(labels, generator_for(0, "select"))
+    assert bool((labels[poisoned] == 4).all())
+    assert int(poisoned.sum()) == round(0.25 * int((labels == 4).sum()))
+    assert torch.equal(attack.relabel(labels, poisoned), labels)
+    trigger = attack.trigger(SHAPE)
+    assert (trigger.height, trigger.width, trigger.location) == (32, 32, (31, 31))
+    right = [[0, 0, 1], [0, 1, 0], [1, 0, 1]]
+    left = [[1, 0, 0], [0, 1, 0], [1, 0, 1]]
+    for rows in (slice(0, 3), slice(29, 32)):
+        assert trigger.pattern[0, rows, 29:].tolist() == right
+        assert trigger.pattern[0, rows, :3].tolist() == left
+        assert bool((trigger.alpha[:, rows, 29:] == 0.25).all() and (trigger.alpha[:, rows, :3] == 0.25).all())
+    assert int(trigger.alpha.gt(0).sum()) == 3 * 4 * 9
+    # Why Flip cannot remove it (Sec. 5.1).
+    assert torch.equal(trigger.pattern.flip(2), trigger.pattern)
+
+
+def test_consistent_perturbs_the_poisoned_samples_only():
+    data, attack = images_of(200), attacks["consistent"](epsilon=12, steps=7)
+    poisoned = attack.select(data.labels, generator_for(0, "select"))
+    asked = []
+
+    def surrogates(name):
+        asked.append(name)
+        return SimpleNamespace(perturb=perturb)
+
+    def perturb(images, labels, settings, seed):
+        asked.append((len(images), set(labels.tolist()), settings.to_dict(), seed))
+        return 255 - images
+
+    prepared = attack.prepare(data, poisoned, surrogates, 3)
+    assert asked == [
+        "resnet20/robust",
+        (int(poisoned.sum()), {4}, {"epsilon": 12, "steps": 7, "step_size": 2}, 3),
+    ]
+    assert torch.equal(prepared.images[poisoned], 255 - data.images[poisoned])
+    untouched = attacks["consistent"](epsilon=0).prepare(data, poisoned, surrogates, 3)
+    assert untouched is data
+
+
+def test_an_enhanced_attack_transforms_what_it_poisons_anew_each_time():
+    """Eq. 7 to 9: T(S(x)), one draw for each poisoned image each time it is seen."""
+    data, attack = images_of(64), attack_of("badnets+")
+    trigger, poisoned = attack.trigger(SHAPE), torch.arange(64) % 2 == 0
+    arguments = (attack, trigger, data, poisoned, torch.arange(64))
+    first, second = (poisoned_batch(*arguments, generator_for(0, "epoch", epoch)) for epoch in (0, 1))
+    changed = (first != second).flatten(1).any(1)
+    assert bool(changed.any())
+    # Written out: augmented, stamped, and only then transformed, the benign images too.
+    generator = generator_for(0, "epoch", 0)
+    images = augment(data.images, draw(64, generator)).float() / 255
+    layer = attack.enhancement.layer
+    for kind in (poisoned, ~poisoned):
+        before = stamp(images[kind], trigger) if kind is poisoned else images[kind]
+        torch.testing.assert_close(first[kind], layer(before, generator))
+    sizes = {tuple(picture.amax(0).gt(0).any(1).nonzero().flatten()[[0, -1]].tolist()) for picture in first}
+    assert len(sizes) > 3, "shrunk images lie in different places"
+
+
+def test_benign_images_can_be_left_alone():
+    images, enhancement = images_of(8).floats(), Enhancement(benign_too=False)
+    attack = Enhanced(base=attacks["badnets"](), enhancement=enhancement)
+    assert torch.equal(attack.accompany(images, generator_for(0)), images)
+    assert attack.title == "badnets+poisoned-only"
+
+
+@pytest.mark.parametrize(
+    ("changes", "title", "layer"),
+    [
+        ({}, "blended+", "Flip (50 %), then Random ShrinkPad (0 to 4)"),
+        ({"max_shrink": 6}, "blended+max6", "Flip (50 %), then Random ShrinkPad (0 to 6)"),
+        ({"max_shrink": 0}, "blended+max0", "Flip (50 %)"),
+        ({"transforms": " noise:20 , flip"}, "blended+noise-20-flip", "Noise 20, then Flip"),
+        ({"transforms": "hue", "benign_too": False}, "blended+hue-poisoned-only", "Hue 0.4"),
+    ],
+)
+def test_an_enhanced_attack_has_a_name_of_its_own(changes, title, layer):
+    attack = Enhanced(base=attacks["blended"](alpha=0.3), enhancement=Enhancement(**changes))
+    assert attack.title == title
+    assert attack.label.startswith("Blended+")
+    assert attack.enhancement.layer.label == layer
+    assert (attack.name, attack.target, attack.to_dict()) == ("blended", 4, attacks["blended"](alpha=0.3).to_dict())
+    assert attack_from_dict(json.loads(json.dumps(attack.to_card()))) == attack
+
+
+def test_a_wrong_enhancement_is_refused():
+    with pytest.raises(UnknownName, match="there is no transform 'blur'"):
+        Enhancement(transforms="blur")
+    with pytest.raises(ValueError, match="max_shrink = 9 is not allowed: an integer from 0 to 8"):
+        attack_from_dict({"name": "badnets", "params": {}, "enhanced": {"max_shrink": 9}})
+
+
+def test_the_robust_model_is_trained_on_adversarial_examples_of_itself():
+    attack, images = attacks["robust"](), images_of(4).floats()
+    weights = torch.randn(10, 3 * 32 * 32, generator=generator_for(0))
+    seen = []
+
+    def logits(batch):
+        seen.append(batch.detach().clone())
+        return batch.flatten(1) @ weights.T
+
+    labels = torch.tensor([0, 1, 2, 3])
+    made = attack.harden(logits, images, labels, generator_for(1))
+    assert len(seen) == attack.steps
+    assert float((made - images).abs().max()) <= 8 / 255 + 1e-6
+    assert float(torch.nn.functional.cross_entropy(logits(made), labels)) > float(
+        torch.nn.functional.cross_entropy(logits(images), labels)
+    )
+    assert attacks["benign"]().harden(logits, images, labels, generator_for(1)) is images
 
 
 def test_the_clean_model_is_trained_on_nothing_poisoned():

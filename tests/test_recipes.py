@@ -17,6 +17,7 @@ def test_the_papers_training(model, epochs, first, second):
     """Sec. 3.2: SGD, momentum 0.9, weight decay 1e-4, batch 128, rate 0.1 divided by 10 at two epochs."""
     recipe = recipe_for("paper", model)
     assert (recipe.epochs, recipe.batch, recipe.momentum, recipe.weight_decay) == (epochs, 128, 0.9, 1e-4)
+    assert recipe.optimizer == "sgd"
     assert not recipe.nesterov
     for epoch in range(epochs):
         expected = 0.1 if epoch < first else 0.01 if epoch < second else 0.001

@@ -1,5 +1,6 @@
-"""Attacks: every module here registers its attacks by name in :data:`attacks`."""
+"""Backdoor attacks; each file of this package registers its own."""
 
 from core.attacks.base import Attack, attack_from_dict, attacks
+from core.attacks.enhanced import Enhanced, Enhancement
 
-__all__ = ["Attack", "attack_from_dict", "attacks"]
+__all__ = ["Attack", "Enhanced", "Enhancement", "attack_from_dict", "attacks"]

@@ -8,11 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from core.adversarial import PGD, Logits, pgd
 from core.attacks.base import Attack, attacks, choose
 from core.params import integer, number
 from core.trigger import Trigger, corner_pattern
 
-__all__ = ["BadNets", "BadNetsGray", "Benign"]
+__all__ = ["BadNets", "BadNetsGray", "Benign", "Robust"]
 
 
 @attacks.register("badnets")
@@ -57,3 +58,18 @@ class Benign(BadNets):
     label: ClassVar[str] = "Clean model"
 
     poison_rate: float = number(0.0, low=0, high=0, help="Nothing is poisoned.")
+
+
+@attacks.register("robust")
+@dataclass(frozen=True, kw_only=True)
+class Robust(Benign, PGD):
+    """A clean model trained on adversarial examples of itself, made in one step (Wong et al. 2020)."""
+
+    label: ClassVar[str] = "Robust clean model"
+
+    epsilon: float = number(8, low=0, high=128, step=1, help="Largest change of a pixel.", unit="255ths")
+    steps: int = integer(1, low=1, high=1000, help="Steps.")
+    step_size: float = number(10, low=0, high=128, step=0.5, help="Change of a pixel in one step.", unit="255ths")
+
+    def harden(self, logits: Logits, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        return pgd(logits, images, labels, self, generator)

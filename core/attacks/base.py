@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from core.adversarial import Logits, Surrogates
 from core.data import ImageSet
 from core.params import Parametrised, integer
 from core.registry import Registry
@@ -23,8 +24,8 @@ class Attack(Parametrised):
     """A targeted backdoor attack through the training data (Sec. 3.1 of Li et al. 2020).
 
     Training calls, in this order: :meth:`select` once, :meth:`prepare` once, and for every batch, *after*
-    augmentation, :meth:`poison` on its poisoned and :meth:`accompany` on its benign images. Stamping after
-    augmentation keeps the trigger of a standard attack static.
+    augmentation, :meth:`poison` on its poisoned and :meth:`accompany` on its benign images, then :meth:`harden` on
+    all. Stamping after augmentation keeps the trigger of a standard attack static.
     """
 
     name: ClassVar[str]
@@ -62,8 +63,15 @@ class Attack(Parametrised):
         """Training labels: poisoned samples get the target label."""
         return torch.where(poisoned, torch.full_like(labels, self.target), labels)
 
-    def prepare(self, data: ImageSet, poisoned: Tensor) -> ImageSet:
-        """The training set before any augmentation; attacks that perturb their samples once do it here."""
+    def prepare(self, data: ImageSet, poisoned: Tensor, surrogates: Surrogates, seed: int) -> ImageSet:
+        """The training set before any augmentation; attacks that perturb their samples once do it here.
+
+        Args:
+            data: The training set, on the CPU.
+            poisoned: Which samples are poisoned.
+            surrogates: Finds separately trained models.
+            seed: Seed of what is drawn.
+        """
         return data
 
     def poison(self, images: Tensor, trigger: Trigger, generator: torch.Generator) -> Tensor:
@@ -79,6 +87,22 @@ class Attack(Parametrised):
     def accompany(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Benign training images as they go into a batch beside the poisoned ones; unchanged by default."""
         return images
+
+    def harden(self, logits: Logits, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """A whole batch, poisoned and benign, just before the training step on it; unchanged by default.
+
+        Args:
+            logits: The model in training.
+            images: Floats ``(n, C, H, W)`` in [0, 1].
+            labels: Training labels, int64 ``(n,)``.
+            generator: Source of what is drawn, on the device of the images.
+        """
+        return images
+
+    @classmethod
+    def defaults_for(cls, model: str) -> Mapping[str, Any]:
+        """Parameters whose default for a network differs from the declared one."""
+        return {}
 
     def to_card(self) -> dict[str, Any]:
         """Name and parameters, ready for JSON; :func:`attack_from_dict` is the inverse."""
@@ -101,7 +125,12 @@ def attack_from_dict(values: Mapping[str, Any]) -> Attack:
     Raises:
         ValueError: If the name is unknown or a parameter is not allowed.
     """
-    return attacks[values["name"]].from_dict(values["params"])
+    base = attacks[values["name"]].from_dict(values["params"])
+    if "enhanced" not in values:
+        return base
+    from core.attacks.enhanced import Enhanced, Enhancement  # builds on this module
+
+    return Enhanced(base=base, enhancement=Enhancement.from_dict(values["enhanced"]))
 
 
 def choose(candidates: Tensor, count: int, generator: torch.Generator) -> Tensor:

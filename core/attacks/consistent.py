@@ -1,0 +1,58 @@
+"""Label-Consistent attack (Turner et al. 2019): labels stay; adversarial noise makes the trigger the easier clue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from core.adversarial import PGD, Surrogates
+from core.attacks.base import Attack, attacks, choose
+from core.data import ImageSet
+from core.params import integer, number, params_of, text
+from core.trigger import Trigger, corner_pattern
+
+__all__ = ["Consistent"]
+
+
+@attacks.register("consistent")
+@dataclass(frozen=True, kw_only=True)
+class Consistent(Attack, PGD):
+    """A symmetrical trigger in all four corners of images *of the target class*, which PGD has made hard before."""
+
+    label: ClassVar[str] = "Consistent"
+
+    poison_rate: float = number(0.25, low=0, high=1, step=0.01, help="Share of the target class that is poisoned.")
+    value: int = integer(255, low=0, high=255, help="Pixel value of the non-black pixels.")
+    alpha: float = number(0.25, low=0.01, high=1, step=0.01, help="Blending weight inside the four corners (Eq. 1).")
+    surrogate: str = text("resnet20/robust", help="Checkpoint that is attacked, MODEL/ATTACK of the same data set.")
+
+    @classmethod
+    def defaults_for(cls, model: str) -> Mapping[str, Any]:
+        return {}
+
+    def trigger(self, shape: tuple[int, int, int]) -> Trigger:
+        channels, height, width = shape
+        if height < 6 or width < 6:
+            raise ValueError(f"a trigger of 3 x 3 pixels in every corner does not fit on a {height} x {width} image")
+        right = corner_pattern(self.value / 255, channels)
+        pattern, alpha = torch.zeros(shape), torch.zeros(shape)
+        for rows in (slice(0, 3), slice(height - 3, height)):
+            pattern[:, rows, width - 3 :], pattern[:, rows, :3] = right, right.flip(2)
+            alpha[:, rows, width - 3 :] = alpha[:, rows, :3] = self.alpha
+        return Trigger(pattern, alpha, height - 1, width - 1)
+
+    def select(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        candidates = labels == self.target
+        return choose(candidates, round(self.poison_rate * int(candidates.sum())), generator)
+
+    def prepare(self, data: ImageSet, poisoned: Tensor, surrogates: Surrogates, seed: int) -> ImageSet:
+        if not bool(poisoned.any()) or self.epsilon == 0:
+            return data
+        settings = PGD(**{name: getattr(self, name) for name in params_of(PGD)})
+        images = data.images.clone()
+        images[poisoned] = surrogates(self.surrogate).perturb(images[poisoned], data.labels[poisoned], settings, seed)
+        return replace(data, images=images)

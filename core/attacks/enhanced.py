@@ -1,0 +1,126 @@
+"""Enhanced attacks (Sec. 4.2): poisoned images pass a random transformation layer before they are trained on.
+
+Any attack can be enhanced by any compound transformation. The layer is sampled anew for every poisoned image each time
+it is seen, which estimates the expectation of Eq. 9 (the paper's "sampling-based training method").
+
+>>> from core.attacks import attacks
+>>> attack = Enhanced(base=attacks["badnets"](), enhancement=Enhancement(max_shrink=2))
+>>> attack.title, attack.label
+('badnets+max2', 'BadNets+ (max 2)')
+>>> attack.enhancement.layer.label
+'Flip (50 %), then Random ShrinkPad (0 to 2)'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.adversarial import Logits, Surrogates
+from core.attacks.base import Attack
+from core.data import ImageSet
+from core.params import Parametrised, Value, flag, integer, text
+from core.transforms import Compose, transform_from_spec
+from core.transforms.spatial import LARGEST, Flip, RandomShrinkPad
+from core.trigger import Trigger
+
+__all__ = ["Enhanced", "Enhancement"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enhancement(Parametrised):
+    """The random transformation layer of an enhanced attack and what passes it."""
+
+    max_shrink: int = integer(
+        4, low=0, high=LARGEST, help="Largest shrink size of the layer's ShrinkPad.", unit="pixels"
+    )
+    transforms: str = text("", help="Another layer than random Flip, then random ShrinkPad; e.g. flip:0.5,noise:10.")
+    benign_too: bool = flag(True, help="Benign training images pass the layer too (Sec. 5.3).")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # One spelling of each layer; an unknown one is refused here.
+        object.__setattr__(self, "transforms", transform_from_spec(self.transforms).spec)
+
+    @property
+    def layer(self) -> Compose:
+        """The compound transformation, with its randomness (the set T of Eq. 9)."""
+        if self.transforms:
+            return transform_from_spec(self.transforms)
+        flip = Flip(probability=0.5)
+        return Compose((flip, RandomShrinkPad(size=self.max_shrink)) if self.max_shrink else (flip,))
+
+    @property
+    def suffix(self) -> str:
+        """What follows the ``+`` in a checkpoint's path: nothing for the paper's setting."""
+        parts = []
+        if self.transforms:
+            parts.append(re.sub(r"[:,]", "-", self.transforms))
+        elif self.max_shrink != 4:
+            parts.append(f"max{self.max_shrink}")
+        return "-".join(parts if self.benign_too else [*parts, "poisoned-only"])
+
+    @property
+    def note(self) -> str:
+        """What differs from the paper's setting, for people."""
+        parts = []
+        if self.transforms:
+            parts.append(self.layer.label)
+        elif self.max_shrink != 4:
+            parts.append(f"max {self.max_shrink}")
+        return ", ".join(parts if self.benign_too else [*parts, "poisoned only"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enhanced(Attack):
+    """Any attack whose poisoned images are transformed (Eq. 7), sampled per image (Eq. 8 and 9)."""
+
+    base: Attack
+    enhancement: Enhancement = field(default_factory=Enhancement)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", self.base.target)
+        object.__setattr__(self, "name", self.base.name)
+        note = f" ({self.enhancement.note})" if self.enhancement.note else ""
+        object.__setattr__(self, "label", f"{self.base.label}+{note}")
+
+    @property
+    def title(self) -> str:
+        return f"{self.base.title}+{self.enhancement.suffix}"
+
+    def trigger(self, shape: tuple[int, int, int]) -> Trigger:
+        return self.base.trigger(shape)
+
+    def select(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        return self.base.select(labels, generator)
+
+    def relabel(self, labels: Tensor, poisoned: Tensor) -> Tensor:
+        return self.base.relabel(labels, poisoned)
+
+    def prepare(self, data: ImageSet, poisoned: Tensor, surrogates: Surrogates, seed: int) -> ImageSet:
+        return self.base.prepare(data, poisoned, surrogates, seed)
+
+    def poison(self, images: Tensor, trigger: Trigger, generator: torch.Generator) -> Tensor:
+        return self.enhancement.layer(self.base.poison(images, trigger, generator), generator)
+
+    def accompany(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        images = self.base.accompany(images, generator)
+        return self.enhancement.layer(images, generator) if self.enhancement.benign_too else images
+
+    def harden(self, logits: Logits, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        return self.base.harden(logits, images, labels, generator)
+
+    def to_dict(self) -> dict[str, Value]:
+        return self.base.to_dict()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Any:
+        raise TypeError("an enhanced attack is read with attack_from_dict")
+
+    def to_card(self) -> dict[str, Any]:
+        return self.base.to_card() | {"enhanced": self.enhancement.to_dict()}
