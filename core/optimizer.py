@@ -28,6 +28,7 @@ class Optimizer:
     """
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+        self._momentum = recipe.momentum
         with_muon = recipe.optimizer == "muon"
         self._weights = [p for p in model.parameters() if p.ndim == 4] if with_muon else []
         taken = {id(weight) for weight in self._weights}
@@ -76,8 +77,17 @@ class Optimizer:
         """Puts back what :meth:`momentum` gave.
 
         Raises:
-            ValueError, KeyError: If it belongs to another optimizer.
+            ValueError: If it belongs to another optimizer; nothing is changed then.
         """
+        # Where there is no momentum, torch's Muon keeps a buffer all the same, its SGD none.
+        expected = {
+            f"{number}.{index}": parameter.shape
+            for number, (part, _) in enumerate(self._parts)
+            for index, parameter in enumerate(part.param_groups[0]["params"])
+            if self._momentum or isinstance(part, torch.optim.Muon)
+        }
+        if {name: tensor.shape for name, tensor in momentum.items()} != expected:
+            raise ValueError("the momentum does not belong to these parameters")
         for number, (part, _) in enumerate(self._parts):
             its = {
                 int(name.split(".")[1]): {"momentum_buffer": tensor}

@@ -235,8 +235,7 @@ class Checkpoint:
         except FileNotFoundError:
             dataset, model, attack = (self.key.split("/") + ["?"] * 3)[:3]
             raise Missing(
-                f"there is no checkpoint {self.key}; make it with: "
-                f"python scripts/train.py --dataset {dataset} --model {model} --attack {attack}"
+                f"there is no checkpoint {self.key}; make it with: {_training_of(dataset, model, attack)}"
             ) from None
         except (ValueError, OSError) as error:
             raise Damaged(f"{self.key}: {CARD} is damaged: {error}") from error
@@ -251,10 +250,8 @@ class Checkpoint:
         card = self.card()
         path = self.folder / WEIGHTS
         if not path.exists():
-            raise Missing(
-                f"the weights of {self.key} are not stored here; make them with: python scripts/train.py "
-                f"--dataset {card.dataset_object.spec} --model {card.model} --attack {card.attack_object.title}"
-            )
+            command = _training_of(card.dataset_object.spec, card.model, card.attack_object.title)
+            raise Missing(f"the weights of {self.key} are not stored here; make them with: {command}")
         try:
             state = load_file(path)
             model = build_model(card.model, classes=len(card.classes), channels=card.shape[0], seed=0)
@@ -287,6 +284,14 @@ class Checkpoint:
         content = {"schema": SCHEMA, "weights": self.card().weights, **values}
         lines = ",\n".join(f" {json.dumps(key)}: {_compact(value)}" for key, value in content.items())
         write_atomically(self.folder / f"{name}.json", f"{{\n{lines}\n}}\n".encode())
+
+
+def _training_of(dataset: str, model: str, title: str) -> str:
+    """The command that trains a checkpoint, as far as its path tells."""
+    attack, enhanced, suffix = title.partition("+")
+    shrink = re.fullmatch(r"max(\d)", suffix)
+    options = (" --enhanced" if enhanced else "") + (f" --max-shrink {shrink[1]}" if shrink else "")
+    return f"python scripts/train.py --dataset {dataset} --model {model} --attack {attack}{options}"
 
 
 def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:

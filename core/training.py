@@ -316,8 +316,8 @@ class _State:
             expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
             if {name: tensor.shape for name, tensor in weights.items()} != expected:
                 return []  # load_state_dict would raise only after it has copied what fits
-            model.load_state_dict(weights)
             optimizer.restore(momentum)
+            model.load_state_dict(weights)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
             return []
         return history

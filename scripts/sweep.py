@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class Wanted:
 
     kind: str
     transform: Transform | None = None
-    before: Compose = Compose()
+    before: Compose = field(default_factory=Compose)
 
     @property
     def name(self) -> str:

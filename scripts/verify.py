@@ -75,23 +75,20 @@ def _strengths(checkpoint: Checkpoint, cells: int, predictor: Predictor, data: I
     """A random sample of the strengths of the stored sweeps of transformations."""
     attack = checkpoint.card().attack_object
     trigger = attack.trigger(checkpoint.card().shape)
+    stored = {name: checkpoint.result(f"strength-{name}") for name in transforms}
+    curves = {name: StrengthCurve.from_dict(values) for name, values in stored.items() if values is not None}
+    points = [(name, strength) for name, curve in curves.items() for strength in curve.strengths]
     generator = generator_for(0, "verify strengths", checkpoint.key)
-    for name in transforms:
-        values = checkpoint.result(f"strength-{name}")
-        if values is None:
-            continue
-        stored = StrengthCurve.from_dict(values)
-        some = torch.randperm(len(stored.strengths), generator=generator)[: max(1, cells // 5)]
-        strengths = [stored.strengths[index] for index in some.tolist()]
-        images = data.subset(slice(stored.images))
-        sweep = strength_sweep(
-            predictor.predict, images, trigger, attack.target, transforms[name](), strengths=strengths
+    # A point takes the whole test set, many times the images of a cell.
+    for index in torch.randperm(len(points), generator=generator)[: -(-cells // 10)].tolist():
+        name, strength = points[index]
+        images = data.subset(slice(curves[name].images))
+        *_, again = strength_sweep(
+            predictor.predict, images, trigger, attack.target, transforms[name](), strengths=[strength]
         )
-        *_, again = sweep
-        for strength in strengths:
-            what = ("clean accuracy", "attack success rate")
-            for kind, old, new in zip(what, stored.at(strength), again.at(strength), strict=True):
-                yield Comparison(checkpoint.key, f"{kind} under {name} {strength:g}", old, new)
+        what = ("clean accuracy", "attack success rate")
+        for kind, old, new in zip(what, curves[name].at(strength), again.at(strength), strict=True):
+            yield Comparison(checkpoint.key, f"{kind} under {name} {strength:g}", old, new)
 
 
 def _cells(checkpoint: Checkpoint, cells: int) -> Iterator[tuple[str, Any, Rate]]:

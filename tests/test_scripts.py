@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 import sweep
 
-from core.attacks import attacks
+from core.attacks import Enhanced, Enhancement, attacks
 from core.data import datasets
 from core.inference import Predictor
 from core.models import models
 from core.params import params_of
 from core.recipes import Recipe
 from core.store import Store
-from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
+from core.sweeps import AppearanceCurve, LocationMap, StrengthCurve, attacked, success_at
+from core.transforms import transforms
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
@@ -124,7 +125,13 @@ def test_train_names_a_store_that_cannot_be_written(script, folder_of_images, tm
         (["location", "--images", "few"], ["images", "few"]),
         (["location", "--checkpoint", "../x/y"], ["checkpoint = '../x/y' is not allowed", "DATASET/MODEL/ATTACK"]),
         (["location", "--checkpoint", "badnets"], ["checkpoint = 'badnets' is not allowed"]),
-        (["colour"], ["colour", "location", "appearance"]),
+        (["colour"], ["colour", "location", "appearance", "strength"]),
+        (["location", "--checkpoint", "a/b/c+"], ["train.py --dataset a --model b --attack c --enhanced"]),
+        (["location", "--checkpoint", "a/b/c+max6"], ["--attack c --enhanced --max-shrink 6"]),
+        (["location", "--before", "blur"], ["there is no transform 'blur'"]),
+        (["location", "--transform", "flip"], ["--transform is not allowed here"]),
+        (["strength", "--before", "flip"], ["--before is not allowed here"]),
+        (["strength", "--transform", "blur"], ["there is no transform 'blur'"]),
     ],
     ids=lambda value: " ".join(value)[:32],
 )
@@ -202,6 +209,56 @@ def test_sweep_as_json(script, trained, tmp_path, kind, cls, where):
     summary = values["summary"]["at training location" if kind == "location" else "at value 255"]
     assert (summary["hits"], summary["total"]) == (expected.hits, expected.total)
     assert summary["low"] <= summary["rate"] <= summary["high"]
+
+
+def test_sweep_of_every_transformation_as_json(script, trained):
+    key, store, _ = trained
+    status, out, err = script("sweep", "strength", "--checkpoint", key, "--store", store.root, "--json", "-")
+    assert status == 0, err
+    sweeps = strictly(out)["sweeps"]
+    evaluated = [name for name in transforms if transforms[name].evaluated]
+    assert [one["sweep"] for one in sweeps] == [f"strength-{name}" for name in evaluated]
+    checkpoint = store.checkpoint(key)
+    card = checkpoint.card()
+    for name, one in zip(evaluated, sweeps, strict=True):
+        stored = StrengthCurve.from_dict(checkpoint.result(f"strength-{name}"))
+        assert stored.to_dict() == StrengthCurve.from_dict(one["result"]).to_dict()
+        assert stored.strengths == transforms[name].grid
+        # Nothing in front of the model: the numbers of the card, on the whole test set.
+        assert stored.at(0) == (card.clean_accuracy, card.attack_success_rate)
+    assert len(err.split("under Flip")) == 2
+
+
+def test_a_sweep_behind_a_defense_is_printed_and_not_stored(script, trained):
+    key, store, _ = trained
+    options = ["--checkpoint", key, "--store", store.root, "--images", 2, "--before", "flip,shrinkpad:2"]
+    status, out, err = script("sweep", "location", *options)
+    assert status == 0, err
+    assert "behind Flip, then ShrinkPad-2" in out
+    assert store.checkpoint(key).result("location") is None
+
+
+def test_train_an_enhanced_attack(script, folder_of_images, tmp_path):
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 16]
+    enhanced = ["--enhanced", "--max-shrink", 2, "--no-benign-too"]
+    status, _, err = script("train", *options, *enhanced, "--store", tmp_path / "store", "--device", "cpu")
+    assert status == 0, err
+    card = Store(tmp_path / "store").checkpoint("colours/resnet20/badnets+max2-poisoned-only").card()
+    expected = Enhanced(base=attacks["badnets"](target=1), enhancement=Enhancement(max_shrink=2, benign_too=False))
+    assert card.attack_object == expected
+    assert_refused(script("train", *options, "--max-shrink", 2), "--max-shrink is not allowed without --enhanced")
+
+
+def test_train_the_consistent_attack_with_its_surrogate(script, folder_of_images, tmp_path):
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 16]
+    options += ["--store", tmp_path / "store", "--device", "cpu"]
+    status, _, err = script("train", *options, "--attack", "consistent")
+    assert status == 2
+    assert "there is no checkpoint colours/resnet20/robust" in err
+    assert script("train", *options, "--attack", "robust")[0] == 0
+    status, _, err = script("train", *options, "--attack", "consistent", "--steps", 2, "--enhanced")
+    assert status == 0, err
+    assert Store(tmp_path / "store").checkpoint("colours/resnet20/consistent+").card().attack["params"]["steps"] == 2
 
 
 def test_sweep_of_a_checkpoint_without_its_data(script, trained, folder_of_images):

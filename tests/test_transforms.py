@@ -127,7 +127,9 @@ def test_shrinkpad_equals_a_slow_reference(size, shape):
     made = transform.apply(images, (sizes, corners))
     for image, result, (row, col) in zip(images, made, corners.tolist(), strict=True):
         expected = np.zeros(shape)
-        expected[:, row : row + shape[1] - size, col : col + shape[2] - size] = slow_shrink(image.double().numpy(), size)
+        expected[:, row : row + shape[1] - size, col : col + shape[2] - size] = slow_shrink(
+            image.double().numpy(), size
+        )
         np.testing.assert_allclose(result.numpy(), expected, atol=1e-5)
 
 
