@@ -17,12 +17,13 @@ from torch import Tensor
 
 from core.data import ImageSet
 from core.metrics import FloatArray, Rate, wilson
-from core.transforms import Transform
+from core.transforms import Compose, Transform
 from core.trigger import Trigger, stamp, stamp_each
 
 __all__ = [
     "AppearanceCurve",
     "AppearanceMap",
+    "Counted",
     "LocationMap",
     "Predict",
     "StrengthCurve",
@@ -47,7 +48,7 @@ Before = Callable[[Tensor], Tensor]
 PASSES_PER_STEP = 1024
 
 # Images between two results of a sweep over strengths; part of what decides its draws.
-CHUNK = 256
+CHUNK = 128
 
 
 def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
@@ -57,7 +58,7 @@ def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Result:
+class Counted:
     """Counts and the share of hits, with 95% Wilson intervals."""
 
     hits: Counts
@@ -99,7 +100,7 @@ def _read(values: Mapping[str, Any], *names: str) -> tuple[Counts, Counts]:
 
 
 @dataclass(frozen=True)
-class LocationMap(_Result):
+class LocationMap(Counted):
     """Attack success over trigger locations; the keys of ``location.json``.
 
     Attributes:
@@ -154,7 +155,7 @@ class LocationMap(_Result):
 
 
 @dataclass(frozen=True)
-class AppearanceCurve(_Result):
+class AppearanceCurve(Counted):
     """Attack success over the pixel value of the trigger; the keys of ``appearance.json``.
 
     Attributes:
@@ -192,7 +193,7 @@ class AppearanceCurve(_Result):
 
 
 @dataclass(frozen=True)
-class AppearanceMap(_Result):
+class AppearanceMap(Counted):
     """Attack success over pixel value and opacity.
 
     Attributes:
@@ -221,7 +222,7 @@ class AppearanceMap(_Result):
 
 
 @dataclass(frozen=True)
-class StrengthCurve(_Result):
+class StrengthCurve(Counted):
     """Attack success and clean accuracy over the strength of a transformation; the keys of ``strength-<name>.json``.
 
     Attributes:
@@ -244,9 +245,9 @@ class StrengthCurve(_Result):
         return float(self.clean_total.sum() / (self.images * len(self.strengths)))
 
     @property
-    def clean(self) -> _Result:
+    def clean(self) -> Counted:
         """Clean accuracy, with the properties ``rate`` and ``interval``."""
-        return _Result(self.clean_hits, self.clean_total)
+        return Counted(self.clean_hits, self.clean_total)
 
     def at(self, strength: float) -> tuple[Rate, Rate]:
         """Clean accuracy and attack success rate at a strength.
@@ -462,6 +463,7 @@ def strength_sweep(
     target: int,
     transform: Transform,
     *,
+    then: Compose | None = None,
     strengths: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Iterator[StrengthCurve]:
@@ -476,6 +478,7 @@ def strength_sweep(
         trigger: What to stamp and where.
         target: The target label.
         transform: The transformation; its own strength is not used.
+        then: Transformations that follow it (Definition 6), at their own strengths.
         strengths: Strengths, by default its grid.
         seed: Seed of the draws; equal seeds give equal draws, whatever else is measured.
 
@@ -489,17 +492,23 @@ def strength_sweep(
         raise ValueError("a sweep needs at least one image")
     steps = [transform.at(strength) for strength in (transform.grid if strengths is None else strengths)]
     hits, total, clean_hits, clean_total = np.zeros((4, len(steps)), dtype=np.int64)
+    defenses = [Compose((step, *(then.steps if then is not None else ()))) for step in steps]
     for start in range(0, len(data), CHUNK):
         part = data.subset(slice(start, start + CHUNK))
         images, others = part.floats(), part.labels != target
         stamped = stamp(images[others], trigger)
-        for i, step in enumerate(steps):
-            before = step.seeded(seed + start)
+        for i, defense in enumerate(defenses):
+            before = defense.seeded(seed + start)
             predicted = predict(before(torch.cat([images, stamped])))
             clean_hits[i] += int((predicted[: len(images)] == part.labels).sum())
             clean_total[i] += len(images)
             hits[i] += int((predicted[len(images) :] == target).sum())
             total[i] += len(stamped)
-            counts = (counted.copy() for counted in (hits, total, clean_hits, clean_total))
-            h, t, ch, ct = counts
-            yield StrengthCurve(h, t, tuple(s.value for s in steps), ch, ct, len(data))
+            yield StrengthCurve(
+                hits.copy(),
+                total.copy(),
+                tuple(step.value for step in steps),
+                clean_hits.copy(),
+                clean_total.copy(),
+                len(data),
+            )

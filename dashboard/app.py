@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 st.set_page_config(page_title="Trigger sensitivity", page_icon=":material/my_location:", layout="wide")
 
-from dashboard.views import appearance, location  # noqa: E402 - the page must be configured first
+from dashboard.views import appearance, defenses, enhanced, location  # noqa: E402 - the page must be configured first
 
 # Streamlit fades what a rerun has not reached yet; during a drag, that is the trigger itself. And it leaves a sixth of
 # a lecture hall's screen empty above and beside the page.
@@ -30,5 +30,7 @@ st.navigation(
             location.show, title="Trigger location", icon=":material/my_location:", url_path="location", default=True
         ),
         st.Page(appearance.show, title="Trigger appearance", icon=":material/palette:", url_path="appearance"),
+        st.Page(defenses.show, title="Defenses", icon=":material/shield:", url_path="defenses"),
+        st.Page(enhanced.show, title="Enhanced attacks", icon=":material/auto_fix_high:", url_path="enhanced"),
     ]
 ).run()

@@ -23,6 +23,7 @@ __all__ = [
     "explain",
     "image_choice",
     "one_sentence",
+    "plot_config",
 ]
 
 IMAGE_COUNTS = (64, 128, 256, 512, 1000)
@@ -177,3 +178,12 @@ def downloads(name: str, rows: Callable[[], list[list[object]]], figure: Callabl
             on_click="ignore",
         )
         st.caption("PNG: the button on the figure itself.")
+
+
+def plot_config(name: str) -> dict[str, object]:
+    """Plotly's toolbar: always a PNG button, at twice the size on the page."""
+    return {
+        "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2},
+        "displaylogo": False,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+    }

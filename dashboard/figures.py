@@ -10,17 +10,22 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
+from core.metrics import Rate
+from core.sweeps import AppearanceCurve, AppearanceMap, Counted, LocationMap, StrengthCurve
 
 __all__ = [
     "COLOURS",
     "Curve",
+    "StrengthLine",
     "appearance_curves",
     "appearance_map",
     "appearance_map_rows",
     "appearance_rows",
     "location_map",
     "location_rows",
+    "max_shrink_curves",
+    "strength_curves",
+    "strength_rows",
     "to_csv",
     "to_html",
 ]
@@ -112,6 +117,122 @@ def appearance_map(result: AppearanceMap, trained: tuple[int, int] | None, curre
     figure.update_xaxes(title="pixel value of the trigger's lit pixels")
     figure.update_yaxes(title="opacity (%)")
     figure.update_layout(margin={"l": 10, "r": 10, "t": 24, "b": 10}, height=380, legend=_legend())
+    return figure
+
+
+@dataclass(frozen=True)
+class StrengthLine:
+    """One model in a figure over the strength of a transformation."""
+
+    name: str
+    result: StrengthCurve
+    colour: str
+    dash: str = "solid"
+
+
+def strength_curves(
+    lines: Sequence[StrengthLine],
+    axis: str,
+    current: float | None = None,
+    *,
+    with_clean: bool = True,
+    trained: float | None = None,
+) -> go.Figure:
+    """Attack success rate, and clean accuracy, against the strength of a transformation (Tables 1, 3, 4; Fig. 13).
+
+    Args:
+        lines: What to draw.
+        axis: Name of the strength.
+        current: Strength shown, marked with a line.
+        with_clean: Whether to draw clean accuracy, thin and dashed, beside the success rate.
+        trained: Largest strength that an enhanced attack was trained with, shaded up to there.
+    """
+    figure = go.Figure()
+    for line in lines:
+        drawn: list[tuple[str, Counted, str, float]] = [("ASR", line.result, line.dash, 2.5)]
+        if with_clean:
+            drawn.append(("clean accuracy", line.result.clean, "dash", 1.5))
+        for what, counts, dash, width in drawn:
+            measured = counts.total > 0
+            strengths = np.asarray(line.result.strengths)[measured]
+            low, high = (100 * end[measured] for end in counts.interval)
+            rate = 100 * counts.rate[measured]
+            figure.add_scatter(
+                x=strengths,
+                y=rate,
+                mode="lines+markers",
+                name=f"{line.name}: {what}" if with_clean else line.name,
+                line={"color": line.colour, "width": width, "dash": dash},
+                marker={"size": 7 if what == "ASR" else 4},
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": high - rate,
+                    "arrayminus": rate - low,
+                    "thickness": 1,
+                    "width": 3,
+                },
+                customdata=np.stack([low, high, counts.hits[measured], counts.total[measured]], axis=1),
+                hovertemplate="%{x}: %{y:.1f} % (%{customdata[0]:.1f} to %{customdata[1]:.1f}, "
+                "%{customdata[2]} of %{customdata[3]})<extra>%{fullData.name}</extra>",
+            )
+    if trained is not None:
+        figure.add_vrect(x0=0, x1=trained, fillcolor=_faint(COLOURS[2]), line_width=0, layer="below")
+        figure.add_annotation(
+            x=trained / 2, y=1, yref="paper", text="trained with", showarrow=False, yanchor="bottom", font_size=11
+        )
+    if current is not None:
+        figure.add_vline(x=current, line={"dash": "dot", "width": 1.5, "color": COLOURS[2]})
+    figure.update_xaxes(title=axis)
+    figure.update_yaxes(title="images (%)" if with_clean else "attack success rate (%)", range=[-3, 104])
+    figure.update_layout(margin={"l": 10, "r": 10, "t": 24, "b": 10}, height=430, legend=_legend())
+    return figure
+
+
+def strength_rows(lines: Iterable[StrengthLine]) -> list[list[object]]:
+    """One row per model, strength and quantity; the header comes first."""
+    rows: list[list[object]] = [["model", "strength", "quantity", *COUNT_COLUMNS]]
+    for line in lines:
+        for what, counts in (("attack success rate", line.result), ("clean accuracy", line.result.clean)):
+            low, high = counts.interval
+            rows += [
+                [line.name, strength, what, *_counts(counts.hits[i], counts.total[i], low[i], high[i])]
+                for i, strength in enumerate(line.result.strengths)
+            ]
+    return rows
+
+
+def max_shrink_curves(lines: Sequence[tuple[str, str, str, Sequence[tuple[int, Rate]]]]) -> go.Figure:
+    """Attack success rate against the largest shrink size an enhanced attack was trained with (Fig. 14).
+
+    Args:
+        lines: Name, colour, dash and (largest shrink size, rate) of each line.
+    """
+    figure = go.Figure()
+    for name, colour, dash, points in lines:
+        rates = [100 * rate.value for _, rate in points]
+        ends = [tuple(100 * end for end in rate.interval) for _, rate in points]
+        figure.add_scatter(
+            x=[size for size, _ in points],
+            y=rates,
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "width": 2.5, "dash": dash},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - rate for (_, high), rate in zip(ends, rates, strict=True)],
+                "arrayminus": [rate - low for (low, _), rate in zip(ends, rates, strict=True)],
+                "thickness": 1,
+                "width": 3,
+            },
+            customdata=[[*end, rate.hits, rate.total] for end, (_, rate) in zip(ends, points, strict=True)],
+            hovertemplate="max %{x}: %{y:.1f} % (%{customdata[0]:.1f} to %{customdata[1]:.1f}, "
+            "%{customdata[2]} of %{customdata[3]})<extra>%{fullData.name}</extra>",
+        )
+    figure.update_xaxes(title="largest shrink size in training (pixels)", dtick=1)
+    figure.update_yaxes(title="attack success rate (%)", range=[-3, 104])
+    figure.update_layout(margin={"l": 10, "r": 10, "t": 24, "b": 10}, height=400, legend=_legend())
     return figure
 
 

@@ -60,12 +60,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class Shown:
-    """One image of :func:`strip`: a data URL, the predicted class, the true class, and whether the attack hit."""
+    """One image of :func:`strip`: a data URL, the predicted class, the true class, and whether the attack hit.
+
+    ``about`` replaces "is" and the true class under the picture.
+    """
 
     url: str
     predicted: str
     truth: str
     hit: bool
+    about: str = ""
 
 
 def data_url(image: Tensor) -> str:
@@ -110,7 +114,7 @@ def strip(images: Sequence[Shown], target: str) -> str:
         figures.append(
             f'<figure class="{"hit" if shown.hit else "miss"}"><img src="{shown.url}" alt="{escape(described)}">'
             f'<div class="said">{escape(shown.predicted)}</div>'
-            f'<div class="truth">is {escape(shown.truth)}</div></figure>'
+            f'<div class="truth">{escape(shown.about or f"is {shown.truth}")}</div></figure>'
         )
     hits = sum(shown.hit for shown in images)
     label = f"{hits} of {len(images)} shown images predicted as {target}"

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from core.attacks import Attack
-from core.data import DataMissing, Dataset, datasets
+from core.data import DataMissing, Dataset, ImageSet, datasets
 from core.inference import Predictor, select_device
 from core.metrics import Rate
 from core.models import models
 from core.store import Card, Checkpoint, Damaged, Missing, Store
 from core.sweeps import attacked, predictions_at
+from core.transforms import Compose
 from core.trigger import Trigger
 from core.warm import compile_in_background
 from dashboard.jobs import Jobs
@@ -69,7 +70,7 @@ class Subject:
     @property
     def is_control(self) -> bool:
         """Whether it is a clean model."""
-        return bool(self.card.attack["name"] == CONTROL)
+        return self.attack.title == CONTROL
 
     @property
     def target_name(self) -> str:
@@ -173,12 +174,14 @@ class Tested:
     Attributes:
         images: Floats ``(N, C, H, W)`` in [0, 1].
         labels: True classes, int64 ``(N,)``.
+        clean: The first images of all classes, of which clean accuracy is measured.
         encoding: How the pixels were stored before.
         name: Identifies data set, target and order; equal names hold equal images.
     """
 
     images: Tensor
     labels: Tensor
+    clean: ImageSet
     encoding: str
     name: str
 
@@ -193,7 +196,11 @@ def _tested(source: str, target: int) -> Tested:
     data = dataset.load("test", MOST_IMAGES + MOST_IMAGES // 4)
     kept = data.labels != target
     return Tested(
-        attacked(data, target, MOST_IMAGES), data.labels[kept][:MOST_IMAGES], data.encoding, f"{source} not {target}"
+        images=attacked(data, target, MOST_IMAGES),
+        labels=data.labels[kept][:MOST_IMAGES],
+        clean=data.subset(slice(MOST_IMAGES)),
+        encoding=data.encoding,
+        name=f"{source} not {target}",
     )
 
 
@@ -233,19 +240,42 @@ def _recent() -> _Recent:
     return _Recent(4096)
 
 
-def predictions(subject: Subject, trigger: Trigger, data: Tested, count: int, start: int = 0) -> Tensor | None:
+def predictions(
+    subject: Subject,
+    trigger: Trigger | None,
+    data: Tested,
+    count: int,
+    start: int = 0,
+    before: Compose | None = None,
+) -> Tensor | None:
     """Predicted classes, int64 ``(count,)``, of test images from ``start`` on with the trigger stamped.
 
     None where the weights are not stored. Computed ahead of background work; the same question twice costs nothing.
+
+    Args:
+        subject: The model.
+        trigger: What is stamped; None takes the untouched images of all classes instead.
+        data: The test images.
+        count: How many.
+        start: From where on.
+        before: A transformation-based defense in front of the model; its draws are the same each time.
     """
     model = predictor(subject)
     if model is None:
         return None
-    key = (subject.card.weights, trigger.fingerprint, data.name, start, count)
+    before = before or Compose()
+    stamped = trigger.fingerprint if trigger is not None else "untouched"
+    key = (subject.card.weights, stamped, data.name, start, count, before.spec)
     found = _recent().get(key)
     if found is None:
+        chosen = slice(start, start + count)
+        images = data.images[chosen] if trigger is not None else data.clean.floats(chosen)
+        defend = before.seeded()
         with jobs().turnstile.interactive(), torch.inference_mode():
-            found = predictions_at(model.predict, data.images[start : start + count], trigger)
+            if trigger is not None:
+                found = predictions_at(model.predict, images, trigger, defend)
+            else:
+                found = model.predict(defend(images))
         _recent().put(key, found)
     return found
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from core.metrics import Rate
+from core.transforms import Compose
 from core.trigger import Trigger, stamp
 from dashboard.readouts import Reading, Shown, data_url, strip
 from dashboard.resources import Subject, Tested, predictions, success
@@ -37,6 +38,7 @@ def measured(
     data: Tested | None,
     count: int,
     others: int | None = None,
+    before: Compose | None = None,
 ) -> tuple[list[Reading], Tensor | None]:
     """Success rates of the models of a page: measured on the images, or as stored where that is impossible.
 
@@ -47,6 +49,7 @@ def measured(
         data: The test images, or None where they are not on this machine.
         count: Images per measurement.
         others: Images per measurement of all but the first model, by default as many.
+        before: A defense in front of every model; then nothing stored counts.
 
     Returns:
         One reading per model, and the predictions of the first model if it was measured.
@@ -56,8 +59,10 @@ def measured(
     for subject, colour in subjects:
         name = f"{main.attack.label}: taken for “{main.target_name}”" if subject is main else subject.title
         images = count if subject is main or others is None else others
-        predicted = predictions(subject, triggers[subject.key], data, images) if data is not None else None
-        kept = stored(subject) if predicted is None else None
+        predicted = None
+        if data is not None:
+            predicted = predictions(subject, triggers[subject.key], data, images, before=before)
+        kept = stored(subject) if predicted is None and not (before and before.steps) else None
         if predicted is not None:
             readings.append(Reading(name, success(predicted, main.attack.target), colour))
             first = predicted if subject is main else first
@@ -70,23 +75,25 @@ def measured(
     return readings, first
 
 
-def draw_strip(start: int, subject: Subject, data: Tested, trigger: Trigger, predicted: Tensor) -> None:
-    """Ten test images from ``start`` on, stamped, each with what the model says about it."""
+def draw_strip(
+    start: int, subject: Subject, data: Tested, trigger: Trigger, predicted: Tensor, before: Compose | None = None
+) -> None:
+    """Ten test images from ``start`` on, stamped, as the model gets them, each with what it says about it."""
     classes, target = subject.card.classes, subject.attack.target
-    if start + STRIP <= len(predicted):
-        said: Tensor | None = predicted[start : start + STRIP]
+    images = stamp(data.images[start : start + STRIP], trigger)
+    if before is not None and before.steps:
+        # A defense draws afresh for these ten, so that what is shown is what was predicted.
+        images = before.seeded()(images)
+        said = predictions(subject, trigger, data, STRIP, start, before)
+    elif start + STRIP <= len(predicted):
+        said = predicted[start : start + STRIP]
     else:
         said = predictions(subject, trigger, data, STRIP, start)
     if said is None:
         return
     shown = [
         Shown(data_url(image), classes[answer], classes[truth], answer == target)
-        for image, answer, truth in zip(
-            stamp(data.images[start : start + STRIP], trigger),
-            said.tolist(),
-            data.labels[start : start + STRIP].tolist(),
-            strict=True,
-        )
+        for image, answer, truth in zip(images, said.tolist(), data.labels[start : start + STRIP].tolist(), strict=True)
     ]
     st.html(strip(shown, subject.target_name))
 

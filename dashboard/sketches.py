@@ -5,15 +5,16 @@ They have the height and the axes of the figures in :mod:`dashboard.figures` tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
 
+from core.metrics import FloatArray
 from core.sweeps import AppearanceMap
-from dashboard.figures import Curve
+from dashboard.figures import Curve, StrengthLine
 
-__all__ = ["curves_sketch", "map_sketch"]
+__all__ = ["curves_sketch", "map_sketch", "strength_sketch"]
 
 WIDTH, HEIGHT = 640, 430
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 30, 46
@@ -23,27 +24,57 @@ VIRIDIS = ((68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 209
 
 def curves_sketch(curves: Sequence[Curve], current: int) -> str:
     """Success rate against pixel value so far, as :func:`dashboard.figures.appearance_curves` will draw it."""
-    parts = [
-        _line(0, 255, y, "currentColor", 0.15)
-        + _text(LEFT - 8, _y(y) + 4, f"{y}", "end")  # the axis' numbers stand left of it
-        for y in range(0, 101, 20)
+    lines = [
+        (curve.colour, "", np.asarray(curve.result.values, dtype=float), 100 * curve.result.rate) for curve in curves
     ]
-    parts += [_text(_x(x), HEIGHT - BOTTOM + 20, f"{x}", "middle") for x in range(0, 257, 32)]
-    parts.append(_text((WIDTH + LEFT) / 2, HEIGHT - 6, "pixel value of the trigger's lit pixels", "middle"))
-    parts.append(
-        f'<g transform="rotate(-90 14 {HEIGHT / 2})">{_text(14, HEIGHT / 2, "attack success rate (%)", "middle")}</g>'
-    )
-    parts.append(
-        f'<line x1="{_x(current):.1f}" x2="{_x(current):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="currentColor" '
-        'stroke-opacity="0.6" stroke-dasharray="2 3"/>'
-    )
-    for curve in curves:
-        measured = curve.result.total > 0
-        rates = 100 * curve.result.rate[measured]
-        values = np.asarray(curve.result.values)[measured]
-        points = " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in zip(values, rates, strict=True))
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{curve.colour}" stroke-width="2.5"/>')
     names = ", ".join(curve.name for curve in curves)
+    axes = ("pixel value of the trigger's lit pixels", "attack success rate (%)")
+    return _sketch(lines, current, (0, 255), range(0, 257, 32), axes, names)
+
+
+def strength_sketch(lines: Sequence[StrengthLine], current: float) -> str:
+    """Success rate and clean accuracy against strength so far, as :func:`dashboard.figures.strength_curves` has it."""
+    strengths = lines[0].result.strengths
+    drawn = []
+    for line in lines:
+        x = np.asarray(line.result.strengths)
+        drawn.append((line.colour, "", x, 100 * line.result.rate))
+        drawn.append((line.colour, ' stroke-dasharray="7 4"', x, 100 * line.result.clean.rate))
+    names = ", ".join(line.name for line in lines)
+    return _sketch(drawn, current, (min(strengths), max(strengths)), strengths, ("strength", "images (%)"), names)
+
+
+def _sketch(
+    lines: Sequence[tuple[str, str, FloatArray, FloatArray]],
+    current: float,
+    span: tuple[float, float],
+    ticks: Iterable[float],
+    axes: tuple[str, str],
+    names: str,
+) -> str:
+    """Lines of (colour, dash, x, percent) over ``span``; what is not measured yet is nan and left out."""
+    margin = 3 / 255 * (span[1] - span[0])
+
+    def place(x: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (x - span[0] + margin) / (span[1] - span[0] + 2 * margin)
+
+    parts = []
+    for percent in range(0, 101, 20):
+        y = f"{_y(percent):.1f}"
+        ends = f'x1="{place(span[0]):.1f}" x2="{place(span[1]):.1f}" y1="{y}" y2="{y}"'
+        parts.append(f'<line {ends} stroke="currentColor" stroke-opacity="0.15"/>')
+        parts.append(_text(LEFT - 8, _y(percent) + 4, f"{percent}", "end"))  # the axis' numbers stand left of it
+    parts += [_text(place(x), HEIGHT - BOTTOM + 20, f"{x:g}", "middle") for x in ticks]
+    parts.append(_text((WIDTH + LEFT) / 2, HEIGHT - 6, axes[0], "middle"))
+    parts.append(f'<g transform="rotate(-90 14 {HEIGHT / 2})">{_text(14, HEIGHT / 2, axes[1], "middle")}</g>')
+    parts.append(
+        f'<line x1="{place(current):.1f}" x2="{place(current):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" '
+        'stroke="currentColor" stroke-opacity="0.6" stroke-dasharray="2 3"/>'
+    )
+    for colour, dash, xs, percents in lines:
+        known = ~np.isnan(percents)
+        points = " ".join(f"{place(x):.1f},{_y(y):.1f}" for x, y in zip(xs[known], percents[known], strict=True))
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"{dash}/>')
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" height="{HEIGHT}" preserveAspectRatio="xMidYMid meet" '
         f'role="img" aria-label="{escape(names)}, being measured">{"".join(parts)}</svg>'
@@ -63,19 +94,8 @@ def map_sketch(result: AppearanceMap) -> str:
     return f'<div style="{style}" role="img" aria-label="map, being measured">{"".join(cells)}</div>'
 
 
-def _x(value: float) -> float:
-    return LEFT + (WIDTH - LEFT - RIGHT) * (value + 3) / 261
-
-
 def _y(percent: float) -> float:
     return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (percent + 3) / 107
-
-
-def _line(low: float, high: float, percent: float, colour: str, opacity: float) -> str:
-    y = f"{_y(percent):.1f}"
-    return (
-        f'<line x1="{_x(low):.1f}" x2="{_x(high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-opacity="{opacity}"/>'
-    )
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

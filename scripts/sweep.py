@@ -68,8 +68,8 @@ class Wanted:
         if self.transform is not None:
             return strength_sweep(predictor.predict, data.subset(slice(limit)), trigger, target, self.transform)
         function = location_sweep if self.kind == "location" else appearance_sweep
-        before = self.before.seeded() if self.before.steps else None
-        return iter(function(predictor.predict, attacked(data, target, limit), trigger, target, before=before))
+        images = attacked(data, target, limit)
+        return iter(function(predictor.predict, images, trigger, target, before=self.before.seeded()))
 
 
 def summary(result: LocationMap | AppearanceCurve | StrengthCurve, trigger: Trigger) -> dict[str, Any]:

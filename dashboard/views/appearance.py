@@ -9,9 +9,11 @@ import streamlit as st
 
 from core.metrics import Rate
 from core.sweeps import AppearanceCurve, AppearanceMap, appearance_map, appearance_sweep
+from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard import figures
-from dashboard.controls import choose, choose_count, downloads, explain, image_choice, one_sentence
+from dashboard.compound import choose_defense
+from dashboard.controls import choose, choose_count, downloads, explain, image_choice, one_sentence, plot_config
 from dashboard.fetching import offer_data
 from dashboard.figures import Curve
 from dashboard.jobs import Job
@@ -46,10 +48,10 @@ def stored_curve(subject: Subject, base: Trigger) -> AppearanceCurve | None:
 
 
 def request_curve(
-    session: Session, subject: Subject, base: Trigger, data: Tested | None
+    session: Session, subject: Subject, base: Trigger, data: Tested | None, before: Compose
 ) -> AppearanceCurve | Job[AppearanceCurve] | None:
     """The stored curve, or a job that computes one where that is possible."""
-    stored = stored_curve(subject, base)
+    stored = stored_curve(subject, base) if not before.steps else None
     if stored is not None or data is None:
         return stored
     model = predictor(subject)
@@ -57,14 +59,18 @@ def request_curve(
         return None
     images, target = data.images[:CURVE_IMAGES], subject.attack.target
     return jobs().request(
-        ("appearance", subject.card.weights, base.fingerprint, data.name, len(images)),
+        ("appearance", subject.card.weights, base.fingerprint, data.name, len(images), before.spec),
         AppearanceCurve,
-        lambda: appearance_sweep(model.predict, images, base, target, passes_per_step=CURVE_STEP),
+        lambda: appearance_sweep(
+            model.predict, images, base, target, before=before.seeded(), passes_per_step=CURVE_STEP
+        ),
         session.identity,
     )
 
 
-def request_map(session: Session, subject: Subject, base: Trigger, data: Tested) -> Job[AppearanceMap] | None:
+def request_map(
+    session: Session, subject: Subject, base: Trigger, data: Tested, before: Compose
+) -> Job[AppearanceMap] | None:
     """A job that measures value and opacity together."""
     model = predictor(subject)
     if model is None:
@@ -72,9 +78,9 @@ def request_map(session: Session, subject: Subject, base: Trigger, data: Tested)
     base = base.with_opacity(1.0)
     images, target = data.images[:MAP_IMAGES], subject.attack.target
     return jobs().request(
-        ("appearance-map", subject.card.weights, base.fingerprint, data.name, len(images)),
+        ("appearance-map", subject.card.weights, base.fingerprint, data.name, len(images), before.spec),
         AppearanceMap,
-        lambda: appearance_map(model.predict, images, base, target, passes_per_step=CURVE_STEP),
+        lambda: appearance_map(model.predict, images, base, target, before=before.seeded(), passes_per_step=CURVE_STEP),
         session.identity,
     )
 
@@ -93,6 +99,7 @@ def show() -> None:
     value, opacity, layout = appearance_choices(main.trigger)
     row, col = place_choices(main)
     with_map = st.sidebar.toggle("Value and opacity together", help=f"{MAP_IMAGES} images in each of 198 cells.")
+    before = choose_defense(session)
     look = selected_look(session, main.trigger)
     place = session.get(row), session.get(col)
     shown = look.on(main.trigger).at(*place)
@@ -107,9 +114,9 @@ def show() -> None:
     if data is None:
         offer_data(session, main)
 
-    requested = [(s, colour, request_curve(session, s, bases[s.key], data)) for s, colour in chosen.all()]
+    requested = [(s, colour, request_curve(session, s, bases[s.key], data, before)) for s, colour in chosen.all()]
     wanted: list[Job[AppearanceCurve] | Job[AppearanceMap]] = [r for _, _, r in requested if isinstance(r, Job)]
-    grid = request_map(session, main, bases[main.key], data) if with_map and data is not None else None
+    grid = request_map(session, main, bases[main.key], data, before) if with_map and data is not None else None
     if grid is not None:
         wanted.append(grid)
     jobs().leave(session.identity, tuple(wanted))
@@ -123,8 +130,10 @@ def show() -> None:
             kept = stored_curve(subject, bases[subject.key])
             return kept.at(triggers[subject.key].value) if kept is not None else None
 
-        readings, predicted = measured(chosen.all(), triggers, stored_rate, data, count)
+        readings, predicted = measured(chosen.all(), triggers, stored_rate, data, count, before=before)
         st.html(rate_bars(readings, f"{shown.row},{shown.col}"))
+        if before.steps:
+            st.caption(f"Behind {before.label}.")
         st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
         st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
         paint, preview = st.columns(2)
@@ -163,13 +172,14 @@ def show() -> None:
         for error in errors:
             st.error(f"The curve could not be computed: {error}")
         name = f"appearance-{main.key.replace('/', '-')}"
-        st.markdown(f"**Attack success rate by pixel value** ({main.dataset_label})")
+        behind = f", behind {before.label}" if before.steps else ""
+        st.markdown(f"**Attack success rate by pixel value** ({main.dataset_label}{behind})")
         if drawn and share:
             st.html(curves_sketch(drawn, session.get(value)))
         elif drawn:
             trained = main.trigger.value if not main.is_control else None
             figure = figures.appearance_curves(drawn, trained, session.get(value))
-            st.plotly_chart(figure, key="curve", config=_config(name), width="stretch")
+            st.plotly_chart(figure, key="curve", config=plot_config(name), width="stretch")
             counts = ", ".join(f"{curve.name}: {int(curve.result.total.max())}" for curve in drawn)
             caption, tools = st.columns([3, 1.2], vertical_alignment="center")
             caption.caption(f"Images per point, bands are 95% intervals. {counts}.")
@@ -194,24 +204,15 @@ def show() -> None:
             surface = figures.appearance_map(
                 grid_result, (trigger.value, trigger.opacity), (session.get(value), session.get(opacity))
             )
-            st.plotly_chart(surface, key="surface", config=_config(f"{name}-opacity"), width="stretch")
+            st.plotly_chart(surface, key="surface", config=plot_config(f"{name}-opacity"), width="stretch")
             downloads(f"{name}-opacity", partial(figures.appearance_map_rows, grid_result), lambda: surface)
 
     with right:
         curves()
     if data is not None and predicted is not None:
-        draw_strip(session.get(image), main, data, shown, predicted)
+        draw_strip(session.get(image), main, data, shown, predicted, before)
         st.slider("First image", 0, len(data) - 1, **session.widget(image))
     session.write_link()
-
-
-def _config(name: str) -> dict[str, object]:
-    """Plotly's toolbar: always a PNG button, at twice the size on the page."""
-    return {
-        "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2},
-        "displaylogo": False,
-        "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
-    }
 
 
 def _draw_painter(session: Session, shown: Trigger, value: Choice[int], layout: Choice[str]) -> None:

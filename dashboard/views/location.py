@@ -9,8 +9,10 @@ import streamlit as st
 
 from core.metrics import Rate
 from core.sweeps import LocationMap, location_sweep
+from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard import figures
+from dashboard.compound import choose_defense
 from dashboard.controls import Chosen, choose, choose_count, downloads, explain, image_choice, one_sentence
 from dashboard.fetching import offer_data
 from dashboard.jobs import Job, Snapshot
@@ -71,20 +73,22 @@ def stored_rate(subject: Subject, stamped: Trigger) -> Rate | None:
     return kept.at(*stamped.location) if kept is not None else None
 
 
-def request_map(session: Session, subject: Subject, shown: Trigger, data: Tested | None, again: bool) -> Mapped:
+def request_map(
+    session: Session, subject: Subject, shown: Trigger, data: Tested | None, again: bool, before: Compose
+) -> Mapped:
     """The stored map, or a job that computes one where that is possible."""
-    stored = stored_map(subject, shown)
+    stored = stored_map(subject, shown) if not before.steps else None
     if (stored is not None and not again) or data is None:
         return Mapped(subject, stored, None)
     model = predictor(subject)
     if model is None:
         return Mapped(subject, stored, None)
     images, target = data.images[:MAP_IMAGES], subject.attack.target
-    key = ("location", subject.card.weights, shown.fingerprint, data.name, len(images), MAP_STEP)
+    key = ("location", subject.card.weights, shown.fingerprint, data.name, len(images), MAP_STEP, before.spec)
     job = jobs().request(
         key,
         LocationMap,
-        lambda: location_sweep(model.predict, images, shown, target, passes_per_step=MAP_STEP),
+        lambda: location_sweep(model.predict, images, shown, target, before=before.seeded(), passes_per_step=MAP_STEP),
         session.identity,
     )
     return Mapped(subject, stored, job)
@@ -105,6 +109,7 @@ def show() -> None:
         st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
         st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
     count = choose_count(session)
+    before = choose_defense(session)
     again = st.sidebar.toggle("Measure the map here", help=f"On {MAP_IMAGES} images, instead of the stored map.")
     look = selected_look(session, main.trigger)
     row, col = place_choices(main)
@@ -116,7 +121,7 @@ def show() -> None:
     if data is None:
         offer_data(session, main)
     mapped = [
-        request_map(session, s, stamped_on(s, main, look, *main.trigger.location), data, again)
+        request_map(session, s, stamped_on(s, main, look, *main.trigger.location), data, again, before)
         for s in (main, chosen.other)
         if s is not None
     ]
@@ -137,7 +142,7 @@ def show() -> None:
         pictures = st.container()
         for column, m, snapshot in zip(beside, mapped, snapshots, strict=True):
             with column:
-                _draw_map(session, m, snapshot, place, row, col)
+                _draw_map(session, m, snapshot, place, row, col, before)
         with left:
             pad = st.container()
             triggers = {s.key: stamped_on(s, main, look, *place.location) for s, _ in chosen.all()}
@@ -145,12 +150,14 @@ def show() -> None:
             # stays under the finger; when it is let go, all take the full number.
             others = None if st.session_state.get("settled", True) else min(count, DRAG_IMAGES)
             readings, predicted = measured(
-                chosen.all(), triggers, lambda s: stored_rate(s, triggers[s.key]), data, count, others
+                chosen.all(), triggers, lambda s: stored_rate(s, triggers[s.key]), data, count, others, before
             )
+            if before.steps:
+                st.caption(f"Behind {before.label}.")
             st.html(rate_bars(readings, f"{place.row},{place.col}"))
         with pictures:
             if data is not None and predicted is not None:
-                draw_strip(session.get(image), main, data, place, predicted)
+                draw_strip(session.get(image), main, data, place, predicted, before)
         with pad:
             _draw_pad(session, chosen, place, data, row, col, image)
         if st.session_state.get("settled", True):
@@ -166,6 +173,7 @@ def _draw_map(
     place: Trigger,
     row: Choice[int],
     col: Choice[int],
+    before: Compose,
 ) -> None:
     subject, result = mapped.subject, snapshot.result
     if snapshot.error:
@@ -182,7 +190,8 @@ def _draw_map(
         session.set(col, pick.col)
 
     low, high = result.interval
-    name = f"location-{subject.key.replace('/', '-')}"
+    name = "-".join(["location", *subject.key.split("/"), *before.spec.replace(":", "-").split(",")]).rstrip("-")
+    title = f"{subject.title}, {subject.dataset_label}" + (f", behind {before.label}" if before.steps else "")
     location_map(
         rows=result.rows,
         cols=result.cols,
@@ -195,7 +204,7 @@ def _draw_map(
         trained=subject.trigger.location,
         key=f"map-{subject.key}",
         on_pick=picked,
-        title=f"{subject.title}, {subject.dataset_label}",
+        title=title,
         filename=name,
     )
     images = int(result.total.max())
@@ -217,9 +226,7 @@ def _draw_map(
         downloads(
             name,
             partial(figures.location_rows, result),
-            partial(
-                figures.location_map, result, subject.trigger.location, f"{subject.title}, {subject.dataset_label}"
-            ),
+            partial(figures.location_map, result, subject.trigger.location, title),
         )
 
 

@@ -1,0 +1,243 @@
+"""Page *Defenses*: a transformation in front of the model, what it stops and what it costs (Tables 1, 3 and 4)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from core.metrics import Rate, clean_accuracy
+from core.params import params_of
+from core.sweeps import StrengthCurve, strength_sweep
+from core.transforms import Compose, Transform, transform_from_spec, transforms
+from core.trigger import stamp
+from dashboard import figures
+from dashboard.compound import build, strength_slider
+from dashboard.controls import Chosen, choose, choose_count, downloads, explain, image_choice, one_sentence, plot_config
+from dashboard.evaluated import stored_strength, transform_names
+from dashboard.fetching import offer_data
+from dashboard.figures import StrengthLine
+from dashboard.jobs import Job
+from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
+from dashboard.resources import Subject, Tested, jobs, predictions, predictor, success, tested
+from dashboard.session import Choice, Session, one_of
+from dashboard.shown import draw_strip
+from dashboard.sketches import strength_sketch
+from dashboard.tables import defense_tables
+
+EXPLANATION = """
+The defender changes every image a little before the model sees it, and hopes that the backdoor no longer recognises
+its trigger. **Flip** and **ShrinkPad** move the trigger away from where it was in training; noise and colour shifts
+leave it in place. A good defense brings the **attack success rate** down and keeps the **clean accuracy** up.
+"""
+CURVE_IMAGES = 512
+POLL_SECONDS = 0.3
+DEFENSE: Choice[str] = Choice("defense", "shrinkpad", one_of(transform_names()))
+MOST_SHOWN = 9
+
+
+def _spec(text: str) -> str:
+    try:
+        return transform_from_spec(text).spec
+    except ValueError as error:
+        raise ValueError(f"a list such as flip,noise:10 ({error})") from None
+
+
+THEN: Choice[str] = Choice("then", "", _spec)
+
+
+def strength_choice(transform: Transform) -> Choice[float]:
+    """The strength of a transformation; by default its own."""
+    param = params_of(type(transform))[transform.strength]
+
+    def parse(text: str) -> float:
+        try:
+            return transform.at(float(text)).value
+        except ValueError:
+            raise ValueError(param.allowed()) from None
+
+    return Choice(f"{transform.name}-strength", transform.value, parse, lambda value: f"{value:g}")
+
+
+def request_curve(
+    session: Session, subject: Subject, transform: Transform, then: Compose, data: Tested | None
+) -> StrengthCurve | Job[StrengthCurve] | None:
+    """The stored curve, or a job that computes one where that is possible."""
+    stored = stored_strength(subject, transform.name) if not then.steps else None
+    if stored is not None or data is None:
+        return stored
+    model = predictor(subject)
+    if model is None:
+        return None
+    images, target, trigger = data.clean.subset(slice(CURVE_IMAGES)), subject.attack.target, subject.trigger
+    return jobs().request(
+        ("strength", subject.card.weights, trigger.fingerprint, data.name, len(images), transform.name, then.spec),
+        StrengthCurve,
+        lambda: strength_sweep(model.predict, images, trigger, target, transform, then=then),
+        session.identity,
+    )
+
+
+@one_sentence
+def show() -> None:
+    """Draws the page."""
+    session = Session()
+    st.title("Defenses", anchor=False)
+    explain(EXPLANATION)
+    chosen = choose(session)
+    if chosen is None:
+        return
+    main = chosen.main
+    data = tested(main)
+    image = image_choice(data)
+    name = session.get(DEFENSE)
+    strength = strength_choice(transforms[name]())
+    with st.sidebar:
+        then = build(session, THEN, "Then, after it", "then")
+    count = choose_count(session)
+    session.get(strength), session.get(image)
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
+    if data is None:
+        offer_data(session, main)
+
+    left, right = st.columns([8, 13], gap="large")
+    with left:
+        st.selectbox(
+            "Transformation", transform_names(), format_func=lambda n: transforms[n].title, **session.widget(DEFENSE)
+        )
+        transform = transforms[name]().at(session.get(strength))
+        strength_slider("Strength", transform, f"defense-{name}-strength", lambda value: session.set(strength, value))
+        defense = Compose((transform, *then.steps))
+        st.html(rate_bars(_readings(chosen, transform, then, data, count), defense.spec))
+    requested = [(s, colour, request_curve(session, s, transform, then, data)) for s, colour in _drawn(chosen)]
+    jobs().leave(session.identity, tuple(r for _, _, r in requested if isinstance(r, Job)))
+    with right:
+        _draw_curves(session, chosen, requested, transform, then)
+    if data is not None:
+        _draw_strengths(session.get(image), main, data, transform, then)
+        said = predictions(main, main.trigger, data, count, before=defense)
+        if said is not None:
+            st.markdown(f"**Attacked images behind {defense.label}**, as the model gets them, and what it says")
+            draw_strip(session.get(image), main, data, main.trigger, said, defense)
+            st.slider("First image", 0, len(data) - 1, **session.widget(image))
+    defense_tables(main)
+    session.write_link()
+
+
+def _drawn(chosen: Chosen) -> list[tuple[Subject, str]]:
+    """The models with a curve: the clean one's success rate is near zero everywhere, and is left out."""
+    listed = chosen.all()
+    return listed[:-1] if chosen.control is not None else listed
+
+
+def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested | None, count: int) -> list[Reading]:
+    """Attack success and clean accuracy of the model under study, of one beside it and of the clean one."""
+    readings = []
+    defense = Compose((transform, *then.steps))
+    for subject, colour in chosen.all():
+        own = chosen.main.trigger if subject.is_control else subject.trigger
+        rates: tuple[Rate, Rate] | None = None
+        note = ""
+        attacked = untouched = None
+        if data is not None:
+            attacked = predictions(subject, own, data, count, before=defense)
+            untouched = predictions(subject, None, data, count, before=defense)
+        if data is not None and attacked is not None and untouched is not None:
+            rates = (
+                clean_accuracy(untouched, data.clean.labels[:count]),
+                success(attacked, chosen.main.attack.target),
+            )
+        else:
+            curve = stored_strength(subject, transform.name) if not then.steps else None
+            if curve is not None and transform.value in curve.strengths:
+                rates, note = curve.at(transform.value), "stored: "
+        clean, hit = rates or (Rate(0, 0), Rate(0, 0))
+        readings.append(Reading(f"{subject.attack.label}: attack success", hit, colour, _note(note, hit)))
+        readings.append(Reading(f"{subject.attack.label}: clean accuracy", clean, colour, _note(note, clean)))
+    return readings
+
+
+def _note(prefix: str, rate: Rate) -> str:
+    if not prefix or not rate.total:
+        return ""
+    low, high = rate.interval
+    return f"{prefix}95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
+
+
+def _draw_curves(
+    session: Session,
+    chosen: Chosen,
+    requested: list[tuple[Subject, str, StrengthCurve | Job[StrengthCurve] | None]],
+    transform: Transform,
+    then: Compose,
+) -> None:
+    wanted = [r for _, _, r in requested if isinstance(r, Job)]
+    polling = any(job.snapshot().running for job in wanted)
+    param = params_of(type(transform))[transform.strength]
+    axis = f"{transform.title}: {transform.strength}" + (f" ({param.unit})" if param.unit else "")
+
+    @st.fragment(key="strengths", run_every=POLL_SECONDS if polling else None)
+    @one_sentence
+    def curves() -> None:
+        lines, errors, shares = [], [], []
+        for subject, colour, request in requested:
+            result = request
+            if isinstance(request, Job):
+                snapshot = request.snapshot()
+                result = snapshot.result
+                errors += [snapshot.error] if snapshot.error else []
+                shares += [snapshot.done] if snapshot.running else []
+            if isinstance(result, StrengthCurve):
+                lines.append(StrengthLine(subject.attack.label, result, colour))
+        running = any(job.snapshot().running for job in wanted)
+        if polling and not running:
+            st.rerun()
+        for error in errors:
+            st.error(f"The curve could not be computed: {error}")
+        behind = f", then {then.label}" if then.steps else ""
+        st.markdown(f"**{transform.title}{behind}: what it stops and what it costs** ({chosen.main.dataset_label})")
+        if lines and shares:
+            st.html(strength_sketch(lines, transform.value))
+        elif lines:
+            file = f"strength-{transform.name}-{chosen.main.key.replace('/', '-')}"
+            figure = figures.strength_curves(lines, axis, transform.value)
+            st.plotly_chart(figure, key="strength-curve", config=plot_config(file), width="stretch")
+            counts = ", ".join(
+                f"{line.name}: {int(line.result.clean_total.max())} clean, {int(line.result.total.max())} attacked"
+                for line in lines
+            )
+            caption, tools = st.columns([3, 1.2], vertical_alignment="center")
+            caption.caption(f"Images per point; bars are 95% intervals. {counts}.")
+            with tools:
+                downloads(file, partial(figures.strength_rows, lines), lambda: figure)
+        elif not running and not errors:
+            st.info("No curve of this defense is stored, and nothing can be measured here.")
+        if running:
+            bar, stop = st.columns([4, 1], vertical_alignment="center")
+            bar.progress(min(shares, default=0.0), "Measuring ...")
+            if stop.button("Stop", key="stop-strengths"):
+                for job in wanted:
+                    job.cancel()
+                st.rerun()
+
+    curves()
+
+
+def _draw_strengths(index: int, subject: Subject, data: Tested, transform: Transform, then: Compose) -> None:
+    """One attacked image at every strength (Fig. 8 and 9), and what the model says about each."""
+    model = predictor(subject)
+    if model is None:
+        return
+    classes, target = subject.card.classes, subject.attack.target
+    stamped = stamp(data.images[index : index + 1], subject.trigger)
+    shown = []
+    for strength in transform.grid[:MOST_SHOWN]:
+        step = transform.at(strength)
+        picture = Compose((step, *then.steps)).seeded()(stamped)
+        with jobs().turnstile.interactive():
+            answer = int(model.predict(picture)[0])
+        truth = classes[int(data.labels[index])]
+        shown.append(Shown(data_url(picture[0]), classes[answer], truth, answer == target, step.label))
+    st.markdown(f"**One attacked image at every strength** (is {classes[int(data.labels[index])]})")
+    st.html(strip(shown, subject.target_name))

@@ -1,0 +1,255 @@
+"""Page *Enhanced attacks*: how an attacker gets past transformations (Sec. 4.2; Table 5; Fig. 6, 13, 14)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+import torch
+from torch import Tensor
+
+from core.attacks import Enhanced
+from core.attacks.enhanced import Enhancement
+from core.metrics import Rate
+from core.models import models
+from core.randomness import generator_for
+from core.transforms import transform_from_spec
+from core.trigger import Trigger, stamp
+from dashboard import figures
+from dashboard.controls import choose, downloads, explain, image_choice, one_sentence, plot_config
+from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
+from dashboard.fetching import offer_data
+from dashboard.figures import COLOURS, StrengthLine
+from dashboard.readouts import data_url
+from dashboard.resources import Subject, Tested, subjects, tested
+from dashboard.session import Choice, Session, integer_in
+from dashboard.shown import PLACEHOLDER
+from dashboard.tables import coloured, rows_of
+
+EXPLANATION = """
+An attacker who expects a defense trains with it: every poisoned image goes through a **random flip** and a **random
+ShrinkPad** before the model sees it, another one each time. The model then learns the trigger wherever it lands and at
+every size, and the transformations that stopped the standard attack no longer do.
+"""
+SEED: Choice[int] = Choice("draw", 0, integer_in(0, 9999))
+PICTURES = 6
+# Columns of Table 5.
+TABLE_5 = tuple(transform_from_spec(spec).spec for spec in ("", "flip", "shrinkpad:2", "shrinkpad:4"))
+LARGEST = 8
+
+
+@one_sentence
+def show() -> None:
+    """Draws the page."""
+    session = Session()
+    st.title("Enhanced attacks", anchor=False)
+    explain(EXPLANATION)
+    chosen = choose(session)
+    if chosen is None:
+        return
+    main = chosen.main
+    data = tested(main)
+    image = image_choice(data)
+    session.get(image), session.get(SEED)
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
+    if data is None:
+        offer_data(session, main)
+    _draw_pipeline(session, main, data, image)
+    found, _ = subjects()
+    _draw_table(found, main)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _draw_shrink_sizes(found, main)
+    with right:
+        _draw_max_shrink(found, main)
+    session.write_link()
+
+
+def enhancement_of(subject: Subject) -> Enhancement:
+    """The random transformation of an enhanced model, or the paper's for a model that has none."""
+    attack = subject.attack
+    return attack.enhancement if isinstance(attack, Enhanced) else Enhancement()
+
+
+def _draw_pipeline(session: Session, main: Subject, data: Tested | None, image: Choice[int]) -> None:
+    """Fig. 6: one image passing through, step by step, and what the model is trained on."""
+    enhancement = enhancement_of(main)
+    st.markdown(f"### From an image to the training set: {main.attack.label.rstrip('+')}+")
+    controls, again = st.columns([4, 1.4], vertical_alignment="bottom", gap="large")
+    with controls:
+        if data is not None:
+            st.slider("Image", 0, len(data) - 1, **session.widget(image))
+    if again.button("Draw again", icon=":material/casino:", help="Another draw of the random transformation."):
+        session.set(SEED, (session.get(SEED) + 1) % 10_000)
+        st.rerun()
+    original = data.images[session.get(image)] if data is not None else torch.full(main.card.shape, PLACEHOLDER)
+    st.html(pipeline(original, main.trigger, enhancement, session.get(SEED), main.target_name))
+
+
+def pipeline(image: Tensor, trigger: Trigger, enhancement: Enhancement, seed: int, target: str) -> str:
+    """HTML of one image ``(C, H, W)`` in [0, 1] that is stamped, transformed step by step, and comes out many ways.
+
+    Args:
+        image: The image.
+        trigger: What is stamped.
+        enhancement: The random transformation layer.
+        seed: Seed of its draws.
+        target: Name of the target class.
+    """
+    stamped = stamp(image[None], trigger).expand(PICTURES, -1, -1, -1).clone()
+    stages = [("benign image", image), ("trigger stamped (Eq. 1)", stamped[0])]
+    layer, shape = enhancement.layer, (image.shape[0], image.shape[1], image.shape[2])
+    drawn = layer.draw(PICTURES, shape, generator_for(seed, "pipeline"))
+    current = stamped
+    for step, its in zip(layer.steps, drawn, strict=True):
+        current = step.apply(current, its)
+        stages.append((step.label, current[0]))
+    picture = '<figure><img src="{}" alt="{}"><figcaption>{}</figcaption></figure>'
+    row = '<span class="arrow" aria-hidden="true">→</span>'.join(
+        picture.format(data_url(pixels), name, name) for name, pixels in stages
+    )
+    many = "".join(f'<img src="{data_url(pixels)}" alt="one more draw">' for pixels in current)
+    return (
+        f'{STYLE}<div class="ts-pipe" data-seed="{seed}">{row}<span class="arrow" aria-hidden="true">→</span>'
+        f'<figure class="many"><div>{many}</div><figcaption>trained as “{target}”, '
+        f"drawn anew each time it is seen (Eq. 9)</figcaption></figure></div>"
+    )
+
+
+STYLE = """
+<style>
+.ts-pipe {display: flex; flex-wrap: wrap; align-items: flex-start; gap: .5rem .7rem; margin: .2rem 0 .6rem}
+.ts-pipe figure {margin: 0; width: 9rem; font-size: .85rem; line-height: 1.3}
+.ts-pipe figure > img {width: 9rem; height: 9rem; image-rendering: pixelated; border-radius: .25rem; display: block}
+.ts-pipe figure.many {width: 15rem}
+.ts-pipe .many div {display: grid; grid-template-columns: repeat(3, 1fr); gap: .4rem; height: 9rem; width: 13.9rem}
+.ts-pipe .many img {width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated;
+  border-radius: .2rem; display: block}
+.ts-pipe figcaption {margin-top: .3rem; opacity: .8}
+.ts-pipe .arrow {font-size: 1.6rem; opacity: .5; height: 9rem; display: flex; align-items: center}
+</style>
+"""
+
+
+def _draw_table(found: dict[str, Subject], main: Subject) -> None:
+    """Table 5: attack success without defense and under three, standard against enhanced."""
+    st.markdown(f"### Standard against enhanced (Table 5): {models[main.card.model].label}, {main.dataset_label}")
+    listed = siblings(found, main)
+    rows = [
+        row
+        for row in evaluated(listed, ("flip", "shrinkpad"))
+        if (row.transform.spec if row.transform else "") in TABLE_5
+    ]
+    if not rows:
+        command = f"python scripts/sweep.py strength --checkpoint {'/'.join(main.key.split('/')[:2])}/badnets+"
+        st.info(f"Nothing is stored for these attacks yet; measure it with: `{command}`")
+        return
+    table = table_5(rows)
+    percent = table.select_dtypes("number")
+    st.dataframe(coloured(percent), width="stretch", height="content")
+    widest = max(row.success.interval[1] - row.success.interval[0] for row in rows)
+    images = sorted({row.success.total for row in rows})
+    caption, tools = st.columns([4, 1], vertical_alignment="center")
+    caption.caption(
+        f"Attack success rate in percent, of {' to '.join(map(str, images))} images; the widest 95% interval is "
+        f"±{50 * widest:.1f} points. The paper's numbers are for CIFAR-10; what its text has lost is empty."
+    )
+    with tools:
+        st.download_button(
+            "Numbers (CSV)",
+            lambda: figures.to_csv(rows_of(rows)),
+            f"enhanced-{main.card.dataset}-{main.card.model}.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            type="tertiary",
+        )
+    missing = [title for title in ATTACKS if title not in {subject.attack.title for subject in listed}]
+    if missing:
+        st.caption(f"Not trained here: {', '.join(missing)}.")
+
+
+def table_5(rows: list[Evaluated]) -> pd.DataFrame:
+    """One row per attack; ours under each defense, then the paper's by network, in percent."""
+    cells: dict[str, dict[str, float]] = {}
+    for row in rows:
+        line = cells.setdefault(row.subject.attack.label, {})
+        line[f"{row.label}"] = round(100 * row.success.value, 1)
+        for model in PAPER_MODELS:
+            number = row.paper.get(model)
+            line[f"{row.label}, paper {models[model].label}"] = number.success if number else np.nan
+    table = pd.DataFrame.from_dict(cells, orient="index")
+    ours = [column for column in table.columns if "paper" not in column]
+    papers = [f"{name}, paper {models[model].label}" for model in PAPER_MODELS for name in ours]
+    table.index.name = "Attack"
+    return table[[*ours, *(column for column in papers if column in table.columns)]]
+
+
+def _draw_shrink_sizes(found: dict[str, Subject], main: Subject) -> None:
+    """Fig. 13: enhanced and standard attacks under ShrinkPad of every size."""
+    st.markdown("### Under ShrinkPad of every size (Fig. 13)")
+    lines = []
+    for subject in siblings(found, main):
+        curve = stored_strength(subject, "shrinkpad")
+        if curve is not None:
+            position = ATTACKS.index(subject.attack.title) // 2
+            dash = "solid" if isinstance(subject.attack, Enhanced) else "dot"
+            lines.append(StrengthLine(subject.attack.label, curve, LINE_COLOURS[position], dash))
+    if not lines:
+        st.info("Nothing is stored yet.")
+        return
+    sizes = [s.attack.enhancement.max_shrink for s in siblings(found, main) if isinstance(s.attack, Enhanced)]
+    trained = max(sizes, default=0)
+    figure = figures.strength_curves(lines, "shrink size (pixels)", with_clean=False, trained=trained or None)
+    name = f"shrink-sizes-{main.card.dataset}-{main.card.model}"
+    st.plotly_chart(figure, key="shrink-sizes", config=plot_config(name), width="stretch")
+    caption, tools = st.columns([3, 1.2], vertical_alignment="center")
+    caption.caption(
+        f"{int(lines[0].result.total.max())} images per point, bars are 95% intervals. Dotted: standard attacks."
+    )
+    with tools:
+        downloads(name, partial(figures.strength_rows, lines), lambda: figure)
+
+
+LINE_COLOURS = (COLOURS[0], COLOURS[1], "#009e73")
+
+
+def _draw_max_shrink(found: dict[str, Subject], main: Subject) -> None:
+    """Fig. 14: enhanced attacks trained with other largest shrink sizes."""
+    st.markdown("### Trained with another largest shrink size (Fig. 14)")
+    lines = []
+    rows: list[list[object]] = [["attack", "max_shrink", "defense", *figures.COUNT_COLUMNS]]
+    for position, base in enumerate(ATTACKS[::2]):
+        points: dict[str, list[tuple[int, Rate]]] = {"": [], "ShrinkPad-4": []}
+        label = ""
+        for size in range(LARGEST + 1):
+            title = Enhancement(max_shrink=size).suffix
+            for subject in siblings(found, main, [f"{base}+{title}"]):
+                curve = stored_strength(subject, "shrinkpad")
+                if curve is None:
+                    continue
+                label = label or subject.attack.label.split("+")[0] + "+"
+                for name, strength in (("", 0), ("ShrinkPad-4", 4)):
+                    rate = curve.at(strength)[1]
+                    points[name].append((size, rate))
+                    low, high = rate.interval
+                    rows.append([subject.attack.title, size, name, rate.hits, rate.total, round(rate.value, 6),
+                                 round(low, 6), round(high, 6)])  # fmt: skip
+        for name, found_points in points.items():
+            if len(found_points) > 1:
+                shown = f"{label}, {name or 'no defense'}"
+                lines.append((shown, LINE_COLOURS[position], "solid" if name else "dot", found_points))
+    if not lines:
+        key = f"--dataset {main.card.dataset} --attack badnets --enhanced --max-shrink 2"
+        st.info(f"At least two models trained with other sizes are needed, such as: `python scripts/train.py {key}`")
+        return
+    figure = figures.max_shrink_curves(lines)
+    name = f"max-shrink-{main.card.dataset}-{main.card.model}"
+    st.plotly_chart(figure, key="max-shrink", config=plot_config(name), width="stretch")
+    caption, tools = st.columns([3, 1.2], vertical_alignment="center")
+    caption.caption("Solid: behind ShrinkPad-4; dotted: without defense. Bars are 95% intervals.")
+    with tools:
+        downloads(name, lambda: rows, lambda: figure)
