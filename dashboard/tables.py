@@ -43,11 +43,13 @@ def defense_tables(main: Subject) -> None:
     names = [name for name in transform_names() if name in FAMILIES[family or next(iter(FAMILIES))]]
     shown = [row for row in every if row.transform is None or row.transform.name in names]
     if view == "Both, beside the paper":
-        st.dataframe(beside_the_paper(shown), hide_index=True, width="stretch")
+        st.dataframe(beside_the_paper(shown), hide_index=True, width="stretch", placeholder="")
     else:
         quantity: Callable[[Evaluated], Rate] = (lambda row: row.clean) if view == "Clean accuracy" else _success
         table = table_of(shown, quantity)
-        st.dataframe(coloured(table, reverse=view == "Clean accuracy"), width="stretch", height="content")
+        st.dataframe(
+            coloured(table, reverse=view == "Clean accuracy"), width="stretch", height="content", placeholder=""
+        )
     low = min(rate.total for row in shown for rate in (row.clean, row.success))
     high = max(rate.total for row in shown for rate in (row.clean, row.success))
     widest = max(max(rate.interval) - min(rate.interval) for row in shown for rate in (row.clean, row.success))

@@ -100,13 +100,16 @@ def pipeline(image: Tensor, trigger: Trigger, enhancement: Enhancement, seed: in
         target: Name of the target class.
     """
     stamped = stamp(image[None], trigger).expand(PICTURES, -1, -1, -1).clone()
-    stages = [("benign image", image), ("trigger stamped (Eq. 1)", stamped[0])]
     layer, shape = enhancement.layer, (image.shape[0], image.shape[1], image.shape[2])
     drawn = layer.draw(PICTURES, shape, generator_for(seed, "pipeline"))
-    current = stamped
+    current, after = stamped, []
     for step, its in zip(layer.steps, drawn, strict=True):
         current = step.apply(current, its)
-        stages.append((step.label, current[0]))
+        after.append((step.label, current))
+    # Of the draws at the end, the one that changes most is followed: another might be no change at all.
+    followed = int((current - stamped).abs().sum((1, 2, 3)).argmax())
+    stages = [("benign image", image), ("trigger stamped (Eq. 1)", stamped[0])]
+    stages += [(name, pictures[followed]) for name, pictures in after]
     picture = '<figure><img src="{}" alt="{}"><figcaption>{}</figcaption></figure>'
     row = '<span class="arrow" aria-hidden="true">→</span>'.join(
         picture.format(data_url(pixels), name, name) for name, pixels in stages
@@ -148,8 +151,7 @@ def _draw_table(found: dict[str, Subject], main: Subject) -> None:
         st.info(f"Nothing is stored for these attacks yet; measure it with: `{command}`")
         return
     table = table_5(rows)
-    percent = table.select_dtypes("number")
-    st.dataframe(coloured(percent), width="stretch", height="content")
+    st.dataframe(coloured(table), width="stretch", height="content", placeholder="")
     widest = max(row.success.interval[1] - row.success.interval[0] for row in rows)
     images = sorted({row.success.total for row in rows})
     caption, tools = st.columns([4, 1], vertical_alignment="center")
@@ -174,18 +176,17 @@ def _draw_table(found: dict[str, Subject], main: Subject) -> None:
 
 def table_5(rows: list[Evaluated]) -> pd.DataFrame:
     """One row per attack; ours under each defense, then the paper's by network, in percent."""
-    cells: dict[str, dict[str, float]] = {}
+    groups = {"Measured": "", **{f"Paper, {models[model].label}": model for model in PAPER_MODELS}}
+    attacks = list(dict.fromkeys(row.subject.attack.label for row in rows))
+    defenses = list(dict.fromkeys(row.label for row in rows))
+    columns = pd.MultiIndex.from_tuples([(group, defense) for group in groups for defense in defenses])
+    table = pd.DataFrame(np.nan, index=pd.Index(attacks, name="Attack"), columns=columns)
     for row in rows:
-        line = cells.setdefault(row.subject.attack.label, {})
-        line[f"{row.label}"] = round(100 * row.success.value, 1)
-        for model in PAPER_MODELS:
+        for group, model in groups.items():
             number = row.paper.get(model)
-            line[f"{row.label}, paper {models[model].label}"] = number.success if number else np.nan
-    table = pd.DataFrame.from_dict(cells, orient="index")
-    ours = [column for column in table.columns if "paper" not in column]
-    papers = [f"{name}, paper {models[model].label}" for model in PAPER_MODELS for name in ours]
-    table.index.name = "Attack"
-    return table[[*ours, *(column for column in papers if column in table.columns)]]
+            value = 100 * row.success.value if not model else number.success if number else np.nan
+            table.loc[row.subject.attack.label, (group, row.label)] = round(value, 1)
+    return table
 
 
 def _draw_shrink_sizes(found: dict[str, Subject], main: Subject) -> None:
