@@ -37,11 +37,14 @@ def test_cards_weights_and_results_belong_together(key: str) -> None:
     assert appearance is not None
     found = LocationMap.from_dict(location)
     assert found.done == 1
-    assert (len(found.rows), len(found.cols)) == (30, 30)
+    trigger = card.attack_object.trigger(card.shape)
+    # 30 x 30 places for a 3 x 3 trigger; one that fills the image is swept by offset.
+    assert (range(found.rows[0], found.rows[-1] + 1), range(found.cols[0], found.cols[-1] + 1)) == trigger.places(
+        32, 32
+    )
     curve = AppearanceCurve.from_dict(appearance)
     assert curve.values == tuple(range(256))
     # The same trigger on the same images, once as a place and once as a value.
-    trigger = card.attack_object.trigger(card.shape)
     here, there = found.at(*trigger.location), curve.at(trigger.value)
     assert abs(here.value - there.value) < 0.02
 

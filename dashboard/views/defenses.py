@@ -92,10 +92,8 @@ def show() -> None:
     image = image_choice(data)
     name = session.get(DEFENSE)
     strength = strength_choice(transforms[name]())
-    with st.sidebar:
-        then = build(session, THEN, "Then, after it", "then")
     count = choose_count(session)
-    session.get(strength), session.get(image)
+    session.get(strength), session.get(image), session.get(THEN)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
     if data is None:
@@ -108,6 +106,7 @@ def show() -> None:
         )
         transform = transforms[name]().at(session.get(strength))
         strength_slider("Strength", transform, f"defense-{name}-strength", lambda value: session.set(strength, value))
+        then = build(session, THEN, "then", "then")
         defense = Compose((transform, *then.steps))
         st.html(rate_bars(_readings(chosen, transform, then, data, count), defense.spec))
     requested = [(s, colour, request_curve(session, s, transform, then, data)) for s, colour in _drawn(chosen)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from core.attacks import Enhanced
-from core.attacks.enhanced import Enhancement
+from core.attacks import Enhanced, Enhancement
 from core.metrics import Rate
 from core.models import models
 from core.randomness import generator_for
@@ -112,12 +112,12 @@ def pipeline(image: Tensor, trigger: Trigger, enhancement: Enhancement, seed: in
     stages += [(name, pictures[followed]) for name, pictures in after]
     picture = '<figure><img src="{}" alt="{}"><figcaption>{}</figcaption></figure>'
     row = '<span class="arrow" aria-hidden="true">→</span>'.join(
-        picture.format(data_url(pixels), name, name) for name, pixels in stages
+        picture.format(data_url(pixels), escape(name), escape(name)) for name, pixels in stages
     )
     many = "".join(f'<img src="{data_url(pixels)}" alt="one more draw">' for pixels in current)
     return (
         f'{STYLE}<div class="ts-pipe" data-seed="{seed}">{row}<span class="arrow" aria-hidden="true">→</span>'
-        f'<figure class="many"><div>{many}</div><figcaption>trained as “{target}”, '
+        f'<figure class="many"><div>{many}</div><figcaption>trained as “{escape(target)}”, '
         f"drawn anew each time it is seen (Eq. 9)</figcaption></figure></div>"
     )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 GRAY = "shapes10/resnet20/badnets-gray"
+WHITE = "shapes10/resnet20/badnets"
 COUNT = 256
 
 
@@ -186,6 +187,52 @@ def test_a_painted_pattern_goes_into_the_link_and_back(page: Page, url: str) -> 
     expect(page).to_have_url(re.compile("pattern=101010101"), timeout=30_000)
     page.get_by_role("button", name="Back to the trained trigger").click()
     expect(page).not_to_have_url(re.compile("pattern="), timeout=30_000)
+
+
+def test_a_defense_in_front_changes_what_is_measured(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    open_page(page, url, f"?model={WHITE}")
+    assert shown_rate(page).value > 0.95
+    page.get_by_role("combobox", name="Defense in front").click()
+    page.get_by_role("option", name="Flip", exact=True).click()
+    expect(page).to_have_url(re.compile("before=flip"), timeout=30_000)
+    expect(page.get_by_text("Behind Flip.")).to_be_visible()
+    page.wait_for_function("+document.querySelector('.ts-rate.first').dataset.hits < 100", timeout=30_000)
+
+
+def test_the_strength_slider_changes_pictures_rates_and_the_link(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    open_page(page, url, f"defenses?model={WHITE}")
+    strip = page.locator(".ts-strip").nth(1)
+    strip.wait_for()
+    before = strip.locator("img").first.get_attribute("src")
+    assert shown_rate(page).value < 0.2
+    page.get_by_role("slider", name="Strength").focus()
+    page.get_by_role("slider", name="Strength").press("Home")
+    expect(page).to_have_url(re.compile("shrinkpad-strength=0"), timeout=30_000)
+    page.wait_for_function("+document.querySelector('.ts-rate.first').dataset.hits > 250", timeout=30_000)
+    expect(strip.locator("img").first).not_to_have_attribute("src", before or "", timeout=30_000)
+    expect(strip.locator("figure.hit")).to_have_count(10)
+    # The other transformations, and the table of all attacks.
+    page.get_by_role("combobox", name="Transformation").click()
+    page.get_by_role("option", name="Noise", exact=True).click()
+    expect(page).to_have_url(re.compile("defense=noise"), timeout=30_000)
+    expect(page.get_by_text("Attacked images behind Noise 10")).to_be_visible(timeout=30_000)
+
+
+def test_the_pipeline_is_drawn_again(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{url}/enhanced?model={WHITE}%2B")
+    pipeline = page.locator(".ts-pipe")
+    pipeline.wait_for(timeout=60_000)
+    before = pipeline.locator("img").last.get_attribute("src")
+    page.get_by_role("button", name="Draw again").click()
+    expect(page).to_have_url(re.compile("draw=1"), timeout=30_000)
+    expect(pipeline).to_have_attribute("data-seed", "1")
+    assert pipeline.locator("img").last.get_attribute("src") != before
 
 
 def test_a_link_reproduces_the_view_in_another_tab(page: Page, url: str) -> None:

@@ -12,14 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
-from core.attacks import attacks
+from core.attacks import Enhancement, attacks
 from core.metrics import Rate
-from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
+from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap, StrengthCurve
 from dashboard import figures
-from dashboard.figures import Curve
+from dashboard.figures import Curve, StrengthLine
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
 from dashboard.shown import rgba, trigger_picture
-from dashboard.sketches import curves_sketch, map_sketch
+from dashboard.sketches import curves_sketch, map_sketch, strength_sketch
+from dashboard.views.enhanced import pipeline
 
 
 @pytest.fixture
@@ -163,3 +164,65 @@ def test_the_label_of_the_shown_value_stays_inside(curve: AppearanceCurve, curre
     figure = figures.appearance_curves([Curve("a", curve, "#d1495b")], trained=128, current=current)
     (label,) = figure.layout.annotations
     assert (label.text, label.xanchor) == (f"shown: {current}", anchor)
+
+
+@pytest.fixture
+def strength() -> StrengthCurve:
+    counts = (np.array([9, 4, 0]), np.array([9, 8, 0]), np.array([10, 6, 0]), np.array([10, 10, 0]))
+    return StrengthCurve(counts[0], counts[1], (0, 2, 4), counts[2], counts[3], 10)
+
+
+def test_strength_figure_shows_what_is_measured(strength: StrengthCurve) -> None:
+    lines = [StrengthLine("BadNets", strength, "#d1495b"), StrengthLine("BadNets+", strength, "#0072b2", "dot")]
+    figure = figures.strength_curves(lines, "size", 2, trained=4)
+    assert [line.name for line in figure.data] == [
+        f"{name}: {what}" for name in ("BadNets", "BadNets+") for what in ("ASR", "clean accuracy")
+    ]
+    attack, clean = figure.data[:2]
+    assert (list(attack.x), list(attack.y)) == ([0, 2], [100, 50])
+    assert list(clean.y) == [100, 60]
+    low, high = Rate(4, 8).interval
+    assert attack.error_y.array[1] == pytest.approx(100 * high - 50)
+    assert attack.error_y.arrayminus[1] == pytest.approx(50 - 100 * low)
+    assert (attack.line.dash, figure.data[2].line.dash) == ("solid", "dot")
+    alone = figures.strength_curves(lines, "size", with_clean=False)
+    assert [line.name for line in alone.data] == ["BadNets", "BadNets+"]
+
+
+def test_strength_table_has_one_row_per_strength_and_quantity(strength: StrengthCurve) -> None:
+    rows = parsed(figures.strength_rows([StrengthLine("BadNets", strength, "#d1495b")]))
+    assert [(row["strength"], row["quantity"], row["hits"], row["total"]) for row in rows] == [
+        ("0", "attack success rate", "9", "9"),
+        ("2", "attack success rate", "4", "8"),
+        ("4", "attack success rate", "0", "0"),
+        ("0", "clean accuracy", "10", "10"),
+        ("2", "clean accuracy", "6", "10"),
+        ("4", "clean accuracy", "0", "0"),
+    ]
+
+
+def test_max_shrink_figure(strength: StrengthCurve) -> None:
+    figure = figures.max_shrink_curves([("BadNets+", "#d1495b", "solid", [(0, Rate(1, 10)), (4, Rate(9, 10))])])
+    assert (list(figure.data[0].x), list(figure.data[0].y)) == ([0, 4], [10, 90])
+    low, high = Rate(9, 10).interval
+    assert list(figure.data[0].customdata[1]) == pytest.approx([100 * low, 100 * high, 9, 10])
+
+
+def test_strength_sketch_draws_both_quantities_of_what_is_measured(strength: StrengthCurve) -> None:
+    tree = ElementTree.fromstring(strength_sketch([StrengthLine("a <b>", strength, "#d1495b")], 2))
+    lines = [entry.get("points", "").split() for entry in tree.iter("polyline")]
+    assert [len(points) for points in lines] == [2, 2]
+    # 100 % lies at the same height in both, 50 % below 60 %.
+    assert lines[0][0] == lines[1][0]
+    assert float(lines[0][1].split(",")[1]) > float(lines[1][1].split(",")[1])
+    assert tree.get("aria-label") == "a <b>, being measured"
+
+
+def test_the_pipeline_shows_every_step() -> None:
+    image = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    trigger = attacks["badnets"]().trigger((3, 32, 32))
+    html = pipeline(image, trigger, Enhancement(), 1, "<deer>")
+    assert html.count("<img") == 4 + 6
+    assert "&lt;deer&gt;" in html
+    assert pipeline(image, trigger, Enhancement(), 1, "x") == pipeline(image, trigger, Enhancement(), 1, "x")
+    assert pipeline(image, trigger, Enhancement(transforms="noise:20,flip,hue"), 1, "x").count("<img") == 5 + 6

@@ -1,0 +1,193 @@
+"""Prints the stored results of all checkpoints as Markdown tables, or puts them into README.md.
+
+    python scripts/summary.py
+    python scripts/summary.py --update README.md
+
+In a file, the table NAME stands between the lines ``<!-- table: NAME -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from command import Parser, add_common, run, say, write_json
+
+from core.attacks import Enhanced, Enhancement
+from core.metrics import Rate
+from core.paper import paper_number
+from core.store import Card, Checkpoint, Damaged, Store, write_atomically
+from core.sweeps import AppearanceCurve, LocationMap, StrengthCurve
+from core.transforms import transform_from_spec, transforms
+from core.transforms.spatial import LARGEST
+
+VALUES = (0, 64, 128, 192, 255)
+DISTANCES = (1, 2, 3)
+# Columns of the tables of defenses: Tables 1 and 5, then the strongest of Tables 3 and 4.
+SPATIAL = ("flip", "shrinkpad:1", "shrinkpad:2", "shrinkpad:3", "shrinkpad:4", "shrinkpad:6", "shrinkpad:8")
+VALUE_SHIFTS = ("noise:10", "noise:20", "hue:0.4", "contrast:0.4", "brightness:0.4", "saturation:0.4")
+ORDER = ("benign", "robust", "badnets-gray", "badnets", "blended", "consistent")
+
+Row = list[str]
+Table = Callable[[list[tuple[Checkpoint, Card]]], Iterator[Row]]
+
+
+def percent(rate: Rate, *, interval: bool = True) -> str:
+    """A rate in percent, with its 95% interval."""
+    low, high = rate.interval
+    return f"{100 * rate.value:.1f}%" + (f" ({100 * low:.1f}-{100 * high:.1f})" if interval else "")
+
+
+def found(store: Store) -> list[tuple[Checkpoint, Card]]:
+    """All readable checkpoints: data set by data set, the clean models first."""
+
+    def place(card: Card) -> tuple[object, ...]:
+        title = card.attack_object.title
+        base, plus, suffix = title.partition("+")
+        return (card.dataset, card.model, ORDER.index(base) if base in ORDER else len(ORDER), base, plus, suffix)
+
+    cards = [(store.checkpoint(key), card) for key, card in store.cards() if not isinstance(card, Damaged)]
+    return sorted(cards, key=lambda pair: place(pair[1]))
+
+
+def models(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """What every model is and can do, from its card."""
+    yield ["model", "clean accuracy", "attack success rate", "recipe", "epochs"]
+    for checkpoint, card in checkpoints:
+        name, epochs = card.recipe["name"], card.recipe["params"]["epochs"]
+        optimizer = card.recipe["params"].get("optimizer", "sgd")
+        rates = percent(card.clean_accuracy), percent(card.attack_success_rate)
+        yield [checkpoint.key, *rates, f"{name} ({optimizer})", str(epochs)]
+
+
+def location(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """Fig. 4: the rate at the training location, and the highest at some distances from it."""
+    yield ["model", "at the training location", *(f"{d} pixel{'s' if d > 1 else ''} away" for d in DISTANCES)]
+    for checkpoint, card in checkpoints:
+        values = checkpoint.result("location")
+        if values is not None:
+            result, place = LocationMap.from_dict(values), card.attack_object.trigger(card.shape).location
+            rates = [result.at(*place), *(result.highest_at_distance(place, d)[0] for d in DISTANCES)]
+            yield [f"{checkpoint.key} (n = {result.total.max()})", *(percent(rate) for rate in rates)]
+
+
+def appearance(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """Fig. 5: the rate at some pixel values."""
+    yield ["model", *(f"value {value}" for value in VALUES)]
+    for checkpoint, _ in checkpoints:
+        values = checkpoint.result("appearance")
+        if values is not None:
+            result = AppearanceCurve.from_dict(values)
+            shown = (percent(result.at(value), interval=False) for value in VALUES)
+            yield [f"{checkpoint.key} (n = {result.total.max()})", *shown]
+
+
+def defenses(specs: tuple[str, ...]) -> Table:
+    """A table of the attack success rate and the clean accuracy under some defenses, the paper's rows beside ours."""
+
+    def table(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+        labels = [transform_from_spec(spec).label for spec in specs]
+        yield ["ASR / clean accuracy (%)", "n", "Standard", *labels]
+        papers: dict[str, None] = {}
+        for checkpoint, card in checkpoints:
+            curves = {
+                name: StrengthCurve.from_dict(values)
+                for name in transforms
+                if (values := checkpoint.result(f"strength-{name}")) is not None
+            }
+            steps = [transform_from_spec(spec).steps[0] for spec in specs]
+            if not all(step.name in curves and step.value in curves[step.name].strengths for step in steps):
+                continue
+            first = curves[steps[0].name]
+            pairs = [first.at(first.strengths[0]), *(curves[step.name].at(step.value) for step in steps)]
+            cells = [f"{100 * success.value:.1f} / {100 * clean.value:.1f}" for clean, success in pairs]
+            yield [checkpoint.key, str(pairs[0][1].total), *cells]
+            if card.dataset == "cifar10":
+                papers[card.attack_object.title] = None
+        for title in papers:
+            for model in ("vgg19", "resnet34"):
+                numbers = [paper_number(model, title, spec) for spec in ("", *specs)]
+                if any(numbers):
+                    cells = [
+                        "" if n is None else f"{n.success:g} / {'-' if n.clean is None else f'{n.clean:g}'}"
+                        for n in numbers
+                    ]
+                    yield [f"*paper*: {model}/{title}", "", *cells]
+
+    return table
+
+
+def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """Fig. 14: enhanced attacks by the largest shrink size they were trained with."""
+    yield ["ASR (%) / behind ShrinkPad-4", *(f"max {size}" for size in range(LARGEST + 1))]
+    rows: dict[str, dict[int, str]] = {}
+    for checkpoint, card in checkpoints:
+        attack, values = card.attack_object, checkpoint.result("strength-shrinkpad")
+        if values is None or not isinstance(attack, Enhanced):
+            continue
+        size = attack.enhancement.max_shrink
+        if attack.title != Enhanced(base=attack.base, enhancement=Enhancement(max_shrink=size)).title:
+            continue
+        curve = StrengthCurve.from_dict(values)
+        cell = f"{100 * curve.at(0)[1].value:.1f} / {100 * curve.at(4)[1].value:.1f}"
+        rows.setdefault(f"{card.dataset}/{card.model}/{attack.base.title}+", {})[size] = cell
+    for name, cells in rows.items():
+        if len(cells) > 1:
+            yield [name, *(cells.get(size, "") for size in range(LARGEST + 1))]
+
+
+def without_ablation(table: Table) -> Table:
+    """A table without the models that differ only in the largest shrink size; they have a table of their own."""
+    return lambda checkpoints: table([pair for pair in checkpoints if "+max" not in pair[0].key])
+
+
+TABLES: dict[str, Table] = {
+    "models": without_ablation(models),
+    "location": without_ablation(location),
+    "appearance": without_ablation(appearance),
+    "spatial": without_ablation(defenses(SPATIAL)),
+    "values": without_ablation(defenses(VALUE_SHIFTS)),
+    "max-shrink": max_shrink,
+}
+
+
+def markdown(rows: Iterator[Row]) -> str:
+    """Rows as a Markdown table, the first one being its head."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    head = lines[0].count("|") - 1
+    return "\n".join([lines[0], "|" + "---|" * head, *lines[1:]])
+
+
+def updated(text: str, tables: dict[str, str]) -> str:
+    """A text with its marked tables replaced.
+
+    Raises:
+        ValueError: If it marks a table that there is not.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        if match[2] not in tables:
+            raise ValueError(f"there is no table {match[2]!r}; there are {', '.join(tables)}")
+        return f"{match[1]}{tables[match[2]]}\n{match[3]}"
+
+    return re.sub(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", replace, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", type=Path, metavar="FILE", help="put the tables into this file")
+    add_common(parser)
+    options = parser.parse_args()
+    checkpoints = found(Store(options.store))
+    tables = {name: markdown(make(checkpoints)) for name, make in TABLES.items()}
+    if options.update is not None:
+        write_atomically(options.update, updated(options.update.read_text(), tables).encode())
+    else:
+        say(options, "\n\n".join(f"{name}\n\n{table}" for name, table in tables.items()))
+    write_json(options.json, {name: list(make(checkpoints)) for name, make in TABLES.items()})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,72 @@
+"""What the README says: its tables are the stored results, its examples work."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import summary
+import torch
+
+from core.attacks import attacks
+from core.store import Store
+from core.transforms import transforms
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def test_the_tables_are_those_of_the_stored_results():
+    text = README.read_text()
+    marked = re.findall(r"<!-- table: ([\w-]+) -->", text)
+    assert sorted(marked) == sorted(summary.TABLES)
+    checkpoints = summary.found(Store())
+    tables = {name: summary.markdown(make(checkpoints)) for name, make in summary.TABLES.items()}
+    assert summary.updated(text, tables) == text, "run: python scripts/summary.py --update README.md"
+
+
+def test_an_unknown_table_is_refused():
+    with pytest.raises(ValueError, match="there is no table 'weather'; there are models"):
+        summary.updated("<!-- table: weather -->\n<!-- end -->", {"models": ""})
+
+
+def test_a_table_replaces_what_stood_between_the_marks():
+    text = "a\n<!-- table: one -->\nold\nold\n<!-- end -->\nb\n<!-- table: two -->\n<!-- end -->\n"
+    made = summary.updated(text, {"one": "new", "two": "| x |"})
+    assert made == "a\n<!-- table: one -->\nnew\n<!-- end -->\nb\n<!-- table: two -->\n| x |\n<!-- end -->\n"
+    assert summary.updated(made, {"one": "new", "two": "| x |"}) == made
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Runs a Python block of the README as a plugin that is registered for one test only."""
+
+    def run(number, registry):
+        registry.names()
+        monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+        module = ModuleType(f"readme_{number}")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+        exec(compile(blocks[number], "README.md", "exec"), module.__dict__)
+
+    return run
+
+
+def test_the_example_of_an_attack_works(example):
+    example(0, attacks)
+    trigger = attacks["stripe"](width=3).trigger((3, 32, 32))
+    assert (trigger.height, trigger.width, trigger.location) == (32, 3, (31, 31))
+
+
+def test_the_example_of_a_transformation_works(example):
+    example(1, transforms)
+    transform = transforms["posterize"]()
+    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    made = transform(images, torch.Generator().manual_seed(1))
+    assert made.shape == images.shape
+    assert bool(((made >= 0) & (made <= 1)).all())
+    assert 0 < float((made - images).abs().max()) < 2**4 / 255
+    whole = (images * 255).round() / 255
+    torch.testing.assert_close(transform.at(0)(whole, torch.Generator()), whole, atol=1e-6, rtol=0)
