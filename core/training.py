@@ -95,7 +95,14 @@ class Epoch:
     images_per_second: float
 
 
-def train(plan: Plan, store: Store, device: torch.device | str = "cpu", *, resume: bool = True) -> Iterator[Epoch]:
+def train(
+    plan: Plan,
+    store: Store,
+    device: torch.device | str = "cpu",
+    *,
+    resume: bool = True,
+    surrogates: Store | None = None,
+) -> Iterator[Epoch]:
     """Trains a model and stores its checkpoint (Eq. 2), yielding after every epoch.
 
     Args:
@@ -103,12 +110,14 @@ def train(plan: Plan, store: Store, device: torch.device | str = "cpu", *, resum
         store: Where the checkpoint goes, and the state of an unfinished training.
         device: Where to train.
         resume: Continue an interrupted training of the same plan; otherwise begin again.
+        surrogates: Where the separately trained models are that an attack names; by default in the same store.
 
     Yields:
         Every epoch, those of an interrupted training first. The checkpoint is stored before the last one is yielded.
 
     Raises:
         DataMissing: If the data set is not on this machine.
+        Missing: If the attack names a surrogate that is not stored.
         ValueError: If the attack does not fit the data set.
         OSError: If the state or the checkpoint cannot be saved.
     """
@@ -118,7 +127,7 @@ def train(plan: Plan, store: Store, device: torch.device | str = "cpu", *, resum
     trigger = plan.attack.trigger(data.shape).to(device)
     poisoned = plan.attack.select(data.labels, generator_for(plan.seed, "select"))
     labels = plan.attack.relabel(data.labels, poisoned).to(device)
-    data = plan.attack.prepare(data, poisoned, _surrogates(plan, store, device), plan.seed).to(device)
+    data = plan.attack.prepare(data, poisoned, _surrogates(plan, surrogates or store, device), plan.seed).to(device)
 
     model = build_model(plan.model, classes=len(data.classes), channels=data.shape[0], seed=plan.seed)
     model.normalise.fit(data.images)

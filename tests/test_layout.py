@@ -30,6 +30,7 @@ ORDER = (
     "core.recipes",
     "core.optimizer",
     "core.store",
+    "core.study",
     "core.warm",
     "core.training",
     "core.defenses",

@@ -19,6 +19,7 @@ from core.models import models
 from core.params import params_of
 from core.recipes import Recipe
 from core.store import Store
+from core.study import read_study
 from core.sweeps import AppearanceCurve, LocationMap, StrengthCurve, attacked, success_at
 from core.transforms import transforms
 
@@ -259,6 +260,26 @@ def test_train_the_consistent_attack_with_its_surrogate(script, folder_of_images
     status, _, err = script("train", *options, "--attack", "consistent", "--steps", 2, "--enhanced")
     assert status == 0, err
     assert Store(tmp_path / "store").checkpoint("colours/resnet20/consistent+").card().attack["params"]["steps"] == 2
+
+
+def test_a_study_trains_each_combination_once_and_records_it(script, folder_of_images, tmp_path):
+    options = ["--dataset", f"folder:{folder_of_images}", "--store", tmp_path / "store", "--device", "cpu"]
+    assert script("train", *options, "--target", 1, "--attack", "robust", "--epochs", 1)[0] == 0
+    study = [*options, "--alphas", "0.5,1", "--epochs", "1,2", "--target", 1]
+    status, out, err = script("study", *study, "--json", "-")
+    assert status == 0, err
+    values = strictly(out)
+    assert [(run["alpha"], run["epochs"]) for run in values["runs"]] == [(0.5, 1), (0.5, 2), (1, 1), (1, 2)]
+    enough = [r["alpha"] for r in values["runs"] if r["attack_success_rate"]["hits"] >= 0.9 * 24]
+    assert values["smallest_alpha"] == (min(enough) if enough else None)
+    recorded = tmp_path / "store/colours/resnet20/consistent/study.json"
+    content = recorded.read_text()
+    status, out, err = script("study", *study)
+    assert status == 0
+    assert "epoch/s" not in err
+    assert recorded.read_text() == content
+    recorded.write_text(content[:40])
+    assert read_study(recorded.parent) == []
 
 
 def test_sweep_of_a_checkpoint_without_its_data(script, trained, folder_of_images):

@@ -15,6 +15,7 @@ from core.attacks import Enhanced, Enhancement
 from core.metrics import Rate
 from core.models import models
 from core.randomness import generator_for
+from core.study import read_study, smallest_alpha
 from core.transforms import transform_from_spec
 from core.trigger import Trigger, stamp
 from dashboard import figures
@@ -65,6 +66,7 @@ def show() -> None:
         _draw_shrink_sizes(found, main)
     with right:
         _draw_max_shrink(found, main)
+    _draw_study(main)
     session.write_link()
 
 
@@ -254,3 +256,29 @@ def _draw_max_shrink(found: dict[str, Subject], main: Subject) -> None:
     caption.caption("Solid: behind ShrinkPad-4; dotted: without defense. Bars are 95% intervals.")
     with tools:
         downloads(name, lambda: rows, lambda: figure)
+
+
+def _draw_study(main: Subject) -> None:
+    """How strong the Consistent Attack's trigger must be for this network, where that was studied."""
+    runs = read_study(main.checkpoint.folder.parent / "consistent")
+    if not runs:
+        return
+    network = models[main.card.model].label
+    st.markdown(f"### How strong the trigger of the Consistent Attack must be: {network}, {main.dataset_label}")
+    table = pd.DataFrame(
+        {
+            "alpha": run.alpha,
+            "epochs": run.epochs,
+            "surrogate": run.surrogate,
+            "epsilon (255ths)": run.epsilon,
+            "ASR (%)": round(100 * run.attack_success_rate.value, 1),
+            "ASR, 95% interval": "{:.1f} to {:.1f}".format(*(100 * end for end in run.attack_success_rate.interval)),
+            "clean accuracy (%)": round(100 * run.clean_accuracy.value, 1),
+        }
+        for run in runs
+    )
+    st.dataframe(table, hide_index=True, width="stretch", height="content")
+    smallest = smallest_alpha(runs)
+    chosen = "No strength was enough" if smallest is None else f"The smallest that reaches 90 % is {smallest:g}"
+    images = f"{runs[0].attack_success_rate.total} attacked and {runs[0].clean_accuracy.total} benign test images"
+    st.caption(f"The paper's alpha of 0.25 is for VGG-19 and ResNet-34. {chosen}. {images} each.")

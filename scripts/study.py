@@ -1,0 +1,103 @@
+"""Studies how strong the trigger of the Consistent Attack must be for a network to learn the backdoor.
+
+    python scripts/study.py --dataset cifar10 --alphas 0.25,0.5,1 --epochs 8,16 --surrogates resnet20/robust
+
+Trains every combination that is not recorded yet, records it in study.json beside the checkpoint of the attack, and
+prints the smallest strength that reaches an attack success rate of 90%. An interrupted study continues when the same
+command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import TypeVar
+
+from command import Parser, add_common, run, say, write_json
+from tqdm import tqdm
+
+from core.attacks.consistent import Consistent
+from core.data import cache_folder, dataset_from
+from core.inference import select_device
+from core.models import models
+from core.recipes import recipe_for
+from core.store import Store
+from core.study import Run, read_study, smallest_alpha, write_study
+from core.training import Plan, train
+
+T = TypeVar("T")
+
+
+def several(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """Parser of values with commas between."""
+
+    def parse(text: str) -> list[T]:
+        return [kind(part) for part in text.split(",")]
+
+    parse.__name__ = f"list of {getattr(kind, '__name__', 'values')}"
+    return parse
+
+
+def main() -> None:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="shapes10", help="data set (default shapes10)")
+    parser.add_argument("--model", default="resnet20", help=f"{', '.join(models)} (default resnet20)")
+    parser.add_argument("--alphas", type=several(float), default=[0.25, 0.5, 1.0], help="(default 0.25,0.5,1)")
+    parser.add_argument("--epochs", type=several(int), default=[8], help="(default 8)")
+    parser.add_argument(
+        "--surrogates", type=several(str), default=["resnet20/robust"], help="(default resnet20/robust)"
+    )
+    parser.add_argument("--epsilons", type=several(float), default=[16.0], help="in 255ths (default 16)")
+    parser.add_argument("--target", type=int, default=4, help="target label (default 4)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every training (default 0)")
+    add_common(parser)
+    options = parser.parse_args()
+    store, device, dataset = Store(options.store), select_device(options.device), dataset_from(options.dataset)
+    folder = store.checkpoint(f"{dataset.title}/{options.model}/consistent").folder
+    base = recipe_for("fast", options.model)
+    combinations = list(itertools.product(options.alphas, options.epochs, options.surrogates, options.epsilons))
+    plans = {}
+    for alpha, epochs, surrogate, epsilon in combinations:
+        attack = Consistent(target=options.target, alpha=alpha, surrogate=surrogate, epsilon=epsilon)
+        recipe = replace(base, epochs=epochs)
+        plan = Plan(dataset=dataset, model=options.model, attack=attack, recipe=recipe, seed=options.seed)
+        plans[alpha, epochs, surrogate, epsilon, options.seed] = plan
+    for settings, plan in plans.items():
+        if settings in {one.settings for one in read_study(folder)}:
+            continue
+        alpha, epochs, surrogate, epsilon, seed = settings
+        name = f"alpha{alpha:g}-epochs{epochs}-{surrogate.replace('/', '-')}-epsilon{epsilon:g}-seed{seed}"
+        aside = Store(cache_folder() / "study" / name)
+        with tqdm(total=epochs, unit="epoch", desc=name) as bar:
+            for epoch in train(plan, aside, device, surrogates=store):
+                bar.update(epoch.epoch - bar.n)
+                bar.set_postfix_str(f"ASR {epoch.attack_success_rate.value:.1%}")
+        card = aside.checkpoint(plan.key).card()
+        made = Run(
+            alpha=alpha,
+            epochs=epochs,
+            surrogate=surrogate,
+            epsilon=epsilon,
+            seed=seed,
+            clean_accuracy=card.clean_accuracy,
+            attack_success_rate=card.attack_success_rate,
+            seconds=card.seconds,
+        )
+        # Read again: another study may have recorded its runs meanwhile.
+        write_study(folder, [*read_study(folder), made])
+    runs = read_study(folder)
+    for one in runs:
+        say(
+            options,
+            f"alpha {one.alpha:<5g} {one.epochs:>3} epochs  {one.surrogate:20} epsilon {one.epsilon:<3g} "
+            f"ASR {one.attack_success_rate}  clean {one.clean_accuracy}",
+        )
+    smallest = smallest_alpha(runs)
+    say(options, "no strength is enough" if smallest is None else f"smallest alpha that is enough: {smallest:g}")
+    write_json(options.json, {"smallest_alpha": smallest, "runs": [asdict(one) for one in runs]})
+
+
+if __name__ == "__main__":
+    run(main)
