@@ -9,7 +9,6 @@
 const MAX_WIDTH = 520; // CSS pixels; also the width of the downloaded picture
 const MAX_PLOT_HEIGHT = 520;
 const MAX_CELL = 40;
-const ACK_TIMEOUT = 500; // ms; a lost message must not stop the drag
 const FADE = 0.55; // opacity of a cell that only borrows its neighbour's colour
 
 // Viridis: perceptually uniform, readable in print and with colour blindness. Equidistant anchors, linear between.
@@ -20,40 +19,6 @@ const COLOURS = Array.from({ length: 256 }, (_, index) => {
   const below = Math.min(Math.floor(position), RGB.length - 2);
   return RGB[below].map((value, c) => Math.round(value + (position - below) * (RGB[below + 1][c] - value)));
 });
-
-/** One message in flight: the newest waits until Python has acknowledged the last one, or the time is out. */
-class Wire {
-  seq = 0;
-  acked = 0;
-  waiting = null;
-  timer = 0;
-  send = () => {};
-
-  get idle() {
-    return this.acked >= this.seq && !this.waiting;
-  }
-
-  post(message) {
-    this.waiting = message;
-    if (!this.timer) this.flush();
-  }
-
-  flush() {
-    clearTimeout(this.timer);
-    this.timer = 0;
-    if (!this.waiting) return;
-    this.send({ ...this.waiting, seq: ++this.seq });
-    this.waiting = null;
-    this.timer = setTimeout(() => this.flush(), ACK_TIMEOUT);
-  }
-
-  acknowledge(ack) {
-    // Ahead of us: mounted again in a session that has already counted. Backwards: a new session behind the same page.
-    if (ack > this.seq || ack < this.acked) this.seq = ack;
-    this.acked = ack;
-    if (this.acked >= this.seq) this.flush();
-  }
-}
 
 /** For each cell the nearest measured one (itself where measured), or -1 where nothing is: a flood from all of them. */
 function nearestMeasured(total, height, width) {

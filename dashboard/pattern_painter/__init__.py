@@ -26,7 +26,7 @@ _HERE = Path(__file__).parent
 _component = st.components.v2.component(
     "pattern_painter",
     css=(_HERE / "painter.css").read_text(encoding="utf-8"),
-    js=(_HERE / "painter.js").read_text(encoding="utf-8"),
+    js=(_HERE.parent / "wire.js").read_text(encoding="utf-8") + (_HERE / "painter.js").read_text(encoding="utf-8"),
 )
 
 

@@ -10,7 +10,6 @@ const MAX_SIDE = 150; // CSS pixels, the longer side of the grid
 const MAX_CELL = 48;
 const FINE_CELL = 12; // cells below this size have no room for a double line
 const DIM = 64; // lit cells darker than this carry a dot, or they could be taken for black ones
-const ACK_TIMEOUT = 500; // ms; a lost message must not stop the painting
 const NOTE_TIME = 2500; // ms
 const NOTE = "One cell has to stay.";
 
@@ -19,40 +18,6 @@ const NAMES = { 0: "black", 1: "lit", [CLEAR]: "clear" };
 const NEXT = { 0: "1", 1: CLEAR, [CLEAR]: "0" };
 
 const within = (value, length) => Math.min(Math.max(value, 0), length - 1);
-
-/** One message in flight: the newest waits until Python has acknowledged the last one, or the time is out. */
-class Wire {
-  seq = 0;
-  acked = 0;
-  waiting = null;
-  timer = 0;
-  send = () => {};
-
-  get idle() {
-    return this.acked >= this.seq && !this.waiting;
-  }
-
-  post(message) {
-    this.waiting = message;
-    if (!this.timer) this.flush();
-  }
-
-  flush() {
-    clearTimeout(this.timer);
-    this.timer = 0;
-    if (!this.waiting) return;
-    this.send({ ...this.waiting, seq: ++this.seq });
-    this.waiting = null;
-    this.timer = setTimeout(() => this.flush(), ACK_TIMEOUT);
-  }
-
-  acknowledge(ack) {
-    // Ahead of us: mounted again in a session that has already counted. Backwards: a new session behind the same page.
-    if (ack > this.seq || ack < this.acked) this.seq = ack;
-    this.acked = ack;
-    if (this.acked >= this.seq) this.flush();
-  }
-}
 
 class Painter {
   runs = 0;

@@ -30,7 +30,7 @@ _HERE = Path(__file__).parent
 _component = st.components.v2.component(
     "trigger_pad",
     css=(_HERE / "pad.css").read_text(encoding="utf-8"),
-    js=(_HERE / "pad.js").read_text(encoding="utf-8"),
+    js=(_HERE.parent / "wire.js").read_text(encoding="utf-8") + (_HERE / "pad.js").read_text(encoding="utf-8"),
 )
 
 
