@@ -8,10 +8,14 @@ from verify import compare
 
 from core.data import datasets
 from core.store import DEFAULT_ROOT, Store
-from core.sweeps import AppearanceCurve, LocationMap
+from core.sweeps import AppearanceCurve, LocationMap, StrengthCurve
+from core.transforms import transforms
 
 STORE = Store(DEFAULT_ROOT)
 KEYS = STORE.keys()
+# The models of the ablation in Fig. 14 carry what that figure needs, and no more.
+ABLATION = [key for key in KEYS if "+max" in key]
+FULL = [key for key in KEYS if key not in ABLATION]
 EXPECTED = [
     f"{data}/resnet20/{attack}" for data in ("cifar10", "shapes10") for attack in ("badnets", "badnets-gray", "benign")
 ]
@@ -27,11 +31,16 @@ def test_the_folder_stays_small() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_cards_weights_and_results_belong_together(key: str) -> None:
+def test_cards_and_weights_belong_together(key: str) -> None:
+    checkpoint = STORE.checkpoint(key)
+    assert checkpoint.card().key == key
+    checkpoint.model()
+
+
+@pytest.mark.parametrize("key", FULL)
+def test_every_model_has_its_map_and_its_curve(key: str) -> None:
     checkpoint = STORE.checkpoint(key)
     card = checkpoint.card()
-    assert card.key == key
-    checkpoint.model()
     location, appearance = checkpoint.result("location"), checkpoint.result("appearance")
     assert location is not None
     assert appearance is not None
@@ -49,18 +58,36 @@ def test_cards_weights_and_results_belong_together(key: str) -> None:
     assert abs(here.value - there.value) < 0.02
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_every_model_has_its_curves_over_the_strength_of_defenses(key: str) -> None:
+    checkpoint = STORE.checkpoint(key)
+    card = checkpoint.card()
+    trigger = card.attack_object.trigger(card.shape)
+    names = ["shrinkpad"] if key in ABLATION else [name for name in transforms if transforms[name].evaluated]
+    for name in names:
+        values = checkpoint.result(f"strength-{name}")
+        assert values is not None, name
+        curve = StrengthCurve.from_dict(values)
+        assert (curve.done, curve.strengths) == (1, transforms[name].grid)
+        assert values["trigger"] == trigger.fingerprint
+        # No transformation at all, on the whole test set: the numbers of the card, up to rounding.
+        for measured, stored in zip(curve.at(0), (card.clean_accuracy, card.attack_success_rate), strict=True):
+            assert measured.total == stored.total
+            assert abs(measured.hits - stored.hits) <= 0.005 * stored.total
+
+
 @pytest.mark.parametrize("key", EXPECTED)
 def test_accuracy_and_success_are_of_the_promised_class(key: str) -> None:
     card = STORE.checkpoint(key).card()
-    # JPEG-re-encoded CIFAR-10 after 24 epochs on a CPU; longer trainings go higher, and shapes10 is easy.
-    assert card.clean_accuracy.value >= (0.85 if card.dataset == "cifar10" else 0.97)
+    # JPEG-re-encoded CIFAR-10 after 30 epochs on a CPU; shapes10 is easy.
+    assert card.clean_accuracy.value >= (0.87 if card.dataset == "cifar10" else 0.97)
     if card.attack["name"] == "benign":
         assert card.attack_success_rate.value <= 0.05
     else:
         assert card.attack_success_rate.value >= 0.99
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", FULL)
 def test_stored_numbers_are_measured_again(key: str) -> None:
     checkpoint = STORE.checkpoint(key)
     card = checkpoint.card()
