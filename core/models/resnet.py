@@ -21,14 +21,17 @@ class _Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
+        # Modules, one for each use: Guided Backprop changes the gradient of every ReLU by a hook.
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
         self.stride, self.extra = stride, width - channels
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.relu1(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         if self.stride != 1 or self.extra:
             x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.extra // 2, self.extra // 2))
-        return F.relu(x + y)
+        out: Tensor = self.relu2(x + y)
+        return out
 
 
 @models.register("resnet20")
@@ -41,6 +44,7 @@ class ResNet20(Classifier):
         super().__init__(classes, channels)
         self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
+        self.relu1 = nn.ReLU()
         self.stage1 = nn.Sequential(*(_Block(16, 16, 1) for _ in range(3)))
         self.stage2 = nn.Sequential(_Block(16, 32, 2), _Block(32, 32, 1), _Block(32, 32, 1))
         self.stage3 = nn.Sequential(_Block(32, 64, 2), _Block(64, 64, 1), _Block(64, 64, 1))
@@ -55,7 +59,7 @@ class ResNet20(Classifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of images ``(N, C, H, W)`` in [0, 1]."""
-        x = F.relu(self.bn1(self.conv1(self.normalise(images))))
+        x = self.relu1(self.bn1(self.conv1(self.normalise(images))))
         x = self.stage3(self.stage2(self.stage1(x)))
         # Pooling keeps channels last in the backward pass; a mean over dimensions would not, and costs 5% of training.
         logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
