@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from core.data import cache_folder
@@ -103,14 +105,19 @@ class Surrogate:
         result = torch.cat(parts)
         with contextlib.suppress(OSError):  # a cache that cannot be written only costs the time again
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{generator.initial_seed() % 10**6}.tmp")
-            save_file({"images": result.contiguous()}, temporary)
-            temporary.replace(path)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(save({"images": result.contiguous()}))
+                os.replace(temporary, path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
         return result
 
     def _name(self, images: Tensor, labels: Tensor, settings: PGD, seed: int) -> str:
         digest = hashlib.sha256(
-            repr((self.weights, sorted(settings.to_dict().items()), seed, tuple(images.shape))).encode()
+            repr((self.weights, sorted(settings.to_dict().items()), seed, images.shape, self.device.type)).encode()
         )
         for values in (images, labels):
             digest.update(values.cpu().contiguous().numpy().tobytes())

@@ -31,6 +31,7 @@ __all__ = [
     "arguments_of",
     "choice",
     "flag",
+    "flags_of",
     "integer",
     "number",
     "params_of",
@@ -195,6 +196,19 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup, cls
                 help=help_text,
                 metavar=param.kind.__name__.upper(),
             )
+
+
+def flags_of(method: Parametrised) -> list[str]:
+    """The command-line flags that make a method: those of its parameters that are not at their default."""
+    flags = []
+    for name, param in params_of(type(method)).items():
+        value, option = getattr(method, name), name.replace("_", "-")
+        if value != param.default and param.kind is bool:
+            flags.append(f"--{option}" if value else f"--no-{option}")
+        elif value != param.default:
+            # A value that begins with a dash would be taken for a flag.
+            flags += [f"--{option}={value}"] if str(value).startswith("-") else [f"--{option}", str(value)]
+    return flags
 
 
 def arguments_of(cls: type[Method], namespace: argparse.Namespace) -> Method:

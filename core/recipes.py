@@ -50,8 +50,8 @@ _PAPER = {"resnet34": (300, 150, 250)}
 _PAPER_OTHERS = (164, 81, 122)
 
 
-def recipe_for(name: str, model: str) -> Recipe:
-    """The recipe called ``fast`` or ``paper`` for a model.
+def recipe_for(name: str, model: str, optimizer: str = "muon") -> Recipe:
+    """The recipe called ``fast`` or ``paper`` for a model; ``optimizer`` says which one the fast recipe is for.
 
     Raises:
         ValueError: If there is no such recipe.
@@ -73,6 +73,8 @@ def recipe_for(name: str, model: str) -> Recipe:
             nesterov=False,
             weight_decay=1e-4,
         )
+    if name == "fast" and optimizer == "sgd":
+        return Recipe(optimizer="sgd", batch=128, rate=0.2, weight_decay=5e-4)
     if name == "fast":
         return Recipe()
     raise ValueError(f"recipe = {name!r} is not allowed: one of {', '.join(RECIPES)}")

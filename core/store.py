@@ -26,10 +26,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from core.attacks import Attack, attack_from_dict
+from core.attacks import Attack, Enhanced, attack_from_dict
 from core.data import Dataset, datasets
 from core.metrics import Rate
 from core.models import Classifier, build_model, models
+from core.params import flags_of
 
 __all__ = ["Card", "Checkpoint", "Damaged", "Missing", "Store", "environment", "write_atomically"]
 
@@ -234,9 +235,8 @@ class Checkpoint:
             return Card.from_json(path.read_text())
         except FileNotFoundError:
             dataset, model, attack = (self.key.split("/") + ["?"] * 3)[:3]
-            raise Missing(
-                f"there is no checkpoint {self.key}; make it with: {_training_of(dataset, model, attack)}"
-            ) from None
+            command = _training_of(dataset, model, attack)
+            raise Missing(f"there is no checkpoint {self.key}; make it with: {command}") from None
         except (ValueError, OSError) as error:
             raise Damaged(f"{self.key}: {CARD} is damaged: {error}") from error
 
@@ -250,7 +250,7 @@ class Checkpoint:
         card = self.card()
         path = self.folder / WEIGHTS
         if not path.exists():
-            command = _training_of(card.dataset_object.spec, card.model, card.attack_object.title)
+            command = _training_of(card.dataset_object.spec, card.model, card.attack_object)
             raise Missing(f"the weights of {self.key} are not stored here; make them with: {command}")
         try:
             state = load_file(path)
@@ -286,12 +286,17 @@ class Checkpoint:
         write_atomically(self.folder / f"{name}.json", f"{{\n{lines}\n}}\n".encode())
 
 
-def _training_of(dataset: str, model: str, title: str) -> str:
-    """The command that trains a checkpoint, as far as its path tells."""
-    attack, enhanced, suffix = title.partition("+")
-    shrink = re.fullmatch(r"max(\d)", suffix)
-    options = (" --enhanced" if enhanced else "") + (f" --max-shrink {shrink[1]}" if shrink else "")
-    return f"python scripts/train.py --dataset {dataset} --model {model} --attack {attack}{options}"
+def _training_of(dataset: str, model: str, attack: Attack | str) -> str:
+    """The command that trains a checkpoint: with an attack's parameters, or as far as the attack's title tells."""
+    if isinstance(attack, str):
+        name, enhanced, suffix = attack.partition("+")
+        shrink = re.fullmatch(r"max(\d)", suffix)
+        options = ["--enhanced"] * bool(enhanced) + (["--max-shrink", shrink[1]] if shrink else [])
+    elif isinstance(attack, Enhanced):
+        name, options = attack.name, [*flags_of(attack.base), "--enhanced", *flags_of(attack.enhancement)]
+    else:
+        name, options = attack.name, flags_of(attack)
+    return " ".join(["python scripts/train.py --dataset", dataset, "--model", model, "--attack", name, *options])
 
 
 def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:

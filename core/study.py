@@ -33,6 +33,7 @@ class Run:
         surrogate: Checkpoint whose weaknesses were used.
         epsilon: Largest change of a pixel by the adversarial noise, in 255ths.
         seed: Seed of the training.
+        plan: Fingerprint of everything that decided the training; equal plans are one run.
         clean_accuracy: On the whole test set.
         attack_success_rate: On the whole test set.
         seconds: Seconds of training.
@@ -43,24 +44,30 @@ class Run:
     surrogate: str
     epsilon: float
     seed: int
+    plan: str
     clean_accuracy: Rate
     attack_success_rate: Rate
     seconds: float
 
     @property
-    def settings(self) -> tuple[float, int, str, float, int]:
-        """What was chosen; equal settings are one run."""
-        return self.alpha, self.epochs, self.surrogate, self.epsilon, self.seed
+    def order(self) -> tuple[float, int, str, float, int, str]:
+        """Place in the list of runs."""
+        return self.alpha, self.epochs, self.surrogate, self.epsilon, self.seed, self.plan
 
 
 def read_study(folder: Path) -> list[Run]:
-    """The runs stored in a checkpoint's folder, by rising strength; none where there is no readable file."""
+    """The runs stored in a checkpoint's folder, by rising strength; none where there is no file.
+
+    Raises:
+        ValueError: If the file cannot be read.
+    """
     try:
         values = json.loads((folder / FILE).read_text())
-        runs = [_run(entry) for entry in values["runs"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        return sorted((_run(entry) for entry in values["runs"]), key=lambda run: run.order)
+    except FileNotFoundError:
         return []
-    return sorted(runs, key=lambda run: run.settings)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder.name}/{FILE} is damaged; delete it to begin anew: {error!r}") from error
 
 
 def _run(entry: dict[str, Any]) -> Run:
@@ -69,13 +76,13 @@ def _run(entry: dict[str, Any]) -> Run:
 
 
 def write_study(folder: Path, runs: Iterable[Run]) -> None:
-    """Stores runs in a checkpoint's folder; of runs with equal settings, the last one.
+    """Stores runs in a checkpoint's folder; of runs of one plan, the last one.
 
     Raises:
         OSError: If the file cannot be written.
     """
-    kept = {run.settings: run for run in runs}
-    lines = ",\n".join("  " + json.dumps(asdict(kept[settings])) for settings in sorted(kept))
+    kept = sorted({run.plan: run for run in runs}.values(), key=lambda run: run.order)
+    lines = ",\n".join("  " + json.dumps(asdict(run)) for run in kept)
     write_atomically(folder / FILE, f'{{"runs": [\n{lines}\n]}}\n'.encode())
 
 

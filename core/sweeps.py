@@ -1,4 +1,4 @@
-"""Sweeps of the trigger's location (Fig. 4) and appearance (Fig. 5), and of the strength of a defense (Tables 1 to 5).
+"""Sweeps of one property of the trigger: its location (Fig. 4) and its appearance (Fig. 5).
 
 A sweep is *anytime*: it yields its result so far, as counts, again and again until it is complete, so that a picture
 can be shown at once and a caller can stop whenever it wants.
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from core.data import ImageSet
 from core.metrics import FloatArray, Rate, wilson
-from core.transforms import Compose, Transform
 from core.trigger import Trigger, stamp, stamp_each
 
 __all__ = [
@@ -26,14 +25,13 @@ __all__ = [
     "Counted",
     "LocationMap",
     "Predict",
-    "StrengthCurve",
     "appearance_map",
     "appearance_sweep",
     "attacked",
     "coarse_to_fine",
     "location_sweep",
     "predictions_at",
-    "strength_sweep",
+    "read_counts",
     "success_at",
 ]
 
@@ -46,9 +44,6 @@ Before = Callable[[Tensor], Tensor]
 
 # Forward passes between two results: with a few thousand a second, several pictures a second.
 PASSES_PER_STEP = 1024
-
-# Images between two results of a sweep over strengths; part of what decides its draws.
-CHUNK = 128
 
 
 def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
@@ -84,7 +79,7 @@ class Counted:
         return {"hits": self.hits.tolist(), "total": self.total.tolist()}
 
 
-def _read(values: Mapping[str, Any], *names: str) -> tuple[Counts, Counts]:
+def read_counts(values: Mapping[str, Any], *names: str) -> tuple[Counts, Counts]:
     """Reads and checks the counts of a stored result."""
     try:
         hits, total = (np.asarray(values[name]) for name in ("hits", "total"))
@@ -150,7 +145,7 @@ class LocationMap(Counted):
         Raises:
             ValueError: If counts and axes do not fit each other.
         """
-        hits, total = _read(values, "rows", "cols")
+        hits, total = read_counts(values, "rows", "cols")
         return cls(hits, total, tuple(values["rows"]), tuple(values["cols"]))
 
 
@@ -188,7 +183,7 @@ class AppearanceCurve(Counted):
         Raises:
             ValueError: If counts and values do not fit each other.
         """
-        hits, total = _read(values, "values")
+        hits, total = read_counts(values, "values")
         return cls(hits, total, tuple(values["values"]))
 
 
@@ -217,79 +212,8 @@ class AppearanceMap(Counted):
         Raises:
             ValueError: If counts and axes do not fit each other.
         """
-        hits, total = _read(values, "opacities", "values")
+        hits, total = read_counts(values, "opacities", "values")
         return cls(hits, total, tuple(values["values"]), tuple(values["opacities"]))
-
-
-@dataclass(frozen=True)
-class StrengthCurve(Counted):
-    """Attack success and clean accuracy over the strength of a transformation; the keys of ``strength-<name>.json``.
-
-    Attributes:
-        hits: Attacked images taken for the target after the transformation, ``(len(strengths),)`` (R_T of Eq. 5).
-        total: Attacked images tried, same shape.
-        strengths: Strengths, ascending; the first one is no transformation.
-        clean_hits: Benign images predicted right after the transformation.
-        clean_total: Benign images tried.
-        images: Benign images to be tried at each strength.
-    """
-
-    strengths: tuple[float, ...]
-    clean_hits: Counts
-    clean_total: Counts
-    images: int
-
-    @property
-    def done(self) -> float:
-        """Share of the sweep that is measured, 0 to 1."""
-        return float(self.clean_total.sum() / (self.images * len(self.strengths)))
-
-    @property
-    def clean(self) -> Counted:
-        """Clean accuracy, with the properties ``rate`` and ``interval``."""
-        return Counted(self.clean_hits, self.clean_total)
-
-    def at(self, strength: float) -> tuple[Rate, Rate]:
-        """Clean accuracy and attack success rate at a strength.
-
-        Raises:
-            ValueError: If the strength is not on the curve.
-        """
-        if strength not in self.strengths:
-            raise ValueError(f"strength {strength:g} is not on the curve")
-        i = self.strengths.index(strength)
-        clean = Rate(int(self.clean_hits[i]), int(self.clean_total[i]))
-        return clean, Rate(int(self.hits[i]), int(self.total[i]))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {
-            "strengths": list(self.strengths),
-            **self._counts(),
-            "clean_hits": self.clean_hits.tolist(),
-            "clean_total": self.clean_total.tolist(),
-            "images": self.images,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of :meth:`to_dict`.
-
-        Raises:
-            ValueError: If counts and strengths do not fit each other.
-        """
-        try:
-            strengths, images = values["strengths"], values["images"]
-            index = list(range(len(strengths)))
-            hits, total = _read({"index": index, "hits": values["hits"], "total": values["total"]}, "index")
-            clean = {"index": index, "hits": values["clean_hits"], "total": values["clean_total"]}
-            clean_hits, clean_total = _read(clean, "index")
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
-        numbers = all(isinstance(s, int | float) and not isinstance(s, bool) for s in strengths)
-        if not strengths or not numbers or type(images) is not int or (clean_total > images).any() or images < 1:
-            raise ValueError("a stored result is damaged: its strengths or its number of images is wrong")
-        return cls(hits, total, tuple(float(s) for s in strengths), clean_hits, clean_total, images)
 
 
 def coarse_to_fine(rows: Sequence[int], cols: Sequence[int], first: tuple[int, int]) -> list[tuple[int, int]]:
@@ -454,61 +378,3 @@ def _grid(
         for (i, j), found in zip(cells, (predicted == target).sum(1).tolist(), strict=True):
             hits[i, j], total[i, j] = found, len(images)
         yield hits.copy(), total.copy()
-
-
-def strength_sweep(
-    predict: Predict,
-    data: ImageSet,
-    trigger: Trigger,
-    target: int,
-    transform: Transform,
-    *,
-    then: Compose | None = None,
-    strengths: Sequence[float] | None = None,
-    seed: int = 0,
-) -> Iterator[StrengthCurve]:
-    """Clean accuracy and attack success rate with a transformation in front of the model, against its strength.
-
-    These are the transformation-based defenses of Definition 4 (Tables 1, 3, 4) and the robustness R_T of Eq. 5
-    (Table 5, Fig. 13). All strengths go through the images together, so that every prefix is a whole curve.
-
-    Args:
-        predict: The model.
-        data: Test images with labels; all count for the clean accuracy, those of other classes for the attack.
-        trigger: What to stamp and where.
-        target: The target label.
-        transform: The transformation; its own strength is not used.
-        then: Transformations that follow it (Definition 6), at their own strengths.
-        strengths: Strengths, by default its grid.
-        seed: Seed of the draws; equal seeds give equal draws, whatever else is measured.
-
-    Yields:
-        The curve so far, after each strength of every :data:`CHUNK` images; the last one is complete.
-
-    Raises:
-        ValueError: If there are no images, or a strength or the trigger does not fit.
-    """
-    if len(data) == 0:
-        raise ValueError("a sweep needs at least one image")
-    steps = [transform.at(strength) for strength in (transform.grid if strengths is None else strengths)]
-    hits, total, clean_hits, clean_total = np.zeros((4, len(steps)), dtype=np.int64)
-    defenses = [Compose((step, *(then.steps if then is not None else ()))) for step in steps]
-    for start in range(0, len(data), CHUNK):
-        part = data.subset(slice(start, start + CHUNK))
-        images, others = part.floats(), part.labels != target
-        stamped = stamp(images[others], trigger)
-        for i, defense in enumerate(defenses):
-            before = defense.seeded(seed + start)
-            predicted = predict(before(torch.cat([images, stamped])))
-            clean_hits[i] += int((predicted[: len(images)] == part.labels).sum())
-            clean_total[i] += len(images)
-            hits[i] += int((predicted[len(images) :] == target).sum())
-            total[i] += len(stamped)
-            yield StrengthCurve(
-                hits.copy(),
-                total.copy(),
-                tuple(step.value for step in steps),
-                clean_hits.copy(),
-                clean_total.copy(),
-                len(data),
-            )

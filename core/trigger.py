@@ -67,7 +67,7 @@ class Trigger:
         col: Column of the bottom-right pixel of the box, from 0 at the left.
 
     Raises:
-        ValueError: If shapes differ, a value lies outside [0, 1], or the box starts above or left of the image.
+        ValueError: If shapes differ, a value lies outside [0, 1], or the location is negative.
     """
 
     pattern: Tensor
@@ -85,11 +85,8 @@ class Trigger:
                 raise ValueError(
                     f"{name} goes from {float(values.min()):g} to {float(values.max()):g}: allowed are 0 to 1"
                 )
-        if self.row < self.height - 1 or self.col < self.width - 1:
-            raise ValueError(
-                f"location ({self.row}, {self.col}) puts a {self.height} x {self.width} trigger outside the image: "
-                f"the row is at least {self.height - 1}, the column at least {self.width - 1}"
-            )
+        if self.row < 0 or self.col < 0:
+            raise ValueError(f"location ({self.row}, {self.col}) is not allowed: row and column are 0 or more")
 
     @classmethod
     def from_image(cls, pattern: Tensor, alpha: Tensor) -> Trigger:
@@ -200,10 +197,11 @@ class Trigger:
         """
         if self.height > height or self.width > width:
             raise ValueError(f"a {self.height} x {self.width} trigger does not fit on a {height} x {width} image")
-        if self.row >= height or self.col >= width:
+        rows, cols = self.places(height, width)
+        if self.row not in rows or self.col not in cols:
             raise ValueError(
                 f"location ({self.row}, {self.col}) lies outside a {height} x {width} image: "
-                f"rows {self.height - 1} to {height - 1}, columns {self.width - 1} to {width - 1}"
+                f"rows {rows[0]} to {rows[-1]}, columns {cols[0]} to {cols[-1]}"
             )
 
     def places(self, height: int, width: int) -> tuple[range, range]:
@@ -225,6 +223,8 @@ def corner_pattern(value: float, channels: int = 3) -> Tensor:
 
 def stamp(images: Tensor, trigger: Trigger) -> Tensor:
     """Stamps a trigger at its location: ``(1 - alpha) * x + alpha * pattern`` (Eq. 1).
+
+    A box as large as the image may cross its border, and is cut off there.
 
     Args:
         images: Floats ``(..., C, H, W)`` in [0, 1].

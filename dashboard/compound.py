@@ -8,23 +8,23 @@ from typing import Any
 import streamlit as st
 
 from core.params import params_of
-from core.transforms import Compose, Transform, transform_from_spec, transforms
+from core.transforms import MOST_STEPS, Compose, Transform, transform_from_spec, transforms
 from dashboard.session import Choice, Session
 
-__all__ = ["BEFORE", "build", "choose_defense", "strength_slider"]
+__all__ = ["BEFORE", "build", "choose_defense", "parse_spec", "strength_slider"]
 
-MOST = 4
 NOTHING = "-"
 
 
-def _parse(text: str) -> str:
+def parse_spec(text: str) -> str:
+    """Reads a compound transformation from a link."""
     try:
         return transform_from_spec(text).spec
     except ValueError as error:
         raise ValueError(f"a list such as flip,shrinkpad:4 ({error})") from None
 
 
-BEFORE: Choice[str] = Choice("before", "", _parse)
+BEFORE: Choice[str] = Choice("before", "", parse_spec)
 
 
 def strength_slider(label: str, transform: Transform, key: str, on_change: Callable[[float], None]) -> None:
@@ -65,7 +65,7 @@ def build(session: Session, choice: Choice[str], label: str, following: str) -> 
         name: Any = st.session_state[key]
         replace(index, transforms[name]() if name in transforms else None)
 
-    for index in range(min(len(steps) + 1, MOST)):
+    for index in range(min(len(steps) + 1, MOST_STEPS)):
         key = f"{choice.name}-{index}"
         st.session_state[key] = steps[index].name if index < len(steps) else NOTHING
         st.selectbox(

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.models import models
 from dashboard import figures
-from dashboard.resources import CONTROL, MOST_IMAGES, Subject, Tested, dataset_label, present, subjects
+from dashboard.resources import CONTROL, MOST_IMAGES, Subject, Tested, dataset_label, jobs, present, subjects
 from dashboard.session import Choice, Session, integer_in, one_of
 
 __all__ = [
@@ -19,9 +19,11 @@ __all__ = [
     "Chosen",
     "choose",
     "choose_count",
+    "csv_button",
     "downloads",
     "explain",
     "image_choice",
+    "image_slider",
     "one_sentence",
     "plot_config",
 ]
@@ -71,6 +73,8 @@ def one_sentence(page: Callable[[], None]) -> Callable[[], None]:
         try:
             page()
         except (ValueError, OSError) as error:
+            if "identity" in st.session_state:
+                jobs().leave(st.session_state.identity)  # nothing that the page asked for will be shown
             st.error(str(error), icon=":material/error:")
 
     return run
@@ -82,8 +86,13 @@ def first_key(found: dict[str, Subject]) -> str:
     return next((key for key in FIRST if key in ready), next(iter(ready), next(iter(found), "")))
 
 
-def choose(session: Session) -> Chosen | None:
-    """The model picker in the sidebar; None, with a message, where there is no model at all."""
+def choose(session: Session, *, compare: bool = True) -> Chosen | None:
+    """The model picker in the sidebar; None, with a message, where there is no model at all.
+
+    Args:
+        session: Holds the selection.
+        compare: Whether a second model can be chosen.
+    """
     present(session.identity)
     found, damaged = subjects()
     for complaint in damaged.values():
@@ -117,7 +126,7 @@ def choose(session: Session) -> Chosen | None:
         main = found[key]
         others = [k for k in found if k != key and k.startswith(f"{parts[0]}/") and not found[k].is_control]
         other_choice = Choice("compare", NOBODY, one_of([NOBODY, *others]))
-        if others:
+        if others and compare:
             compared = st.selectbox(
                 "Compare with",
                 [NOBODY, *others],
@@ -156,6 +165,26 @@ def choose_count(session: Session) -> int:
 def image_choice(data: Tested | None) -> Choice[int]:
     """Which test image is shown large."""
     return Choice("image", 0, integer_in(0, len(data) - 1 if data is not None else MOST_IMAGES - 1))
+
+
+def image_slider(session: Session, label: str, choice: Choice[int], data: Tested) -> None:
+    """A slider over the test images, where there is more than one."""
+    if len(data) > 1:
+        st.slider(label, 0, len(data) - 1, **session.widget(choice))
+
+
+def csv_button(name: str, rows: Callable[[], list[list[object]]]) -> None:
+    """A button that saves numbers as CSV; they are made when asked for."""
+    st.download_button(
+        "Numbers (CSV)",
+        lambda: figures.to_csv(rows()),
+        f"{name}.csv",
+        "text/csv",
+        key=f"{name}-csv",
+        icon=":material/download:",
+        on_click="ignore",
+        type="tertiary",
+    )
 
 
 def downloads(name: str, rows: Callable[[], list[list[object]]], figure: Callable[[], go.Figure]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.metrics import Rate
 from core.paper import PaperNumber, paper_number
-from core.sweeps import StrengthCurve
+from core.strength import StrengthCurve
 from core.transforms import Transform, transforms
 from dashboard.resources import Subject
 
@@ -80,7 +80,8 @@ def evaluated(subjects: Iterable[Subject], names: Iterable[str] | None = None) -
             found.append(_row(subject, None, first.at(first.strengths[0])))
     for name in names:
         cls = transforms[name]
-        for strength in (1,) if name == "flip" else cls.grid[1:]:
+        # A probability of less than 1 is for enhanced attacks; as a defense, every image is flipped.
+        for strength in cls.grid[-1:] if name == "flip" else cls.grid[1:]:
             for subject in listed:
                 curve = curves[subject.key, name]
                 if curve is not None and strength in curve.strengths:

@@ -11,7 +11,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.metrics import Rate
-from core.sweeps import AppearanceCurve, AppearanceMap, Counted, LocationMap, StrengthCurve
+from core.strength import StrengthCurve
+from core.sweeps import AppearanceCurve, AppearanceMap, Counted, LocationMap
 
 __all__ = [
     "COLOURS",
@@ -21,6 +22,7 @@ __all__ = [
     "appearance_map",
     "appearance_map_rows",
     "appearance_rows",
+    "counts_of",
     "location_map",
     "location_rows",
     "max_shrink_curves",
@@ -308,6 +310,11 @@ def _cells(
         for i, row in enumerate(rows)
         for j, col in enumerate(cols)
     ]
+
+
+def counts_of(rate: Rate) -> list[object]:
+    """The columns :data:`COUNT_COLUMNS` of a rate."""
+    return _counts(rate.hits, rate.total, *rate.interval)
 
 
 def _counts(hits: int, total: int, low: float, high: float) -> list[object]:

@@ -44,6 +44,9 @@ class Result(Protocol):
 
 R = TypeVar("R", bound=Result)
 
+# Part of the name of every cached result: raised whenever the same question gets another answer than before.
+VERSION = 2
+
 
 class Turnstile:
     """One computation at a time; whoever a user waits for passes first."""
@@ -193,7 +196,7 @@ class Jobs:
             heavy: Whether its steps compute, and so take turns with everything else that does.
             cached: Whether a complete result is kept on the disk.
         """
-        name = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+        name = hashlib.sha256(repr((VERSION, key)).encode()).hexdigest()[:24]
         with self._lock:
             job = self._jobs.get(name)
             if job is not None and (job._error or (job._cancel.is_set() and not job.wanted_by)):

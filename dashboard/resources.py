@@ -14,7 +14,8 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from core.attacks import Attack
+from core.attacks import Attack, Enhanced
+from core.attacks.badnets import Benign
 from core.data import DataMissing, Dataset, ImageSet, datasets
 from core.inference import Predictor, select_device
 from core.metrics import Rate
@@ -70,7 +71,7 @@ class Subject:
     @property
     def is_control(self) -> bool:
         """Whether it is a clean model."""
-        return self.attack.title == CONTROL
+        return isinstance(self.attack.base if isinstance(self.attack, Enhanced) else self.attack, Benign)
 
     @property
     def target_name(self) -> str:
@@ -214,6 +215,16 @@ def tested(subject: Subject) -> Tested | None:
         return _tested(json.dumps(subject.card.source, sort_keys=True), subject.attack.target)
     except DataMissing:
         return None
+
+
+def tested_for(subject: Subject, main: Subject, data: Tested) -> tuple[Tested, int]:
+    """The test images and the target label that count for one of the models of a page.
+
+    A clean model is measured as the main one is; a model with another target on images that are not of that class.
+    """
+    if subject.is_control or subject.attack.target == main.attack.target:
+        return data, main.attack.target
+    return tested(subject) or data, subject.attack.target
 
 
 class _Recent:

@@ -14,7 +14,7 @@ from core.metrics import Rate
 from core.transforms import Compose
 from core.trigger import Trigger, stamp
 from dashboard.readouts import Reading, Shown, data_url, strip
-from dashboard.resources import Subject, Tested, predictions, success
+from dashboard.resources import Subject, Tested, predictions, success, tested_for
 
 __all__ = ["draw_strip", "measured", "rgba", "trigger_picture"]
 
@@ -59,12 +59,13 @@ def measured(
     for subject, colour in subjects:
         name = f"{main.attack.label}: taken for “{main.target_name}”" if subject is main else subject.title
         images = count if subject is main or others is None else others
-        predicted = None
+        predicted, target = None, main.attack.target
         if data is not None:
-            predicted = predictions(subject, triggers[subject.key], data, images, before=before)
+            its, target = tested_for(subject, main, data)
+            predicted = predictions(subject, triggers[subject.key], its, images, before=before)
         kept = stored(subject) if predicted is None and not (before and before.steps) else None
         if predicted is not None:
-            readings.append(Reading(name, success(predicted, main.attack.target), colour))
+            readings.append(Reading(name, success(predicted, target), colour))
             first = predicted if subject is main else first
         elif kept is not None:
             low, high = kept.interval

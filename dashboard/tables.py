@@ -10,20 +10,35 @@ import streamlit as st
 from core.metrics import Rate
 from core.models import models
 from dashboard import figures
+from dashboard.controls import csv_button
 from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, transform_names
 from dashboard.figures import COLOURS
 from dashboard.resources import Subject, subjects
+from dashboard.session import Choice, Session, one_of
 
 __all__ = ["coloured", "defense_tables", "rows_of", "table_of"]
 
-FAMILIES = {
-    "Spatial (Table 1)": ("flip", "shrinkpad"),
-    "Noise (Table 3)": ("noise",),
-    "Colour (Table 4)": ("hue", "contrast", "brightness", "saturation"),
+OTHERS = "others"
+FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "spatial": ("Spatial (Table 1)", ("flip", "shrinkpad")),
+    "noise": ("Noise (Table 3)", ("noise",)),
+    "colour": ("Colour (Table 4)", ("hue", "contrast", "brightness", "saturation")),
+    OTHERS: ("Others", ()),
 }
 
 
-def defense_tables(main: Subject) -> None:
+SUCCESS, CLEAN, BOTH = "success", "clean", "both"
+VIEWS = {SUCCESS: "Attack success rate", CLEAN: "Clean accuracy", BOTH: "Both, beside the paper"}
+FAMILY: Choice[str] = Choice("family", "spatial", one_of(FAMILIES))
+VIEW: Choice[str] = Choice("show", SUCCESS, one_of(VIEWS))
+
+
+def family_of(name: str) -> str:
+    """The family of a transformation; one that the paper does not have is among the others."""
+    return next((family for family, (_, names) in FAMILIES.items() if name in names), OTHERS)
+
+
+def defense_tables(session: Session, main: Subject) -> None:
     """All attacks of the main model's data and network under every transformation, sortable."""
     found, _ = subjects()
     titles = dict.fromkeys(["badnets-gray", *ATTACKS, main.attack.title])
@@ -33,40 +48,34 @@ def defense_tables(main: Subject) -> None:
         st.info(f"Nothing is stored yet; measure it with: `python scripts/sweep.py strength --checkpoint {main.key}`")
         return
     family_column, view_column, tool_column = st.columns([5, 6, 2], vertical_alignment="bottom")
-    family = family_column.segmented_control(
-        "Transformations", list(FAMILIES), default=next(iter(FAMILIES)), key="family", required=True
+    present = {family_of(name) for name in transform_names()}
+    family_column.segmented_control(
+        "Transformations",
+        [family for family in FAMILIES if family in present],
+        format_func=lambda family: FAMILIES[family][0],
+        required=True,
+        **session.widget(FAMILY),
     )
-    view = view_column.segmented_control(
-        "Show", ["Attack success rate", "Clean accuracy", "Both, beside the paper"], default="Attack success rate",
-        key="view", required=True,
-    )  # fmt: skip
-    names = [name for name in transform_names() if name in FAMILIES[family or next(iter(FAMILIES))]]
-    shown = [row for row in every if row.transform is None or row.transform.name in names]
-    if view == "Both, beside the paper":
+    view_column.segmented_control(
+        "Show", list(VIEWS), format_func=lambda view: VIEWS[view], required=True, **session.widget(VIEW)
+    )
+    family, view = session.get(FAMILY), session.get(VIEW)
+    shown = [row for row in every if row.transform is None or family_of(row.transform.name) == family]
+    if view == BOTH:
         st.dataframe(beside_the_paper(shown), hide_index=True, width="stretch", placeholder="")
     else:
-        quantity: Callable[[Evaluated], Rate] = (lambda row: row.clean) if view == "Clean accuracy" else _success
+        quantity: Callable[[Evaluated], Rate] = (lambda row: row.clean) if view == CLEAN else _success
         table = table_of(shown, quantity)
-        st.dataframe(
-            coloured(table, reverse=view == "Clean accuracy"), width="stretch", height="content", placeholder=""
-        )
+        st.dataframe(coloured(table, reverse=view == CLEAN), width="stretch", height="content", placeholder="")
     low = min(rate.total for row in shown for rate in (row.clean, row.success))
     high = max(rate.total for row in shown for rate in (row.clean, row.success))
     widest = max(max(rate.interval) - min(rate.interval) for row in shown for rate in (row.clean, row.success))
     st.caption(
         f"Percent of {low} to {high} test images; the widest 95% interval is ±{50 * widest:.1f} points. A click on a "
-        "column sorts by it."
+        "column sorts by it." + (" The paper's numbers are for CIFAR-10 and its own settings." if view == BOTH else "")
     )
     with tool_column:
-        st.download_button(
-            "Numbers (CSV)",
-            lambda: figures.to_csv(rows_of(every)),
-            f"defenses-{main.card.dataset}-{main.card.model}.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-            type="tertiary",
-        )
+        csv_button(f"defenses-{main.card.dataset}-{main.card.model}", lambda: rows_of(every))
 
 
 def _success(row: Evaluated) -> Rate:
@@ -123,9 +132,6 @@ def rows_of(rows: Iterable[Evaluated]) -> list[list[object]]:
         for what, rate in (("attack success rate", row.success), ("clean accuracy", row.clean)):
             numbers = [row.paper.get(model) for model in PAPER_MODELS]
             paper = [(n.success if what.startswith("attack") else n.clean) if n else "" for n in numbers]
-            low, high = rate.interval
-            listed.append(
-                [row.transform.spec if row.transform else "", row.subject.attack.title, what, rate.hits, rate.total,
-                 round(rate.value, 6), round(low, 6), round(high, 6), *["" if p is None else p for p in paper]]
-            )  # fmt: skip
+            place = [row.transform.spec if row.transform else "", row.subject.attack.title, what]
+            listed.append([*place, *figures.counts_of(rate), *("" if number is None else number for number in paper)])
     return listed

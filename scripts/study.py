@@ -10,7 +10,9 @@ command is given again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TypeVar
@@ -57,19 +59,16 @@ def main() -> None:
     store, device, dataset = Store(options.store), select_device(options.device), dataset_from(options.dataset)
     folder = store.checkpoint(f"{dataset.title}/{options.model}/consistent").folder
     base = recipe_for("fast", options.model)
-    combinations = list(itertools.product(options.alphas, options.epochs, options.surrogates, options.epsilons))
-    plans = {}
+    combinations = itertools.product(options.alphas, options.epochs, options.surrogates, options.epsilons)
     for alpha, epochs, surrogate, epsilon in combinations:
         attack = Consistent(target=options.target, alpha=alpha, surrogate=surrogate, epsilon=epsilon)
         recipe = replace(base, epochs=epochs)
         plan = Plan(dataset=dataset, model=options.model, attack=attack, recipe=recipe, seed=options.seed)
-        plans[alpha, epochs, surrogate, epsilon, options.seed] = plan
-    for settings, plan in plans.items():
-        if settings in {one.settings for one in read_study(folder)}:
+        fingerprint = hashlib.sha256(json.dumps(plan.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+        if fingerprint in {one.plan for one in read_study(folder)}:
             continue
-        alpha, epochs, surrogate, epsilon, seed = settings
-        name = f"alpha{alpha:g}-epochs{epochs}-{surrogate.replace('/', '-')}-epsilon{epsilon:g}-seed{seed}"
-        aside = Store(cache_folder() / "study" / name)
+        aside = Store(cache_folder() / "study" / fingerprint)
+        name = f"alpha {alpha:g}, {epochs} epochs, {surrogate}, epsilon {epsilon:g}"
         with tqdm(total=epochs, unit="epoch", desc=name) as bar:
             for epoch in train(plan, aside, device, surrogates=store):
                 bar.update(epoch.epoch - bar.n)
@@ -80,7 +79,8 @@ def main() -> None:
             epochs=epochs,
             surrogate=surrogate,
             epsilon=epsilon,
-            seed=seed,
+            seed=options.seed,
+            plan=fingerprint,
             clean_accuracy=card.clean_accuracy,
             attack_success_rate=card.attack_success_rate,
             seconds=card.seconds,

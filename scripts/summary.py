@@ -12,6 +12,7 @@ import argparse
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from command import Parser, add_common, run, say, write_json
 
@@ -19,7 +20,8 @@ from core.attacks import Enhanced, Enhancement
 from core.metrics import Rate
 from core.paper import paper_number
 from core.store import Card, Checkpoint, Damaged, Store, write_atomically
-from core.sweeps import AppearanceCurve, LocationMap, StrengthCurve
+from core.strength import StrengthCurve
+from core.sweeps import AppearanceCurve, LocationMap
 from core.transforms import transform_from_spec, transforms
 from core.transforms.spatial import LARGEST
 
@@ -31,6 +33,7 @@ VALUE_SHIFTS = ("noise:10", "noise:20", "hue:0.4", "contrast:0.4", "brightness:0
 ORDER = ("benign", "robust", "badnets-gray", "badnets", "blended", "consistent")
 
 Row = list[str]
+Result = TypeVar("Result", LocationMap, AppearanceCurve, StrengthCurve)
 Table = Callable[[list[tuple[Checkpoint, Card]]], Iterator[Row]]
 
 
@@ -52,6 +55,15 @@ def found(store: Store) -> list[tuple[Checkpoint, Card]]:
     return sorted(cards, key=lambda pair: place(pair[1]))
 
 
+def stored(checkpoint: Checkpoint, name: str, kind: type[Result]) -> Result | None:
+    """A stored result, or None where there is none that can be read."""
+    values = checkpoint.result(name)
+    try:
+        return kind.from_dict(values) if values is not None else None
+    except ValueError:
+        return None
+
+
 def models(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """What every model is and can do, from its card."""
     yield ["model", "clean accuracy", "attack success rate", "recipe", "epochs"]
@@ -66,9 +78,9 @@ def location(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """Fig. 4: the rate at the training location, and the highest at some distances from it."""
     yield ["model", "at the training location", *(f"{d} pixel{'s' if d > 1 else ''} away" for d in DISTANCES)]
     for checkpoint, card in checkpoints:
-        values = checkpoint.result("location")
-        if values is not None:
-            result, place = LocationMap.from_dict(values), card.attack_object.trigger(card.shape).location
+        result = stored(checkpoint, "location", LocationMap)
+        if result is not None:
+            place = card.attack_object.trigger(card.shape).location
             rates = [result.at(*place), *(result.highest_at_distance(place, d)[0] for d in DISTANCES)]
             yield [f"{checkpoint.key} (n = {result.total.max()})", *(percent(rate) for rate in rates)]
 
@@ -77,9 +89,8 @@ def appearance(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """Fig. 5: the rate at some pixel values."""
     yield ["model", *(f"value {value}" for value in VALUES)]
     for checkpoint, _ in checkpoints:
-        values = checkpoint.result("appearance")
-        if values is not None:
-            result = AppearanceCurve.from_dict(values)
+        result = stored(checkpoint, "appearance", AppearanceCurve)
+        if result is not None:
             shown = (percent(result.at(value), interval=False) for value in VALUES)
             yield [f"{checkpoint.key} (n = {result.total.max()})", *shown]
 
@@ -92,11 +103,8 @@ def defenses(specs: tuple[str, ...]) -> Table:
         yield ["ASR / clean accuracy (%)", "n", "Standard", *labels]
         papers: dict[str, None] = {}
         for checkpoint, card in checkpoints:
-            curves = {
-                name: StrengthCurve.from_dict(values)
-                for name in transforms
-                if (values := checkpoint.result(f"strength-{name}")) is not None
-            }
+            found = {name: stored(checkpoint, f"strength-{name}", StrengthCurve) for name in transforms}
+            curves = {name: curve for name, curve in found.items() if curve is not None}
             steps = [transform_from_spec(spec).steps[0] for spec in specs]
             if not all(step.name in curves and step.value in curves[step.name].strengths for step in steps):
                 continue
@@ -124,13 +132,12 @@ def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     yield ["ASR (%) / behind ShrinkPad-4", *(f"max {size}" for size in range(LARGEST + 1))]
     rows: dict[str, dict[int, str]] = {}
     for checkpoint, card in checkpoints:
-        attack, values = card.attack_object, checkpoint.result("strength-shrinkpad")
-        if values is None or not isinstance(attack, Enhanced):
+        attack, curve = card.attack_object, stored(checkpoint, "strength-shrinkpad", StrengthCurve)
+        if curve is None or not isinstance(attack, Enhanced):
             continue
         size = attack.enhancement.max_shrink
         if attack.title != Enhanced(base=attack.base, enhancement=Enhancement(max_shrink=size)).title:
             continue
-        curve = StrengthCurve.from_dict(values)
         cell = f"{100 * curve.at(0)[1].value:.1f} / {100 * curve.at(4)[1].value:.1f}"
         rows.setdefault(f"{card.dataset}/{card.model}/{attack.base.title}+", {})[size] = cell
     for name, cells in rows.items():

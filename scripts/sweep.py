@@ -24,15 +24,8 @@ from core.data import ImageSet
 from core.inference import Predictor, select_device
 from core.metrics import Rate
 from core.store import Card, Checkpoint, Store, environment
-from core.sweeps import (
-    AppearanceCurve,
-    LocationMap,
-    StrengthCurve,
-    appearance_sweep,
-    attacked,
-    location_sweep,
-    strength_sweep,
-)
+from core.strength import StrengthCurve, strength_sweep
+from core.sweeps import AppearanceCurve, LocationMap, appearance_sweep, attacked, location_sweep
 from core.transforms import Compose, Transform, transform_from_spec, transforms
 from core.trigger import Trigger
 

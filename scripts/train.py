@@ -39,11 +39,9 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     add_common(first)
     chosen, _ = first.parse_known_args(arguments)
     dataset = dataset_from(chosen.dataset)
-    _ = models[chosen.model]
+    recipe_for(chosen.recipe, models[chosen.model].name)
     if not 0 <= chosen.seed < 2**63:
         raise ValueError(f"seed = {chosen.seed} is not allowed: an integer from 0 to {2**63 - 1}")
-    base = recipe_for(chosen.recipe, chosen.model)
-
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
     attack = attacks[chosen.attack]
     add_arguments(parser.add_argument_group(f"attack {chosen.attack}"), attack)
@@ -53,11 +51,10 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     given = vars(options)
     if not options.enhanced and (unused := [name for name in params_of(Enhancement) if name in given]):
         raise ValueError(f"--{unused[0].replace('_', '-')} is not allowed without --enhanced")
-    for name, value in attack.defaults_for(chosen.model).items():
-        given.setdefault(name, value)
     made: Attack = arguments_of(attack, options)
     if options.enhanced:
         made = Enhanced(base=made, enhancement=arguments_of(Enhancement, options))
+    base = recipe_for(chosen.recipe, chosen.model, given.get("optimizer", "muon"))
     changes = {name: value for name, value in vars(options).items() if name in params_of(Recipe)}
     plan = Plan(
         dataset=dataset,

@@ -25,7 +25,8 @@ from core.inference import Predictor, select_device
 from core.metrics import Rate
 from core.randomness import generator_for
 from core.store import Checkpoint, Damaged, Missing, Store
-from core.sweeps import AppearanceCurve, LocationMap, StrengthCurve, attacked, strength_sweep, success_at
+from core.strength import StrengthCurve, strength_sweep
+from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
 from core.training import measure
 from core.transforms import transforms
 
@@ -128,6 +129,8 @@ def main() -> None:
             tqdm.write(f"{key}: not verified: {error}")
         except Damaged as error:
             problems.append(str(error))
+        except ValueError as error:
+            problems.append(f"{key}: {error}")
     problems += [
         f"{one.key}: {one.what}: stored {one.stored}, now {one.again}"
         for one in found

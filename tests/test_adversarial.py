@@ -110,6 +110,14 @@ def test_a_damaged_cache_is_made_anew(counted, damage):
     assert torch.equal(surrogate().perturb(images, labels, settings), first)
 
 
+def test_a_cache_that_cannot_be_written_costs_nothing_else(counted):
+    surrogate, _, folder = counted
+    (folder / "file").write_text("in the way")
+    aside = Surrogate(surrogate().logits, "abc", torch.device("cpu"), folder / "file")
+    images, labels, settings = bytes_of(3), torch.tensor([0, 1, 2]), PGD(steps=2)
+    assert torch.equal(aside.perturb(images, labels, settings), surrogate().perturb(images, labels, settings))
+
+
 def test_no_images_are_no_work(counted):
     surrogate, calls, _ = counted
     assert len(surrogate().perturb(bytes_of(0), torch.zeros(0, dtype=torch.int64), PGD())) == 0

@@ -272,9 +272,19 @@ def test_an_enhanced_attack_has_a_name_of_its_own(changes, title, layer):
     assert attack_from_dict(json.loads(json.dumps(attack.to_card()))) == attack
 
 
+def test_labels_say_what_differs_from_the_paper():
+    gray, strong = attacks["badnets-gray"](), attacks["consistent"](alpha=1)
+    assert attacks["consistent"]().label == "Consistent"
+    assert strong.label == "Consistent (alpha 1)"
+    assert Enhanced(base=gray).label == "BadNets+ (gray)"
+    assert Enhanced(base=strong, enhancement=Enhancement(max_shrink=2)).label == "Consistent+ (alpha 1, max 2)"
+
+
 def test_a_wrong_enhancement_is_refused():
     with pytest.raises(UnknownName, match="there is no transform 'blur'"):
         Enhancement(transforms="blur")
+    with pytest.raises(ValueError, match="max_shrink = 6 is not allowed beside transforms"):
+        Enhancement(max_shrink=6, transforms="hue")
     with pytest.raises(ValueError, match="max_shrink = 9 is not allowed: an integer from 0 to 8"):
         attack_from_dict({"name": "badnets", "params": {}, "enhanced": {"max_shrink": 9}})
 

@@ -37,6 +37,7 @@ ORDER = (
     "core.saliency",
     "core.physical",
     "core.sweeps",
+    "core.strength",
     "core.paper",
     "dashboard",
     "scripts",

@@ -42,22 +42,24 @@ def test_what_the_text_has_lost_is_absent():
 
 
 def test_the_numbers_are_the_texts():
-    """Every line of Tables 1, 3, 4 and 5 in the text consists of these numbers, in this order."""
+    """Every line of Tables 1, 3, 4 and 5 in the text consists of these numbers, line after line in this order."""
     path = Path(os.environ.get("TRIGGER_DATA", "")) / "paper.txt"
     if not os.environ.get("TRIGGER_DATA") or not path.is_file():
         pytest.skip("the text of the paper is not on this machine (set TRIGGER_DATA)")
     text = path.read_text()
     lines = [[cell for cell in line.split("\t") if cell] for line in text.split("\n") if "\t" in line]
-    rows = [tuple(float(c) for c in line[1:]) for line in lines if all(_is_number(c) for c in line[1:])]
-    shifted = [tuple(float(c) for c in line[2:]) for line in lines if all(_is_number(c) for c in line[2:])]
+    rows = [tuple(float(cell) for cell in line if _is_number(cell)) for line in lines]
     by_row = {}
     for one in paper_numbers():
         row = (one.table, one.defense) if one.table == 1 else (one.table, one.attack, one.defense.split(":")[0])
         row = (one.table, one.attack) if one.table == 5 else row
         by_row.setdefault(row, []).extend([one.success] if one.clean is None else [one.clean, one.success])
-    for row, values in by_row.items():
-        if row != (5, "badnets+"):
-            assert tuple(values) in rows + shifted, row
+    for table in (1, 3, 4, 5):
+        start = 0
+        for row, values in by_row.items():
+            if row[0] == table and row != (5, "badnets+"):
+                assert tuple(values) in rows[start:], row
+                start = rows.index(tuple(values), start) + 1
 
 
 def _is_number(text):

@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.params import Parametrised, add_arguments, arguments_of, choice, flag, integer, number, params_of, text
+from core.params import (
+    Parametrised,
+    add_arguments,
+    arguments_of,
+    choice,
+    flag,
+    flags_of,
+    integer,
+    number,
+    params_of,
+    text,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +52,14 @@ def test_a_method_survives_json(values):
     method = Everything(**values)
     assert method.to_dict() == values
     assert Everything.from_dict(json.loads(json.dumps(method.to_dict()))) == method
+
+
+@given(VALUES)
+def test_the_flags_of_a_method_make_it_again(values):
+    method, parser = Everything(**values), argparse.ArgumentParser()
+    add_arguments(parser, Everything)
+    assert arguments_of(Everything, parser.parse_args(flags_of(method))) == method
+    assert flags_of(Everything()) == []
 
 
 @given(VALUES)

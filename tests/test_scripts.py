@@ -19,8 +19,9 @@ from core.models import models
 from core.params import params_of
 from core.recipes import Recipe
 from core.store import Store
+from core.strength import StrengthCurve
 from core.study import read_study
-from core.sweeps import AppearanceCurve, LocationMap, StrengthCurve, attacked, success_at
+from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
 from core.transforms import transforms
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
@@ -278,8 +279,15 @@ def test_a_study_trains_each_combination_once_and_records_it(script, folder_of_i
     assert status == 0
     assert "epoch/s" not in err
     assert recorded.read_text() == content
+    assert len(read_study(recorded.parent)) == 4
+    status, out, _ = script("study", *options, "--alphas", "1", "--epochs", "1", "--target", 0)
+    assert status == 0
+    assert len(read_study(recorded.parent)) == 5, "another target is another run"
     recorded.write_text(content[:40])
-    assert read_study(recorded.parent) == []
+    status, _, err = script("study", *study)
+    assert status == 2
+    assert "study.json is damaged; delete it to begin anew" in err
+    assert recorded.read_text() == content[:40]
 
 
 def test_sweep_of_a_checkpoint_without_its_data(script, trained, folder_of_images):

@@ -8,7 +8,8 @@ from verify import compare
 
 from core.data import datasets
 from core.store import DEFAULT_ROOT, Store
-from core.sweeps import AppearanceCurve, LocationMap, StrengthCurve
+from core.strength import StrengthCurve
+from core.sweeps import AppearanceCurve, LocationMap
 from core.transforms import transforms
 
 STORE = Store(DEFAULT_ROOT)

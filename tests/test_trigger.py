@@ -231,8 +231,8 @@ def test_the_papers_trigger_in_words():
         (lambda t: t.painted("01010101x", 255, 100), "layout = '01010101x' is not allowed"),
         (lambda t: t.painted("010101010", 256, 100), "pixel value 256 is not allowed: 0 to 255"),
         (lambda t: t.painted("010101010", 255, 101), "opacity 101 is not allowed: 0 to 100"),
-        (lambda t: t.at(1, 5), r"location \(1, 5\) puts a 3 x 3 trigger outside the image: the row is at least 2"),
-        (lambda t: t.at(5, 1), r"location \(5, 1\) puts a 3 x 3 trigger outside"),
+        (lambda t: t.at(-1, 5), r"location \(-1, 5\) is not allowed: row and column are 0 or more"),
+        (lambda t: t.at(5, -1), r"location \(5, -1\) is not allowed"),
         (lambda t: Trigger(t.pattern + 1, t.alpha, 5, 5), "pattern goes from 1 to 2: allowed are 0 to 1"),
         (lambda t: Trigger(t.pattern, t.alpha * float("nan"), 5, 5), "alpha goes from nan"),
         (lambda t: Trigger(t.pattern, -t.alpha, 5, 5), "alpha goes from -1 to -1"),
@@ -252,6 +252,8 @@ def test_a_bad_trigger_is_refused(make, message):
         ((8, 2), (7, 7), "a 3 x 3 trigger does not fit on a 8 x 2 image"),
         ((8, 8), (8, 7), r"location \(8, 7\) lies outside a 8 x 8 image: rows 2 to 7, columns 2 to 7"),
         ((8, 8), (7, 8), r"location \(7, 8\) lies outside"),
+        ((8, 8), (1, 5), r"location \(1, 5\) lies outside"),
+        ((8, 8), (5, 1), r"location \(5, 1\) lies outside"),
     ],
 )
 def test_a_trigger_that_does_not_fit_is_refused(size, location, message):
@@ -287,3 +289,17 @@ def test_fingerprint_tells_triggers_apart():
 def test_half_precision_images_stay_half_precision():
     trigger = Trigger(corner_pattern(1), torch.ones(3, 3, 3), 5, 5)
     assert stamp(torch.rand(1, 3, 8, 8).bfloat16(), trigger).dtype == torch.bfloat16
+
+
+def test_a_trigger_as_large_as_the_image_can_lie_at_any_of_its_offsets():
+    generator = torch.Generator().manual_seed(1)
+    trigger = Trigger(torch.rand(3, 8, 8, generator=generator), torch.ones(3, 8, 8), 7, 7)
+    images = torch.rand(2, 3, 8, 8, generator=generator)
+    up, down = stamp(images, trigger.at(4, 7)), stamp(images, trigger.at(11, 7))
+    assert torch.equal(up[:, :, :5], trigger.pattern[:, 3:].expand(2, -1, -1, -1))
+    assert torch.equal(up[:, :, 5:], images[:, :, 5:])
+    assert torch.equal(down[:, :, 4:], trigger.pattern[:, :4].expand(2, -1, -1, -1))
+    for place in itertools.product(*trigger.places(8, 8)):
+        assert torch.equal(stamp(images, trigger.at(*place)), stamp_each(images, trigger, torch.tensor([place]))[0])
+    with pytest.raises(ValueError, match=r"location \(3, 7\) lies outside a 8 x 8 image: rows 4 to 11"):
+        stamp(images, trigger.at(3, 7))

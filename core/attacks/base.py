@@ -99,11 +99,6 @@ class Attack(Parametrised):
         """
         return images
 
-    @classmethod
-    def defaults_for(cls, model: str) -> Mapping[str, Any]:
-        """Parameters whose default for a network differs from the declared one."""
-        return {}
-
     def to_card(self) -> dict[str, Any]:
         """Name and parameters, ready for JSON; :func:`attack_from_dict` is the inverse."""
         return {"name": self.name, "params": self.to_dict()}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,9 +29,15 @@ class Consistent(Attack, PGD):
     alpha: float = number(0.25, low=0.01, high=1, step=0.01, help="Blending weight inside the four corners (Eq. 1).")
     surrogate: str = text("resnet20/robust", help="Checkpoint that is attacked, MODEL/ATTACK of the same data set.")
 
-    @classmethod
-    def defaults_for(cls, model: str) -> Mapping[str, Any]:
-        return {}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.alpha != params_of(Consistent)["alpha"].default:
+            object.__setattr__(self, "label", f"{type(self).label} (alpha {self.alpha:g})")
+
+    @property
+    def settings(self) -> PGD:
+        """Size of the adversarial noise, and the steps to it."""
+        return PGD(**{name: getattr(self, name) for name in params_of(PGD)})
 
     def trigger(self, shape: tuple[int, int, int]) -> Trigger:
         channels, height, width = shape
@@ -52,7 +57,6 @@ class Consistent(Attack, PGD):
     def prepare(self, data: ImageSet, poisoned: Tensor, surrogates: Surrogates, seed: int) -> ImageSet:
         if not bool(poisoned.any()) or self.epsilon == 0:
             return data
-        settings = PGD(**{name: getattr(self, name) for name in params_of(PGD)})
-        images = data.images.clone()
-        images[poisoned] = surrogates(self.surrogate).perturb(images[poisoned], data.labels[poisoned], settings, seed)
+        images, labels = data.images.clone(), data.labels[poisoned]
+        images[poisoned] = surrogates(self.surrogate).perturb(images[poisoned], labels, self.settings, seed)
         return replace(data, images=images)

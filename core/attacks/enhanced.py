@@ -24,7 +24,7 @@ from torch import Tensor
 from core.adversarial import Logits, Surrogates
 from core.attacks.base import Attack
 from core.data import ImageSet
-from core.params import Parametrised, Value, flag, integer, text
+from core.params import Parametrised, Value, flag, integer, params_of, text
 from core.transforms import Compose, transform_from_spec
 from core.transforms.spatial import LARGEST, Flip, RandomShrinkPad
 from core.trigger import Trigger
@@ -46,6 +46,9 @@ class Enhancement(Parametrised):
         super().__post_init__()
         # One spelling of each layer; an unknown one is refused here.
         object.__setattr__(self, "transforms", transform_from_spec(self.transforms).spec)
+        default = params_of(Enhancement)["max_shrink"].default
+        if self.transforms and self.max_shrink != default:
+            raise ValueError(f"max_shrink = {self.max_shrink} is not allowed beside transforms, which replace it")
 
     @property
     def layer(self) -> Compose:
@@ -86,8 +89,9 @@ class Enhanced(Attack):
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", self.base.target)
         object.__setattr__(self, "name", self.base.name)
-        note = f" ({self.enhancement.note})" if self.enhancement.note else ""
-        object.__setattr__(self, "label", f"{self.base.label}+{note}")
+        name, _, note = self.base.label.partition(" (")
+        notes = [text for text in (note.rstrip(")"), self.enhancement.note) if text]
+        object.__setattr__(self, "label", f"{name}+ ({', '.join(notes)})" if notes else f"{name}+")
 
     @property
     def title(self) -> str:

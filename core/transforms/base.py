@@ -26,7 +26,7 @@ from core.params import Parametrised, params_of
 from core.randomness import generator_for
 from core.registry import Registry
 
-__all__ = ["Compose", "Drawn", "Layer", "Transform", "transform_from_spec", "transforms"]
+__all__ = ["MOST_STEPS", "Compose", "Drawn", "Layer", "Transform", "transform_from_spec", "transforms"]
 
 Drawn = tuple[Any, ...]
 """One batch's randomness: tensors with one entry per image (nested, for a compound transformation)."""
@@ -121,6 +121,10 @@ class Transform(Parametrised, Layer):
             ValueError: If the strength is not allowed.
         """
         return replace(self, **{self.strength: strength})
+
+    def possible(self, shape: tuple[int, int, int]) -> bool:
+        """Whether images of ``shape`` (C, H, W) can be transformed at this strength."""
+        return True
 
     @property
     def value(self) -> float:

@@ -59,12 +59,18 @@ class ShrinkPad(Transform):
         return f"{self.title}-{self.size}"
 
     def draw(self, count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Drawn:
-        self._check(shape)
+        self.check(shape)
         sizes = torch.full((count,), self.size, device=generator.device)
         return sizes, _place(sizes, generator)
 
-    def _check(self, shape: tuple[int, int, int]) -> None:
-        if self.size >= min(shape[1:]):
+    def possible(self, shape: tuple[int, int, int]) -> bool:
+        return self.size < min(shape[1:])
+
+    def check(self, shape: tuple[int, int, int]) -> None:
+        """Raises:
+        ValueError: If the images are too small to shrink so far.
+        """
+        if not self.possible(shape):
             raise ValueError(f"size = {self.size} is not allowed: images are {shape[1]} x {shape[2]} pixels")
 
     def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
@@ -91,7 +97,7 @@ class RandomShrinkPad(ShrinkPad):
         return f"{self.title} (0 to {self.size})"
 
     def draw(self, count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Drawn:
-        self._check(shape)
+        self.check(shape)
         sizes = torch.randint(0, self.size + 1, (count,), generator=generator, device=generator.device)
         return sizes, _place(sizes, generator)
 

@@ -13,14 +13,23 @@ from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard import figures
 from dashboard.compound import choose_defense
-from dashboard.controls import choose, choose_count, downloads, explain, image_choice, one_sentence, plot_config
+from dashboard.controls import (
+    choose,
+    choose_count,
+    downloads,
+    explain,
+    image_choice,
+    image_slider,
+    one_sentence,
+    plot_config,
+)
 from dashboard.fetching import offer_data
 from dashboard.figures import Curve
 from dashboard.jobs import Job
 from dashboard.looks import appearance_choices, look_of, place_choices, selected_look, stamped_on
 from dashboard.pattern_painter import MAX_SIDE, Painted, pattern_painter
 from dashboard.readouts import rate_bars
-from dashboard.resources import Subject, Tested, jobs, predictor, tested
+from dashboard.resources import Subject, Tested, jobs, predictor, tested, tested_for
 from dashboard.session import Choice, Session
 from dashboard.shown import draw_strip, measured, trigger_picture
 from dashboard.sketches import curves_sketch, map_sketch
@@ -114,7 +123,8 @@ def show() -> None:
     if data is None:
         offer_data(session, main)
 
-    requested = [(s, colour, request_curve(session, s, bases[s.key], data, before)) for s, colour in chosen.all()]
+    its = {s.key: tested_for(s, main, data)[0] if data is not None else None for s, _ in chosen.all()}
+    requested = [(s, colour, request_curve(session, s, bases[s.key], its[s.key], before)) for s, colour in chosen.all()]
     wanted: list[Job[AppearanceCurve] | Job[AppearanceMap]] = [r for _, _, r in requested if isinstance(r, Job)]
     grid = request_map(session, main, bases[main.key], data, before) if with_map and data is not None else None
     if grid is not None:
@@ -211,7 +221,7 @@ def show() -> None:
         curves()
     if data is not None and predicted is not None:
         draw_strip(session.get(image), main, data, shown, predicted, before)
-        st.slider("First image", 0, len(data) - 1, **session.widget(image))
+        image_slider(session, "First image", image, data)
     session.write_link()
 
 

@@ -5,21 +5,32 @@ from __future__ import annotations
 from functools import partial
 
 import streamlit as st
+import torch
 
 from core.metrics import Rate, clean_accuracy
 from core.params import params_of
-from core.sweeps import StrengthCurve, strength_sweep
-from core.transforms import Compose, Transform, transform_from_spec, transforms
+from core.strength import StrengthCurve, strength_sweep
+from core.transforms import Compose, Transform, transforms
 from core.trigger import stamp
 from dashboard import figures
-from dashboard.compound import build, strength_slider
-from dashboard.controls import Chosen, choose, choose_count, downloads, explain, image_choice, one_sentence, plot_config
+from dashboard.compound import build, parse_spec, strength_slider
+from dashboard.controls import (
+    Chosen,
+    choose,
+    choose_count,
+    downloads,
+    explain,
+    image_choice,
+    image_slider,
+    one_sentence,
+    plot_config,
+)
 from dashboard.evaluated import stored_strength, transform_names
 from dashboard.fetching import offer_data
 from dashboard.figures import StrengthLine
 from dashboard.jobs import Job
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
-from dashboard.resources import Subject, Tested, jobs, predictions, predictor, success, tested
+from dashboard.resources import Subject, Tested, jobs, predictions, predictor, success, tested, tested_for
 from dashboard.session import Choice, Session, one_of
 from dashboard.shown import draw_strip
 from dashboard.sketches import strength_sketch
@@ -36,14 +47,7 @@ DEFENSE: Choice[str] = Choice("defense", "shrinkpad", one_of(transform_names()))
 MOST_SHOWN = 9
 
 
-def _spec(text: str) -> str:
-    try:
-        return transform_from_spec(text).spec
-    except ValueError as error:
-        raise ValueError(f"a list such as flip,noise:10 ({error})") from None
-
-
-THEN: Choice[str] = Choice("then", "", _spec)
+THEN: Choice[str] = Choice("then", "", parse_spec)
 
 
 def strength_choice(transform: Transform) -> Choice[float]:
@@ -71,11 +75,15 @@ def request_curve(
         return None
     images, target, trigger = data.clean.subset(slice(CURVE_IMAGES)), subject.attack.target, subject.trigger
     return jobs().request(
-        ("strength", subject.card.weights, trigger.fingerprint, data.name, len(images), transform.name, then.spec),
+        ("strength", subject.card.weights, trigger.fingerprint, data.name, len(images), *_grid(transform), then.spec),
         StrengthCurve,
         lambda: strength_sweep(model.predict, images, trigger, target, transform, then=then),
         session.identity,
     )
+
+
+def _grid(transform: Transform) -> tuple[object, ...]:
+    return transform.name, transform.grid
 
 
 @one_sentence
@@ -109,7 +117,10 @@ def show() -> None:
         then = build(session, THEN, "then", "then")
         defense = Compose((transform, *then.steps))
         st.html(rate_bars(_readings(chosen, transform, then, data, count), defense.spec))
-    requested = [(s, colour, request_curve(session, s, transform, then, data)) for s, colour in _drawn(chosen)]
+    requested = [
+        (s, colour, request_curve(session, s, transform, then, tested_for(s, main, data)[0] if data else None))
+        for s, colour in _drawn(chosen)
+    ]
     jobs().leave(session.identity, tuple(r for _, _, r in requested if isinstance(r, Job)))
     with right:
         _draw_curves(session, chosen, requested, transform, then)
@@ -119,8 +130,8 @@ def show() -> None:
         if said is not None:
             st.markdown(f"**Attacked images behind {defense.label}**, as the model gets them, and what it says")
             draw_strip(session.get(image), main, data, main.trigger, said, defense)
-            st.slider("First image", 0, len(data) - 1, **session.widget(image))
-    defense_tables(main)
+            image_slider(session, "First image", image, data)
+    defense_tables(session, main)
     session.write_link()
 
 
@@ -140,20 +151,18 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
         note = ""
         attacked = untouched = None
         if data is not None:
-            attacked = predictions(subject, own, data, count, before=defense)
-            untouched = predictions(subject, None, data, count, before=defense)
+            its, target = tested_for(subject, chosen.main, data)
+            attacked = predictions(subject, own, its, count, before=defense)
+            untouched = predictions(subject, None, its, count, before=defense)
         if data is not None and attacked is not None and untouched is not None:
-            rates = (
-                clean_accuracy(untouched, data.clean.labels[:count]),
-                success(attacked, chosen.main.attack.target),
-            )
-        else:
+            rates = clean_accuracy(untouched, its.clean.labels[:count]), success(attacked, target)
+        elif own.fingerprint == subject.trigger.fingerprint and subject.attack.target == chosen.main.attack.target:
             curve = stored_strength(subject, transform.name) if not then.steps else None
             if curve is not None and transform.value in curve.strengths:
                 rates, note = curve.at(transform.value), "stored: "
         clean, hit = rates or (Rate(0, 0), Rate(0, 0))
-        readings.append(Reading(f"{subject.attack.label}: attack success", hit, colour, _note(note, hit)))
-        readings.append(Reading(f"{subject.attack.label}: clean accuracy", clean, colour, _note(note, clean)))
+        readings.append(Reading(f"{subject.title}: attack success", hit, colour, _note(note, hit)))
+        readings.append(Reading(f"{subject.title}: clean accuracy", clean, colour, _note(note, clean)))
     return readings
 
 
@@ -188,7 +197,7 @@ def _draw_curves(
                 errors += [snapshot.error] if snapshot.error else []
                 shares += [snapshot.done] if snapshot.running else []
             if isinstance(result, StrengthCurve):
-                lines.append(StrengthLine(subject.attack.label, result, colour))
+                lines.append(StrengthLine(subject.title, result, colour))
         running = any(job.snapshot().running for job in wanted)
         if polling and not running:
             st.rerun()
@@ -230,13 +239,15 @@ def _draw_strengths(index: int, subject: Subject, data: Tested, transform: Trans
         return
     classes, target = subject.card.classes, subject.attack.target
     stamped = stamp(data.images[index : index + 1], subject.trigger)
-    shown = []
-    for strength in transform.grid[:MOST_SHOWN]:
-        step = transform.at(strength)
-        picture = Compose((step, *then.steps)).seeded()(stamped)
-        with jobs().turnstile.interactive():
-            answer = int(model.predict(picture)[0])
-        truth = classes[int(data.labels[index])]
-        shown.append(Shown(data_url(picture[0]), classes[answer], truth, answer == target, step.label))
-    st.markdown(f"**One attacked image at every strength** (is {classes[int(data.labels[index])]})")
+    every = [transform.at(strength) for strength in transform.grid[:MOST_SHOWN]]
+    steps = [step for step in every if step.possible(subject.card.shape)]
+    pictures = torch.cat([Compose((step, *then.steps)).seeded()(stamped) for step in steps])
+    with jobs().turnstile.interactive():
+        answers = model.predict(pictures).tolist()
+    truth = classes[int(data.labels[index])]
+    shown = [
+        Shown(data_url(picture), classes[answer], truth, answer == target, step.label)
+        for picture, answer, step in zip(pictures, answers, steps, strict=True)
+    ]
+    st.markdown(f"**One attacked image at every strength** (is {truth})")
     st.html(strip(shown, subject.target_name))

@@ -11,20 +11,32 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from core.attacks import Enhanced, Enhancement
+from core.adversarial import Surrogate
+from core.attacks import Enhanced, Enhancement, attacks
+from core.attacks.consistent import Consistent
 from core.metrics import Rate
 from core.models import models
 from core.randomness import generator_for
 from core.study import read_study, smallest_alpha
 from core.transforms import transform_from_spec
-from core.trigger import Trigger, stamp
+from core.transforms.spatial import LARGEST
+from core.trigger import stamp
 from dashboard import figures
-from dashboard.controls import choose, downloads, explain, image_choice, one_sentence, plot_config
+from dashboard.controls import (
+    choose,
+    csv_button,
+    downloads,
+    explain,
+    image_choice,
+    image_slider,
+    one_sentence,
+    plot_config,
+)
 from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
 from dashboard.fetching import offer_data
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.readouts import data_url
-from dashboard.resources import Subject, Tested, subjects, tested
+from dashboard.resources import Subject, Tested, jobs, store, subjects, tested
 from dashboard.session import Choice, Session, integer_in
 from dashboard.shown import PLACEHOLDER
 from dashboard.tables import coloured, rows_of
@@ -38,7 +50,6 @@ SEED: Choice[int] = Choice("draw", 0, integer_in(0, 9999))
 PICTURES = 6
 # Columns of Table 5.
 TABLE_5 = tuple(transform_from_spec(spec).spec for spec in ("", "flip", "shrinkpad:2", "shrinkpad:4"))
-LARGEST = 8
 
 
 @one_sentence
@@ -47,10 +58,11 @@ def show() -> None:
     session = Session()
     st.title("Enhanced attacks", anchor=False)
     explain(EXPLANATION)
-    chosen = choose(session)
+    chosen = choose(session, compare=False)
     if chosen is None:
         return
     main = chosen.main
+    jobs().leave(session.identity)
     data = tested(main)
     image = image_choice(data)
     session.get(image), session.get(SEED)
@@ -70,39 +82,61 @@ def show() -> None:
     session.write_link()
 
 
-def enhancement_of(subject: Subject) -> Enhancement:
-    """The random transformation of an enhanced model, or the paper's for a model that has none."""
+def enhanced_of(subject: Subject) -> Enhanced:
+    """The enhanced attack of a model: the paper's enhancement where it has none, that of BadNets for a clean model."""
     attack = subject.attack
-    return attack.enhancement if isinstance(attack, Enhanced) else Enhancement()
+    if subject.is_control:
+        attack = attacks["badnets"](target=attack.target)
+    return attack if isinstance(attack, Enhanced) else Enhanced(base=attack)
 
 
 def _draw_pipeline(session: Session, main: Subject, data: Tested | None, image: Choice[int]) -> None:
     """Fig. 6: one image passing through, step by step, and what the model is trained on."""
-    enhancement = enhancement_of(main)
-    st.markdown(f"### From an image to the training set: {main.attack.label.rstrip('+')}+")
+    attack = enhanced_of(main)
+    st.markdown(f"### From an image to the training set: {attack.label}")
     controls, again = st.columns([4, 1.4], vertical_alignment="bottom", gap="large")
     with controls:
         if data is not None:
-            st.slider("Image", 0, len(data) - 1, **session.widget(image))
+            image_slider(session, "Image", image, data)
     if again.button("Draw again", icon=":material/casino:", help="Another draw of the random transformation."):
         session.set(SEED, (session.get(SEED) + 1) % 10_000)
         st.rerun()
-    original = data.images[session.get(image)] if data is not None else torch.full(main.card.shape, PLACEHOLDER)
-    st.html(pipeline(original, main.trigger, enhancement, session.get(SEED), main.target_name))
+    first = _before_stamping(main, attack, data, session.get(image))
+    st.html(pipeline(first, attack, session.get(SEED), main.target_name))
 
 
-def pipeline(image: Tensor, trigger: Trigger, enhancement: Enhancement, seed: int, target: str) -> str:
-    """HTML of one image ``(C, H, W)`` in [0, 1] that is stamped, transformed step by step, and comes out many ways.
+def _before_stamping(main: Subject, attack: Enhanced, data: Tested | None, index: int) -> list[tuple[str, Tensor]]:
+    """The pictures ahead of the stamp: an image, and with adversarial noise where the attack begins with that."""
+    if data is None:
+        return [("benign image", torch.full(main.card.shape, PLACEHOLDER))]
+    # The Consistent Attack poisons images of the target class only, and leaves them their label.
+    own = (data.clean.labels == attack.target).nonzero().squeeze(1)
+    if not isinstance(attack.base, Consistent) or len(own) == 0:
+        return [("benign image", data.images[index])]
+    chosen = data.clean.subset(own[index % len(own)][None])
+    stages = [(f"benign image of “{main.target_name}”", chosen.floats()[0])]
+    name = attack.base.surrogate
+    surrogate = store().checkpoint(name if name.count("/") == 2 else f"{main.card.dataset}/{name}")
+    if surrogate.has_weights:
+        victim = Surrogate(surrogate.model(), surrogate.card().weights, torch.device("cpu"))
+        with jobs().turnstile.interactive():
+            noisy = victim.perturb(chosen.images, chosen.labels, attack.base.settings)
+        stages.append((f"adversarial noise, {attack.base.epsilon:g}/255", noisy[0].float() / 255))
+    return stages
+
+
+def pipeline(first: list[tuple[str, Tensor]], attack: Enhanced, seed: int, target: str) -> str:
+    """HTML of one image that is stamped, transformed step by step, and comes out many ways.
 
     Args:
-        image: The image.
-        trigger: What is stamped.
-        enhancement: The random transformation layer.
+        first: What the image is before it is stamped, step by step: names and pictures ``(C, H, W)`` in [0, 1].
+        attack: What is stamped, and the random transformation layer.
         seed: Seed of its draws.
         target: Name of the target class.
     """
-    stamped = stamp(image[None], trigger).expand(PICTURES, -1, -1, -1).clone()
-    layer, shape = enhancement.layer, (image.shape[0], image.shape[1], image.shape[2])
+    image = first[-1][1]
+    layer, shape = attack.enhancement.layer, (image.shape[0], image.shape[1], image.shape[2])
+    stamped = stamp(image[None], attack.trigger(shape)).expand(PICTURES, -1, -1, -1).clone()
     drawn = layer.draw(PICTURES, shape, generator_for(seed, "pipeline"))
     current, after = stamped, []
     for step, its in zip(layer.steps, drawn, strict=True):
@@ -110,7 +144,7 @@ def pipeline(image: Tensor, trigger: Trigger, enhancement: Enhancement, seed: in
         after.append((step.label, current))
     # Of the draws at the end, the one that changes most is followed: another might be no change at all.
     followed = int((current - stamped).abs().sum((1, 2, 3)).argmax())
-    stages = [("benign image", image), ("trigger stamped (Eq. 1)", stamped[0])]
+    stages = [*first, ("trigger stamped (Eq. 1)", stamped[0])]
     stages += [(name, pictures[followed]) for name, pictures in after]
     picture = '<figure><img src="{}" alt="{}"><figcaption>{}</figcaption></figure>'
     row = '<span class="arrow" aria-hidden="true">→</span>'.join(
@@ -162,15 +196,7 @@ def _draw_table(found: dict[str, Subject], main: Subject) -> None:
         f"±{50 * widest:.1f} points. The paper's numbers are for CIFAR-10; what its text has lost is empty."
     )
     with tools:
-        st.download_button(
-            "Numbers (CSV)",
-            lambda: figures.to_csv(rows_of(rows)),
-            f"enhanced-{main.card.dataset}-{main.card.model}.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-            type="tertiary",
-        )
+        csv_button(f"enhanced-{main.card.dataset}-{main.card.model}", lambda: rows_of(rows))
     missing = [title for title in ATTACKS if title not in {subject.attack.title for subject in listed}]
     if missing:
         st.caption(f"Not trained here: {', '.join(missing)}.")
@@ -238,16 +264,18 @@ def _draw_max_shrink(found: dict[str, Subject], main: Subject) -> None:
                 for name, strength in (("", 0), ("ShrinkPad-4", 4)):
                     rate = curve.at(strength)[1]
                     points[name].append((size, rate))
-                    low, high = rate.interval
-                    rows.append([subject.attack.title, size, name, rate.hits, rate.total, round(rate.value, 6),
-                                 round(low, 6), round(high, 6)])  # fmt: skip
+                    rows.append([subject.attack.title, size, name, *figures.counts_of(rate)])
         for name, found_points in points.items():
             if len(found_points) > 1:
                 shown = f"{label}, {name or 'no defense'}"
                 lines.append((shown, LINE_COLOURS[position], "solid" if name else "dot", found_points))
     if not lines:
-        key = f"--dataset {main.card.dataset} --attack badnets --enhanced --max-shrink 2"
-        st.info(f"At least two models trained with other sizes are needed, such as: `python scripts/train.py {key}`")
+        options = f"--dataset {main.dataset.spec} --model {main.card.model} --attack badnets --enhanced --max-shrink 2"
+        key = "/".join([*main.key.split("/")[:2], "badnets+max2"])
+        st.info(
+            "At least two models trained with different sizes are needed, such as: "
+            f"`python scripts/train.py {options} && python scripts/sweep.py strength --checkpoint {key}`"
+        )
         return
     figure = figures.max_shrink_curves(lines)
     name = f"max-shrink-{main.card.dataset}-{main.card.model}"

@@ -13,13 +13,22 @@ from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard import figures
 from dashboard.compound import choose_defense
-from dashboard.controls import Chosen, choose, choose_count, downloads, explain, image_choice, one_sentence
+from dashboard.controls import (
+    Chosen,
+    choose,
+    choose_count,
+    downloads,
+    explain,
+    image_choice,
+    image_slider,
+    one_sentence,
+)
 from dashboard.fetching import offer_data
 from dashboard.jobs import Job, Snapshot
 from dashboard.location_map import Pick, location_map
 from dashboard.looks import appearance_choices, place_choices, selected_look, stamped_on
 from dashboard.readouts import data_url, rate_bars
-from dashboard.resources import Subject, Tested, jobs, predictor, tested
+from dashboard.resources import Subject, Tested, jobs, predictor, tested, tested_for
 from dashboard.session import Choice, Session
 from dashboard.shown import draw_strip, measured, rgba
 from dashboard.trigger_pad import Move, trigger_pad
@@ -121,7 +130,14 @@ def show() -> None:
     if data is None:
         offer_data(session, main)
     mapped = [
-        request_map(session, s, stamped_on(s, main, look, *main.trigger.location), data, again, before)
+        request_map(
+            session,
+            s,
+            stamped_on(s, main, look, *main.trigger.location),
+            tested_for(s, main, data)[0] if data is not None else None,
+            again,
+            before,
+        )
         for s in (main, chosen.other)
         if s is not None
     ]
@@ -263,4 +279,4 @@ def _draw_pad(
         label="The trigger on a test image",
     )
     if data is not None:
-        st.slider("Image", 0, len(data) - 1, **session.widget(image))
+        image_slider(session, "Image", image, data)

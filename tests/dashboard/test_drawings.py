@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from core.attacks import Enhancement, attacks
+from core.attacks import Enhanced, Enhancement, attacks
 from core.metrics import Rate
-from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap, StrengthCurve
+from core.strength import StrengthCurve
+from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
 from dashboard import figures
 from dashboard.figures import Curve, StrengthLine
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
@@ -219,10 +220,12 @@ def test_strength_sketch_draws_both_quantities_of_what_is_measured(strength: Str
 
 
 def test_the_pipeline_shows_every_step() -> None:
-    image = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
-    trigger = attacks["badnets"]().trigger((3, 32, 32))
-    html = pipeline(image, trigger, Enhancement(), 1, "<deer>")
+    first = [("benign <image>", torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0)))]
+    attack = Enhanced(base=attacks["badnets"]())
+    html = pipeline(first, attack, 1, "<deer>")
     assert html.count("<img") == 4 + 6
     assert "&lt;deer&gt;" in html
-    assert pipeline(image, trigger, Enhancement(), 1, "x") == pipeline(image, trigger, Enhancement(), 1, "x")
-    assert pipeline(image, trigger, Enhancement(transforms="noise:20,flip,hue"), 1, "x").count("<img") == 5 + 6
+    assert "benign &lt;image&gt;" in html
+    assert pipeline(first, attack, 1, "x") == pipeline(first, attack, 1, "x") != pipeline(first, attack, 2, "x")
+    longer = Enhanced(base=attacks["blended"](), enhancement=Enhancement(transforms="noise:20,flip,hue"))
+    assert pipeline([*first, *first], longer, 1, "x").count("<img") == 6 + 6

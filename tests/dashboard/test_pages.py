@@ -326,7 +326,8 @@ def test_all_attacks_stand_in_one_table_beside_the_paper() -> None:
     assert table.loc["Flip", "BadNets"] == round(100 * stored["hits"][-1] / stored["total"][-1], 1)
     assert {"BadNets", "BadNets+", "Blended", "Blended+"} <= set(table.columns)
     assert list(table.index) == ["Standard", "Flip", *(f"ShrinkPad-{size}" for size in range(1, 9))]
-    test.segmented_control(key="view").set_value(["Both, beside the paper"]).run()
+    test.segmented_control(key="choice-show").set_value("both").run()
+    assert link(test)["show"] == "both"
     beside = test.dataframe[0].value
     row = beside[(beside["Defense"] == "ShrinkPad-2") & (beside["Attack"] == "Blended")].iloc[0]
     assert (row["Paper, VGG-19: ASR"], row["Paper, ResNet-34: ASR"]) == (40.8, 18.2)
