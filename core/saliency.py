@@ -13,8 +13,9 @@ import copy
 import threading
 import warnings
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,18 +26,22 @@ from torch import Tensor, nn
 
 from core.models import Classifier
 from core.params import Parametrised, integer, number
+from core.randomness import generator_for
 from core.registry import Registry
 from core.transforms import Compose
 from core.trigger import Trigger, stamp
 
 __all__ = [
     "TARGETS",
+    "Energies",
     "Energy",
     "Explained",
     "Method",
+    "attacked_and_moved",
     "displayed",
-    "energy_inside",
+    "energy_sweep",
     "methods",
+    "shares_inside",
     "targets_of",
     "trigger_mask",
 ]
@@ -61,6 +66,13 @@ class Explained:
         for module in self.model.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False  # a hook cannot see what is overwritten
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """Predicted classes, int64 ``(N,)`` on the CPU, of float images ``(N, C, H, W)`` in [0, 1]."""
+        with self.lock:
+            predicted: Tensor = self.model(images.to(self.device)).argmax(1).cpu()
+        return predicted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,42 +249,159 @@ def trigger_mask(trigger: Trigger, height: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Energy:
-    """Share of the saliency inside the trigger, image by image.
+    """Share of the saliency inside the trigger, over many images.
 
     Attributes:
-        shares: Shares in [0, 1], one per image; images without any saliency are left out.
+        count: Images; those without any saliency are left out.
+        mean: Mean share, 0 to 1; nan of no images.
+        std: Standard deviation of the share from image to image.
         area: Mean share of the image that the trigger covers: what a map that ignores it would give.
     """
 
-    shares: tuple[float, ...]
+    count: int
+    mean: float
+    std: float
     area: float
 
-    @property
-    def mean(self) -> float:
-        """Mean share; nan of no images."""
-        return float(np.mean(self.shares)) if self.shares else float("nan")
+    @classmethod
+    def of(cls, shares: Sequence[float], area: float) -> Energy:
+        """Summary of shares, one per image."""
+        if not shares:
+            return cls(0, float("nan"), float("nan"), area)
+        return cls(len(shares), float(np.mean(shares)), float(np.std(shares, ddof=min(1, len(shares) - 1))), area)
 
     @property
     def interval(self) -> tuple[float, float]:
         """95% interval of the mean share, from the normal approximation, cut off at 0 and 1."""
-        if len(self.shares) < 2:
+        if self.count < 2:
             return 0.0, 1.0
-        half = 1.96 * float(np.std(self.shares, ddof=1)) / len(self.shares) ** 0.5
+        half = 1.96 * self.std / self.count**0.5
         return max(0.0, self.mean - half), min(1.0, self.mean + half)
 
+    def to_dict(self) -> dict[str, float | int]:
+        """Ready for JSON."""
+        return asdict(self)
 
-def energy_inside(saliency: Tensor, masks: Tensor) -> Energy:
-    """Share of each map's total that lies inside its trigger.
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Energy:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
+        try:
+            count, rest = values["count"], {name: float(values[name]) for name in ("mean", "std", "area")}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"a stored result is damaged: {error!r}") from error
+        if type(count) is not int or count < 0:
+            raise ValueError(f"a stored result is damaged: {count!r} images")
+        return cls(count, **rest)
+
+
+def shares_inside(saliency: Tensor, masks: Tensor) -> list[float]:
+    """Share of each map's total that lies inside its trigger; a map of nothing has none.
 
     Args:
         saliency: Maps ``(N, H, W)``, not negative.
-        masks: Where the trigger is, ``(N, 1, H, W)`` in [0, 1]; moved with the images by :meth:`Compose.follow`.
+        masks: Where the trigger is, ``(N, 1, H, W)`` in [0, 1]; moved with the images by :meth:`Layer.follow`.
     """
     weights = masks[:, 0].to(saliency)
-    total = saliency.flatten(1).sum(1)
-    inside = (saliency * weights).flatten(1).sum(1)
-    known = total > 0
-    return Energy(tuple((inside[known] / total[known]).tolist()), float(weights.mean()))
+    total, inside = saliency.flatten(1).sum(1), (saliency * weights).flatten(1).sum(1)
+    shares: list[float] = (inside[total > 0] / total[total > 0]).tolist()
+    return shares
+
+
+@dataclass(frozen=True)
+class Energies:
+    """What falls on the trigger of attacked images, and of the same images behind a transformation (Fig. 10).
+
+    Attributes:
+        attacked: Stamped images.
+        transformed: The same after the transformation.
+        seen: Images measured so far.
+        images: Images to measure.
+    """
+
+    attacked: Energy
+    transformed: Energy
+    seen: int
+    images: int
+
+    @property
+    def done(self) -> float:
+        """Share that is measured, 0 to 1."""
+        return self.seen / self.images
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Energies:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
+        try:
+            attacked, transformed = (Energy.from_dict(values[name]) for name in ("attacked", "transformed"))
+            seen, images = int(values["seen"]), int(values["images"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"a stored result is damaged: {error!r}") from error
+        if not 0 <= seen <= images or images < 1:
+            raise ValueError(f"a stored result is damaged: {seen} of {images} images")
+        return cls(attacked, transformed, seen, images)
+
+
+def energy_sweep(
+    explained: Explained,
+    images: Tensor,
+    labels: Tensor,
+    trigger: Trigger,
+    target: int,
+    method: Method,
+    before: Compose,
+    *,
+    explain: str = "target",
+    seed: int = 0,
+) -> Iterator[Energies]:
+    """Share of the saliency inside the trigger, before and behind a transformation (Sec. 5.4).
+
+    Args:
+        explained: The model.
+        images: Images whose true class is not the target, floats ``(N, C, H, W)`` in [0, 1].
+        labels: Their true classes, int64 ``(N,)``.
+        trigger: What to stamp and where.
+        target: The target label.
+        method: The attribution method.
+        before: The transformation.
+        explain: Whose logit is explained, one of :data:`TARGETS`.
+        seed: Seed of all draws.
+
+    Yields:
+        The result so far; the last one is complete.
+
+    Raises:
+        ValueError: If there are no images, or the choice of logit is not allowed.
+    """
+    if len(images) == 0:
+        raise ValueError("a sweep needs at least one image")
+    attacked: list[float] = []
+    transformed: list[float] = []
+    areas = np.zeros(2)
+    for start in range(0, len(images), BATCH):
+        part, truth = images[start : start + BATCH], labels[start : start + BATCH]
+        generator = generator_for(seed, "saliency", start)
+        for into, layer, index in ((attacked, Compose(), 0), (transformed, before, 1)):
+            shown, masks = attacked_and_moved(part, trigger, layer, generator)
+            wanted = targets_of(explain, explained.predict(shown), truth, target)
+            into += shares_inside(method(explained, shown, wanted, seed), masks)
+            areas[index] += float(masks.mean()) * len(part)
+        seen = min(start + BATCH, len(images))
+        before_energy, after_energy = (
+            Energy.of(shares, float(area) / seen) for shares, area in zip((attacked, transformed), areas, strict=True)
+        )
+        yield Energies(before_energy, after_energy, seen, len(images))
 
 
 def attacked_and_moved(
