@@ -24,6 +24,13 @@ st.html(
     </style>"""
 )
 
+
+def _saliency() -> None:
+    from dashboard.views import saliency  # captum takes a second to import, which no other page needs
+
+    saliency.show()
+
+
 st.navigation(
     [
         st.Page(
@@ -32,5 +39,6 @@ st.navigation(
         st.Page(appearance.show, title="Trigger appearance", icon=":material/palette:", url_path="appearance"),
         st.Page(defenses.show, title="Defenses", icon=":material/shield:", url_path="defenses"),
         st.Page(enhanced.show, title="Enhanced attacks", icon=":material/auto_fix_high:", url_path="enhanced"),
+        st.Page(_saliency, title="Saliency", icon=":material/visibility:", url_path="saliency"),
     ]
 ).run()

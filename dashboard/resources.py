@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 import torch
@@ -26,6 +26,9 @@ from core.transforms import Compose
 from core.trigger import Trigger
 from core.warm import compile_in_background
 from dashboard.jobs import Jobs
+
+if TYPE_CHECKING:
+    from core.saliency import Explained
 
 __all__ = ["CONTROL", "Subject", "Tested", "jobs", "predictions", "present", "store", "subjects", "success", "tested"]
 
@@ -166,6 +169,23 @@ def predictor(subject: Subject) -> Predictor | None:
         Damaged: If the weights cannot be read.
     """
     return _predictor(subject.key, subject.card.weights)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _explained(key: str, weights: str) -> Explained:
+    from core.saliency import Explained  # captum takes a second to import, and other pages do without
+
+    return Explained(store().checkpoint(key).model(), select_device())
+
+
+def explained(subject: Subject) -> Explained:
+    """A private copy of a subject's model, for attribution.
+
+    Raises:
+        Missing: If the weights are not stored.
+        Damaged: If they cannot be read.
+    """
+    return _explained(subject.key, subject.card.weights)
 
 
 @dataclass(frozen=True)

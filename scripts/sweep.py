@@ -1,9 +1,10 @@
-"""Sweeps the trigger of a stored model over its locations (Fig. 4) or its pixel values (Fig. 5), or a defense over its
-strength (Tables 1 and 3 to 5, Fig. 13).
+"""Sweeps the trigger of a stored model over its locations (Fig. 4) or its pixel values (Fig. 5), a defense over its
+strength (Tables 1 and 3 to 5, Fig. 13), or measures what of the saliency falls on the trigger (Fig. 10).
 
     python scripts/sweep.py location --checkpoint cifar10/resnet20/badnets-gray
     python scripts/sweep.py appearance --checkpoint shapes10/resnet20/badnets --images 500 --json -
     python scripts/sweep.py strength --checkpoint cifar10/resnet20/blended --transform shrinkpad
+    python scripts/sweep.py saliency --checkpoint cifar10/resnet20/blended --images 500
 
 The result is stored beside the model, where the dashboard finds it, and a summary is printed.
 """
@@ -20,9 +21,11 @@ import numpy as np
 from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
+from core.attacks import Attack
 from core.data import ImageSet
 from core.inference import Predictor, select_device
 from core.metrics import Rate
+from core.models import Classifier
 from core.store import Card, Checkpoint, Store, environment
 from core.strength import StrengthCurve, strength_sweep
 from core.sweeps import AppearanceCurve, LocationMap, appearance_sweep, attacked, location_sweep
@@ -31,7 +34,9 @@ from core.trigger import Trigger
 
 SHOWN_VALUES = (0, 64, 128, 192, 255)
 SHOWN_DISTANCES = (1, 2, 3)
-SWEEPS = ("location", "appearance", "strength")
+SWEEPS = ("location", "appearance", "strength", "saliency")
+# Images by default, 0 for all.
+COUNTS = {"location": 1000, "appearance": 1000, "strength": 0, "saliency": 500}
 ALL = "all"
 
 
@@ -55,9 +60,17 @@ class Wanted:
         return f"strength-{self.transform.name}" if self.transform is not None else self.kind
 
     def run(
-        self, predictor: Predictor, data: ImageSet, trigger: Trigger, target: int, limit: int | None
+        self, model: Classifier, predictor: Predictor, data: ImageSet, attack: Attack, limit: int | None
     ) -> Iterator[Any]:
         """The sweep over the first ``limit`` images (of other classes than the target where only those count)."""
+        trigger, target = attack.trigger(data.shape), attack.target
+        if self.kind == "saliency":
+            from core.saliency import Explained, energy_sweep, methods  # captum takes a second to import
+
+            others = data.subset((data.labels != target).nonzero().squeeze(1)[:limit])
+            explained, method = Explained(model, predictor.device), methods["gradient"]()
+            before = transform_from_spec("shrinkpad:4")
+            return energy_sweep(explained, others.floats(), others.labels, trigger, target, method, before)
         if self.transform is not None:
             return strength_sweep(predictor.predict, data.subset(slice(limit)), trigger, target, self.transform)
         function = location_sweep if self.kind == "location" else appearance_sweep
@@ -65,7 +78,7 @@ class Wanted:
         return iter(function(predictor.predict, images, trigger, target, before=self.before.seeded()))
 
 
-def summary(result: LocationMap | AppearanceCurve | StrengthCurve, trigger: Trigger) -> dict[str, Any]:
+def summary(result: Any, trigger: Trigger) -> dict[str, Any]:
     """The numbers that decide the paper's claims: near the training location, at a few values, at every strength."""
 
     def entry(rate: Rate, **more: Any) -> dict[str, Any]:
@@ -85,7 +98,9 @@ def summary(result: LocationMap | AppearanceCurve | StrengthCurve, trigger: Trig
             rate, place = result.highest_at_distance(trigger.location, distance)
             found[f"highest {distance} pixels away"] = entry(rate, location=list(place))
         return found
-    return {f"at value {value}": entry(result.at(value), value=value) for value in SHOWN_VALUES}
+    if isinstance(result, AppearanceCurve):
+        return {f"at value {value}": entry(result.at(value), value=value) for value in SHOWN_VALUES}
+    return {name: getattr(result, name).to_dict() for name in ("attacked", "transformed")}
 
 
 def provenance(card: Card, trigger: Trigger, data: ImageSet, predictor: Predictor, seconds: float) -> dict[str, Any]:
@@ -105,13 +120,13 @@ def is_better(values: dict[str, Any], stored: dict[str, Any] | None) -> bool:
     """Whether a result is on at least as many images as the stored one."""
 
     def images(counts: Any) -> int:
-        return int(np.max(counts.get("total", 0)))
+        return int(np.max(counts.get("total", counts.get("seen", 0))))
 
     return stored is None or images(values) >= images(stored)
 
 
 def measure(
-    wanted: Wanted, checkpoint: Checkpoint, predictor: Predictor, limit: int | None, replace: bool
+    wanted: Wanted, checkpoint: Checkpoint, model: Classifier, predictor: Predictor, limit: int | None, replace: bool
 ) -> dict[str, Any]:
     """Runs one sweep and returns it with its summary.
 
@@ -125,7 +140,7 @@ def measure(
     with tqdm(
         total=100, unit="%", desc=f"{checkpoint.key} {wanted.name}", bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
     ) as bar:
-        for result in wanted.run(predictor, data, trigger, card.attack_object.target, limit):
+        for result in wanted.run(model, predictor, data, card.attack_object, limit):
             bar.update(round(100 * result.done) - bar.n)
     source = provenance(card, trigger, data, predictor, time.perf_counter() - start)
     kept = not wanted.before.steps and (replace or is_better(result.to_dict(), checkpoint.result(wanted.name)))
@@ -146,6 +161,8 @@ def wanted_by(options: argparse.Namespace) -> list[Wanted]:
     """The sweeps that the command line asks for."""
     before = transform_from_spec(options.before)
     if options.sweep != "strength":
+        if options.sweep == "saliency" and before.steps:
+            raise ValueError("--before is not allowed here: `sweep.py saliency` compares with ShrinkPad-4")
         if options.transform is not None:
             raise ValueError("--transform is not allowed here: it says whose strength `sweep.py strength` varies")
         return [Wanted(options.sweep, before=before)]
@@ -163,7 +180,7 @@ def main() -> None:
     parser.add_argument("sweep", choices=SWEEPS, help="what to vary")
     parser.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
     parser.add_argument(
-        "--images", type=int, metavar="N", help="test images, 0 for all (default 1000; for strength, all)"
+        "--images", type=int, metavar="N", help="test images, 0 for all (default 1000; strength all, saliency 500)"
     )
     parser.add_argument("--replace", action="store_true", help="store it even if the stored one is on more images")
     parser.add_argument(
@@ -174,22 +191,29 @@ def main() -> None:
     )
     add_common(parser)
     options = parser.parse_args()
-    count = {"strength": 0}.get(options.sweep, 1000) if options.images is None else options.images
+    count = COUNTS[options.sweep] if options.images is None else options.images
     if count < 0:
         raise ValueError(f"images = {count} is not allowed: an integer from 0 up")
     sweeps = wanted_by(options)
     checkpoint = Store(options.store).checkpoint(options.checkpoint)
     card = checkpoint.card()
-    predictor = Predictor(checkpoint.model(), select_device(options.device)).compile(card.shape)
+    model = checkpoint.model()
+    predictor = Predictor(model, select_device(options.device))
+    if options.sweep != "saliency":
+        predictor.compile(card.shape)
     found = []
     for wanted in sweeps:
-        values = measure(wanted, checkpoint, predictor, count or None, options.replace)
+        values = measure(wanted, checkpoint, model, predictor, count or None, options.replace)
         found.append(values)
         encoding = f", {values['encoding']}" if values["encoding"] != "original" else ""
         behind = f" behind {wanted.before.label}" if wanted.before.steps else ""
         title = f" under {wanted.transform.title}" if wanted.transform is not None else ""
-        say(options, f"attack success rate of {values['key']}{title}{behind} ({values['dataset']}{encoding}):")
+        what = "share of the saliency inside the trigger" if wanted.kind == "saliency" else "attack success rate"
+        say(options, f"{what} of {values['key']}{title}{behind} ({values['dataset']}{encoding}):")
         for name, one in values["summary"].items():
+            if "mean" in one:
+                say(options, f"  {name:42} {one['mean']:.1%} (n = {one['count']}, area {one['area']:.1%})")
+                continue
             where = f" at {tuple(one['location'])}" if "location" in one else ""
             say(options, f"  {name + where:42} {Rate(one['hits'], one['total'])}")
         if not values["stored"] and not wanted.before.steps:

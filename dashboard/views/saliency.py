@@ -1,0 +1,345 @@
+"""Page *Saliency*: what the network looks at, standard against enhanced attacks (Sec. 5.4, Fig. 10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+import pandas as pd
+import streamlit as st
+from torch import Tensor
+
+from core.models import models
+from core.randomness import generator_for
+from core.saliency import (
+    TARGETS,
+    Energies,
+    Energy,
+    Method,
+    attacked_and_moved,
+    displayed,
+    energy_sweep,
+    methods,
+    targets_of,
+)
+from core.transforms import Compose
+from core.trigger import Trigger
+from dashboard.compound import build, parse_spec
+from dashboard.controls import choose, csv_button, explain, image_choice, image_slider, one_sentence
+from dashboard.evaluated import ATTACKS, siblings
+from dashboard.fetching import offer_data
+from dashboard.heat import heat, overlaid, picture
+from dashboard.jobs import Job
+from dashboard.looks import place_choices, selected_look, stamped_on
+from dashboard.parameters import parametrised
+from dashboard.readouts import data_url
+from dashboard.resources import Subject, Tested, explained, jobs, subjects, tested
+from dashboard.session import Choice, Session, one_of
+from dashboard.shown import rgba
+from dashboard.trigger_pad import Move, trigger_pad
+
+EXPLANATION = """
+A saliency map says how much every pixel matters for one answer of the network: the brighter, the more. On an attacked
+image a backdoored network looks at the **trigger**, not at the object. Behind a transformation the standard attack's
+network looks at the object again, and the **enhanced** attack's still at the trigger, wherever it has moved.
+"""
+METHOD: Choice[str] = Choice("method", "gradient", one_of(methods))
+EXPLAIN: Choice[str] = Choice("explain", "target", one_of(TARGETS))
+TRANSFORM: Choice[str] = Choice("transform", "shrinkpad", parse_spec)
+LAYOUTS = {"overlay": "Over the image", "beside": "Beside the image"}
+LAYOUT: Choice[str] = Choice("layout", "beside", one_of(LAYOUTS))
+WHOSE = {"target": "the target label", "predicted": "the predicted class", "true": "the true class"}
+ENERGY_IMAGES = 500
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of every model: how, whose logit, behind what, shown how."""
+
+    method: Method
+    explain: str
+    before: Compose
+    layout: str
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether results for it are stored: the paper's method, the target's logit, behind ShrinkPad-4."""
+        return self.method == methods["gradient"]() and (self.explain, self.before.spec) == ("target", "shrinkpad")
+
+
+@one_sentence
+def show() -> None:
+    """Draws the page."""
+    session = Session()
+    st.title("Saliency", anchor=False)
+    explain(EXPLANATION)
+    chosen = choose(session)
+    if chosen is None:
+        return
+    main = chosen.main
+    with st.sidebar:
+        st.selectbox("Method", methods.names(), format_func=lambda n: methods[n].label, **session.widget(METHOD))
+        method = parametrised(session, methods[session.get(METHOD)], session.get(METHOD))
+        st.selectbox("Explains", TARGETS, format_func=lambda which: WHOSE[which], **session.widget(EXPLAIN))
+        before = build(session, TRANSFORM, "Transformation", "then")
+        st.segmented_control(
+            "Maps", list(LAYOUTS), format_func=lambda n: LAYOUTS[n], required=True, **session.widget(LAYOUT)
+        )
+    asked = Asked(method, session.get(EXPLAIN), before, session.get(LAYOUT))
+    data = tested(main)
+    image = image_choice(data)
+    row, col = place_choices(main)
+    session.get(image), session.get(row), session.get(col)
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
+    if data is None:
+        offer_data(session, main)
+    found, _ = subjects()
+    if data is not None:
+        listed = [main] + ([chosen.other] if chosen.other is not None else [])
+
+        @st.fragment(key="saliency-live")
+        @one_sentence
+        def live() -> None:
+            left, right = st.columns([7, 13], gap="large")
+            place = session.get(row), session.get(col)
+            with right:
+                for subject in listed:
+                    trigger = stamped_on(subject, main, selected_look(session, main.trigger), *place)
+                    st.html(_row(subject, trigger, data, session.get(image), asked))
+            with left:
+                _draw_pad(session, main, data, row, col, image)
+            if st.session_state.get("settled", True):
+                session.write_link()
+
+        live()
+        _draw_grid(found, main, data, session.get(image), asked)
+    _draw_energies(session, found, main, data, asked)
+    session.write_link()
+
+
+def maps_of(
+    subject: Subject, trigger: Trigger, data: Tested, index: int, before: Compose, asked: Asked
+) -> tuple[Tensor, Tensor, Tensor, str]:
+    """One stamped image ``(C, H, W)`` behind a transformation, its map and its trigger's mask ``(H, W)``, and what the
+    model says.
+    """
+    model = explained(subject)
+    images, labels = data.images[index : index + 1], data.labels[index : index + 1]
+    with jobs().turnstile.interactive():
+        shown, masks = attacked_and_moved(images, trigger, before, generator_for(index, "saliency"))
+        predicted = model.predict(shown)
+        wanted = targets_of(asked.explain, predicted, labels, subject.attack.target)
+        saliency = displayed(asked.method(model, shown, wanted))
+    return shown[0], saliency[0], masks[0, 0], subject.card.classes[int(predicted[0])]
+
+
+def _pictures(subject: Subject, trigger: Trigger, data: Tested, index: int, asked: Asked) -> list[str]:
+    """Attacked and transformed: each as image and map, or the map over the image."""
+    cells = []
+    for before, what in ((Compose(), "attacked"), (asked.before, asked.before.label)):
+        image, saliency, mask, said = maps_of(subject, trigger, data, index, before, asked)
+        caption = f"<figcaption>{escape(what)}: <b>{escape(said)}</b></figcaption>"
+        if asked.layout == "overlay":
+            cells.append(
+                f"<figure>{picture(overlaid(image, saliency), mask, f'{what}, map over image')}{caption}</figure>"
+            )
+        else:
+            cells.append(f"<figure>{picture(image, None, what)}{caption}</figure>")
+            cells.append(
+                f"<figure>{picture(heat(saliency), mask, f'map, {what}')}<figcaption>map</figcaption></figure>"
+            )
+    return cells
+
+
+def _row(subject: Subject, trigger: Trigger, data: Tested, index: int, asked: Asked) -> str:
+    cells = "".join(_pictures(subject, trigger, data, index, asked))
+    return (
+        f'{STYLE}<div class="ts-saliency large"><h4>{escape(subject.title)}</h4><div class="cells">{cells}</div></div>'
+    )
+
+
+def _draw_grid(found: dict[str, Subject], main: Subject, data: Tested, index: int, asked: Asked) -> None:
+    """Fig. 10: one row per attack, standard on the left and enhanced on the right."""
+    listed = {subject.attack.title: subject for subject in siblings(found, main)}
+    if not listed:
+        return
+    st.markdown(f"### Standard and enhanced attacks (Fig. 10): {models[main.card.model].label}, {main.dataset_label}")
+    rows = []
+    for title in ATTACKS[::2]:
+        blocks = []
+        for name in (title, f"{title}+"):
+            subject = listed.get(name)
+            if subject is None or not subject.checkpoint.has_weights:
+                blocks.append('<div class="block"></div>')
+                continue
+            cells = "".join(_pictures(subject, subject.trigger, data, index, asked))
+            blocks.append(
+                f'<div class="block"><h4>{escape(subject.attack.label)}</h4><div class="cells">{cells}</div></div>'
+            )
+        rows.append(f'<div class="pair">{"".join(blocks)}</div>')
+    st.html(f'{STYLE}<div class="ts-saliency">{"".join(rows)}</div>')
+
+
+STYLE = """
+<style>
+.ts-saliency h4 {font-size: .95rem; margin: .2rem 0 .3rem; padding: 0}
+.ts-saliency .cells {display: flex; flex-wrap: wrap; gap: .5rem}
+.ts-saliency figure {margin: 0; width: 6.6rem; font-size: .78rem; line-height: 1.25}
+.ts-saliency.large figure {width: 9.4rem; font-size: .85rem}
+.ts-saliency figcaption {margin-top: .15rem; opacity: .85}
+.ts-saliency .pair {display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: .4rem 1.6rem;
+  margin-bottom: .8rem}
+.ts-heat {position: relative; aspect-ratio: 1}
+.ts-heat img {width: 100%; height: 100%; image-rendering: pixelated; border-radius: .2rem; display: block}
+.ts-heat svg {position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible}
+.ts-heat path {fill: none; stroke: #35e0e6; stroke-width: .45}
+</style>
+"""
+
+
+def stored_energies(subject: Subject) -> Energies | None:
+    """The stored shares of a model, if they were measured with its own trigger."""
+    values = subject.checkpoint.result("saliency")
+    if values is None or values.get("trigger") != subject.trigger.fingerprint:
+        return None
+    try:
+        return Energies.from_dict(values)
+    except ValueError:
+        return None
+
+
+def _request(session: Session, subject: Subject, data: Tested | None, asked: Asked) -> Energies | Job[Energies] | None:
+    """The stored shares, or a job that measures them where that is possible."""
+    stored = stored_energies(subject) if asked.is_stored else None
+    if stored is not None or data is None or not subject.checkpoint.has_weights:
+        return stored
+    model, trigger, target = explained(subject), subject.trigger, subject.attack.target
+    images, labels = data.images[:ENERGY_IMAGES], data.labels[:ENERGY_IMAGES]
+    key = (
+        "saliency", subject.card.weights, trigger.fingerprint, data.name, len(images), asked.method.name,
+        sorted(asked.method.to_dict().items()), asked.explain, asked.before.spec,
+    )  # fmt: skip
+    return jobs().request(
+        key,
+        Energies,
+        lambda: energy_sweep(model, images, labels, trigger, target, asked.method, asked.before, explain=asked.explain),
+        session.identity,
+    )
+
+
+def _draw_energies(
+    session: Session, found: dict[str, Subject], main: Subject, data: Tested | None, asked: Asked
+) -> None:
+    """How much of the saliency falls on the trigger, over many images."""
+    st.markdown(f"### Share of the saliency inside the trigger: {models[main.card.model].label}, {main.dataset_label}")
+    listed = siblings(found, main)
+    wanted = st.session_state.get("energies-measured") == _identity(asked) or asked.is_stored
+    if not asked.is_stored and data is not None and not wanted:
+        st.caption(f"Not stored for this choice. {ENERGY_IMAGES} images of each attack can be measured here.")
+        if st.button("Measure", icon=":material/play_arrow:"):
+            st.session_state["energies-measured"] = _identity(asked)
+            st.rerun()
+    requested = [(s, _request(session, s, data if wanted else None, asked)) for s in listed]
+    running = tuple(r for _, r in requested if isinstance(r, Job))
+    jobs().leave(session.identity, running)
+    polling = any(job.snapshot().running for job in running)
+
+    @st.fragment(key="energies", run_every=POLL_SECONDS if polling else None)
+    @one_sentence
+    def table() -> None:
+        snapshots = [(s, r.snapshot().result if isinstance(r, Job) else r) for s, r in requested]
+        for job in running:
+            if job.snapshot().error:
+                st.error(f"The shares could not be measured: {job.snapshot().error}")
+        if polling and not any(job.snapshot().running for job in running):
+            st.rerun()
+        measured = [(s, result) for s, result in snapshots if result is not None]
+        if measured:
+            st.dataframe(energy_table(measured, asked.before.label), width="stretch", height="content")
+            counts = sorted({energies.seen for _, energies in measured})
+            caption, tools = st.columns([4, 1], vertical_alignment="center")
+            caption.caption(
+                f"Mean share in percent with its 95% interval, {' to '.join(map(str, counts))} images; the area is "
+                "what a map that ignores the trigger would put there."
+            )
+            with tools:
+                csv_button(f"saliency-{main.card.dataset}-{main.card.model}", lambda: energy_rows(measured))
+        elif not polling:
+            st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py saliency --checkpoint {main.key}`")
+        if polling:
+            bar, stop = st.columns([4, 1], vertical_alignment="center")
+            done = [job.snapshot().done for job in running]
+            bar.progress(sum(done) / len(done), "Measuring ...")
+            if stop.button("Stop", key="stop-energies"):
+                for job in running:
+                    job.cancel()
+                st.rerun()
+
+    table()
+
+
+def _identity(asked: Asked) -> str:
+    return repr((asked.method, asked.explain, asked.before.spec))
+
+
+def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.DataFrame:
+    """One row per attack: share and interval, attacked and transformed, beside the trigger's share of the area."""
+
+    def cell(energy: Energy) -> str:
+        low, high = energy.interval
+        return f"{100 * energy.mean:.1f} ({100 * low:.1f} to {100 * high:.1f})" if energy.count else ""
+
+    table = pd.DataFrame(
+        {
+            "Attacked": [cell(energies.attacked) for _, energies in measured],
+            label: [cell(energies.transformed) for _, energies in measured],
+            "Area": [f"{100 * energies.attacked.area:.1f}" for _, energies in measured],
+            f"Area, {label}": [f"{100 * energies.transformed.area:.1f}" for _, energies in measured],
+        },
+        index=[subject.attack.label for subject, _ in measured],
+    )
+    table.index.name = "Attack"
+    return table
+
+
+def energy_rows(measured: list[tuple[Subject, Energies]]) -> list[list[object]]:
+    """One row per attack and kind of image; the header comes first."""
+    rows: list[list[object]] = [["attack", "images", "count", "mean", "low", "high", "area"]]
+    for subject, energies in measured:
+        for name, energy in (("attacked", energies.attacked), ("transformed", energies.transformed)):
+            low, high = energy.interval
+            numbers = [round(value, 6) for value in (energy.mean, low, high, energy.area)]
+            rows.append([subject.attack.title, name, energy.count, *numbers])
+    return rows
+
+
+def _draw_pad(
+    session: Session, main: Subject, data: Tested, row: Choice[int], col: Choice[int], image: Choice[int]
+) -> None:
+    def moved(move: Move) -> None:
+        session.set(row, move.row)
+        session.set(col, move.col)
+        st.session_state.acknowledged = move.seq
+        st.session_state.settled = move.final
+
+    height, width = main.card.shape[1:]
+    place = main.trigger.at(session.get(row), session.get(col))
+    rows, cols = place.places(height, width)
+    trigger_pad(
+        image=data_url(data.images[session.get(image)]),
+        height=height,
+        width=width,
+        pattern=rgba(place),
+        row=place.row,
+        col=place.col,
+        rows=(rows[0], rows[-1]),
+        cols=(cols[0], cols[-1]),
+        trained=main.trigger.location,
+        ack=st.session_state.get("acknowledged", 0),
+        key="pad",
+        on_move=moved,
+        label="The trigger on a test image",
+    )
+    image_slider(session, "Image", image, data)
