@@ -9,12 +9,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dashboard.readouts import data_url
+from dashboard.readouts import data_url, svg_image
 
 __all__ = ["heat", "outline", "overlaid", "picture"]
 
 # Inferno at equal steps: dark is nothing, and it grows lighter evenly, in print too.
 ANCHORS = ("000004", "280b54", "65156e", "9f2a63", "d44842", "f57d15", "fac127", "fcffa4")
+
+OUTLINE = "#35e0e6"
 
 
 def heat(saliency: Tensor) -> Tensor:
@@ -46,10 +48,12 @@ def outline(mask: Tensor) -> str:
 
 def picture(image: Tensor, mask: Tensor | None, name: str) -> str:
     """HTML of one picture ``(C, H, W)`` in [0, 1] with an outline around a mask ``(H, W)``."""
-    height, width = image.shape[1:]
-    path = outline(mask) if mask is not None else ""
-    return (
-        f'<div class="ts-heat"><img src="{data_url(image)}" alt="{escape(name)}">'
-        f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">'
-        f'<path d="{path}"/></svg></div>'
-    )
+    over = ""
+    if mask is not None:
+        height, width = image.shape[1:]
+        drawn = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" preserveAspectRatio="none">'
+            f'<path d="{outline(mask)}" fill="none" stroke="{OUTLINE}" stroke-width=".5"/></svg>'
+        )
+        over = svg_image(drawn, "outline of the trigger", "position:absolute;inset:0;image-rendering:auto")
+    return f'<div class="ts-heat"><img src="{data_url(image)}" alt="{escape(name)}">{over}</div>'

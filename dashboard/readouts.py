@@ -16,7 +16,7 @@ from torch import Tensor
 from core.metrics import Rate
 from dashboard.figures import COLOURS
 
-__all__ = ["Reading", "Shown", "data_url", "rate_bars", "strip"]
+__all__ = ["Reading", "Shown", "data_url", "rate_bars", "strip", "svg_image"]
 
 STYLE = """
 <style>
@@ -79,6 +79,15 @@ def data_url(image: Tensor) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def svg_image(drawing: str, name: str, style: str = "") -> str:
+    """HTML of a vector graphic as a picture: Streamlit takes graphics out of HTML, but leaves pictures.
+
+    A picture does not know the theme: its colours must do on light and dark ground.
+    """
+    url = "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode("ascii")
+    return f'<img src="{url}" alt="{escape(name)}" style="{style}">'
 
 
 def rate_bars(readings: Sequence[Reading], place: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Figures while they are still being measured: plain HTML that updates in place, where Plotly would blink.
+"""Figures while they are still being measured: pictures that change in place, where Plotly would blink.
 
 They have the height and the axes of the figures in :mod:`dashboard.figures` that take their place in the end.
 """
@@ -12,11 +12,13 @@ import numpy as np
 
 from core.metrics import FloatArray
 from core.sweeps import AppearanceMap
-from dashboard.figures import Curve, StrengthLine
+from dashboard.figures import COLOURS, Curve, StrengthLine
+from dashboard.readouts import svg_image
 
 __all__ = ["curves_sketch", "map_sketch", "strength_sketch"]
 
 WIDTH, HEIGHT = 640, 430
+GRAY = COLOURS[2]
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 30, 46
 # Viridis at 0, 20, ..., 100 %, as the finished map has it.
 VIRIDIS = ((68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 209, 81), (253, 231, 37))
@@ -62,23 +64,22 @@ def _sketch(
     for percent in range(0, 101, 20):
         y = f"{_y(percent):.1f}"
         ends = f'x1="{place(span[0]):.1f}" x2="{place(span[1]):.1f}" y1="{y}" y2="{y}"'
-        parts.append(f'<line {ends} stroke="currentColor" stroke-opacity="0.15"/>')
+        parts.append(f'<line {ends} stroke="{GRAY}" stroke-opacity="0.35"/>')
         parts.append(_text(LEFT - 8, _y(percent) + 4, f"{percent}", "end"))  # the axis' numbers stand left of it
     parts += [_text(place(x), HEIGHT - BOTTOM + 20, f"{x:g}", "middle") for x in ticks]
     parts.append(_text((WIDTH + LEFT) / 2, HEIGHT - 6, axes[0], "middle"))
     parts.append(f'<g transform="rotate(-90 14 {HEIGHT / 2})">{_text(14, HEIGHT / 2, axes[1], "middle")}</g>')
     parts.append(
         f'<line x1="{place(current):.1f}" x2="{place(current):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" '
-        'stroke="currentColor" stroke-opacity="0.6" stroke-dasharray="2 3"/>'
+        f'stroke="{GRAY}" stroke-dasharray="2 3"/>'
     )
     for colour, dash, xs, percents in lines:
         known = ~np.isnan(percents)
         points = " ".join(f"{place(x):.1f},{_y(y):.1f}" for x, y in zip(xs[known], percents[known], strict=True))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"{dash}/>')
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" height="{HEIGHT}" preserveAspectRatio="xMidYMid meet" '
-        f'role="img" aria-label="{escape(names)}, being measured">{"".join(parts)}</svg>'
-    )
+    size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif"'
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{"".join(parts)}</svg>'
+    return svg_image(drawing, f"{names}, being measured", f"width:100%;height:{HEIGHT}px;object-fit:contain")
 
 
 def map_sketch(result: AppearanceMap) -> str:
@@ -99,10 +100,7 @@ def _y(percent: float) -> float:
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="12" fill="currentColor" '
-        f'fill-opacity="0.75">{escape(text)}</text>'
-    )
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="12" fill="{GRAY}">{escape(text)}</text>'
 
 
 def _viridis(share: float) -> str:

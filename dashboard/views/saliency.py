@@ -83,9 +83,7 @@ def show() -> None:
         method = parametrised(session, methods[session.get(METHOD)], session.get(METHOD))
         st.selectbox("Explains", TARGETS, format_func=lambda which: WHOSE[which], **session.widget(EXPLAIN))
         before = build(session, TRANSFORM, "Transformation", "then")
-        st.segmented_control(
-            "Maps", list(LAYOUTS), format_func=lambda n: LAYOUTS[n], required=True, **session.widget(LAYOUT)
-        )
+        st.selectbox("Maps", list(LAYOUTS), format_func=lambda n: LAYOUTS[n], **session.widget(LAYOUT))
     asked = Asked(method, session.get(EXPLAIN), before, session.get(LAYOUT))
     data = tested(main)
     image = image_choice(data)
@@ -193,8 +191,6 @@ STYLE = """
   margin-bottom: .8rem}
 .ts-heat {position: relative; aspect-ratio: 1}
 .ts-heat img {width: 100%; height: 100%; image-rendering: pixelated; border-radius: .2rem; display: block}
-.ts-heat svg {position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible}
-.ts-heat path {fill: none; stroke: #35e0e6; stroke-width: .45}
 </style>
 """
 

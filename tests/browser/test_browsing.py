@@ -179,6 +179,34 @@ def test_the_pixel_value_slider_changes_the_rate_and_the_link(page: Page, url: s
     assert abs(shown_rate(page).hits - expected.hits) <= 0.02 * COUNT
 
 
+def test_a_curve_shows_while_it_is_measured(page: Page, url: str) -> None:
+    open_page(page, url, f"appearance?model={GRAY}&opacity=60")
+    sketch = page.locator("img[alt$='being measured']")
+    sketch.wait_for(timeout=60_000)
+    page.wait_for_function("document.querySelector(\"img[alt$='being measured']\")?.naturalWidth > 0", timeout=10_000)
+    page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
+
+
+def test_maps_change_with_the_method_and_while_the_trigger_moves(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{url}/saliency?model={WHITE}")
+    maps = page.locator(".ts-saliency.large .ts-heat > img:first-child")
+    maps.first.wait_for(timeout=60_000)
+    before = [maps.nth(i).get_attribute("src") or "" for i in range(4)]
+    pad = page.locator(".pad canvas")
+    pad.focus()
+    for _ in range(4):
+        pad.press("ArrowLeft")
+    expect(page).to_have_url(re.compile("col=27"), timeout=30_000)
+    expect(maps.nth(1)).not_to_have_attribute("src", before[1], timeout=30_000)
+    moved = maps.nth(1).get_attribute("src") or ""
+    page.get_by_role("combobox", name="Method").click()
+    page.get_by_role("option", name="Grad-CAM", exact=True).click()
+    expect(page).to_have_url(re.compile("method=gradcam"), timeout=30_000)
+    expect(maps.nth(1)).not_to_have_attribute("src", moved, timeout=30_000)
+
+
 def test_a_painted_pattern_goes_into_the_link_and_back(page: Page, url: str) -> None:
     from playwright.sync_api import expect
 

@@ -23,7 +23,7 @@ from dashboard.resources import jobs
 
 PAGES = ("location", "appearance")
 MEASURING = (*PAGES, "defenses")
-ALL = (*MEASURING, "enhanced")
+ALL = (*MEASURING, "enhanced", "saliency")
 # Those of the ablation in Fig. 14 differ from the others in nothing that a page looks at.
 SHIPPED = [key for key in Store().keys() if "+max" not in key]  # noqa: SIM118 - not a dictionary
 GRAY = "shapes10/resnet20/badnets-gray"
@@ -298,6 +298,13 @@ def test_clean_accuracy_and_success_are_those_of_the_defended_model() -> None:
         ("defenses", {"defense": "blur"}, "defense = 'blur'; allowed is one of flip, shrinkpad"),
         ("defenses", {"shrinkpad-strength": "9"}, "shrinkpad-strength = '9'; allowed is an integer from 0 to 8"),
         ("defenses", {"then": "hue:7"}, "then = 'hue:7'; allowed is a list such as flip,noise:10"),
+        ("saliency", {"method": "magic"}, "method = 'magic'; allowed is one of gradcam, gradient"),
+        ("saliency", {"explain": "x"}, "explain = 'x'; allowed is one of target, predicted, true"),
+        (
+            "saliency",
+            {"method": "smoothgrad", "smoothgrad-samples": "0"},
+            "smoothgrad-samples = '0'; allowed is an integer from 1 to 256",
+        ),
         ("enhanced", {"draw": "-1"}, "draw = '-1'; allowed is an integer from 0 to 9999"),
     ],
 )
@@ -349,6 +356,31 @@ def test_enhanced_attacks_stand_beside_standard_ones_and_the_paper() -> None:
     assert link(test)["draw"] == "4"
     redrawn = next(html.proto.body for html in test.get("html") if "ts-pipe" in html.proto.body)
     assert redrawn != pipeline
+
+
+def test_saliency_of_every_attack_is_drawn_and_its_share_is_the_stored_one() -> None:
+    test = page("saliency", model=WHITE, compare=f"{WHITE}+", col="25", method="smoothgrad", explain="predicted")
+    assert not test.exception
+    drawn = [html.proto.body for html in test.get("html") if "ts-saliency" in html.proto.body]
+    assert sum("ts-saliency large" in body for body in drawn) == 2
+    grid = next(body for body in drawn if "ts-saliency large" not in body)
+    assert grid.count('class="cells"') >= 4
+    assert link(test)["col"] == "25"
+    assert any(button.label == "Measure" for button in test.button)
+    stored = page("saliency", model=WHITE)
+    values = Store().checkpoint(WHITE).result("saliency")
+    assert values is not None
+    table = stored.dataframe[0].value
+    assert table.loc["BadNets", "Attacked"].startswith(f"{100 * values['attacked']['mean']:.1f} (")
+    assert table.loc["BadNets", "ShrinkPad-4"].startswith(f"{100 * values['transformed']['mean']:.1f} (")
+
+
+def test_parameters_of_a_method_are_controls_and_in_the_link() -> None:
+    test = page("saliency", model=WHITE, method="occlusion", **{"occlusion-window": "7"})
+    assert not test.exception
+    assert test.slider(key="choice-occlusion-window").value == 7
+    test.slider(key="choice-occlusion-stride").set_value(5).run()
+    assert {"occlusion-window": "7", "occlusion-stride": "5"}.items() <= link(test).items()
 
 
 def test_the_application_starts() -> None:
