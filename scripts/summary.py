@@ -145,6 +145,19 @@ def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
             yield [name, *(cells.get(size, "") for size in range(LARGEST + 1))]
 
 
+def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """Fig. 10 as numbers: share of the saliency inside the trigger, and of the image that the trigger covers."""
+    yield ["share of the saliency inside the trigger", "n", "attacked", "behind ShrinkPad-4", "area", "area then"]
+    for checkpoint, _ in checkpoints:
+        values = checkpoint.result("saliency")
+        if values is None:
+            continue
+        parts = [values["attacked"], values["transformed"]]
+        half = [1.96 * part["std"] / part["count"] ** 0.5 for part in parts]
+        shares = [f"{part['mean']:.1%} (±{100 * h:.1f})" for part, h in zip(parts, half, strict=True)]
+        yield [checkpoint.key, str(values["seen"]), *shares, *(f"{part['area']:.1%}" for part in parts)]
+
+
 def without_ablation(table: Table) -> Table:
     """A table without the models that differ only in the largest shrink size; they have a table of their own."""
     return lambda checkpoints: table([pair for pair in checkpoints if "+max" not in pair[0].key])
@@ -157,6 +170,7 @@ TABLES: dict[str, Table] = {
     "spatial": without_ablation(defenses(SPATIAL)),
     "values": without_ablation(defenses(VALUE_SHIFTS)),
     "max-shrink": max_shrink,
+    "saliency": without_ablation(saliency),
 }
 
 
