@@ -184,7 +184,9 @@ def test_a_curve_shows_while_it_is_measured(page: Page, url: str) -> None:
     sketch = page.locator("img[alt$='being measured']")
     sketch.wait_for(timeout=60_000)
     page.wait_for_function("document.querySelector(\"img[alt$='being measured']\")?.naturalWidth > 0", timeout=10_000)
-    page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
+    # What is there when it is stopped becomes the figure.
+    page.get_by_role("button", name="Stop", exact=True).last.click()
+    page.locator(".js-plotly-plot").first.wait_for(timeout=60_000)
 
 
 def test_maps_change_with_the_method_and_while_the_trigger_moves(page: Page, url: str) -> None:

@@ -297,7 +297,7 @@ def test_clean_accuracy_and_success_are_those_of_the_defended_model() -> None:
         ("location", {"before": "blur"}, "before = 'blur'; allowed is a list such as flip,shrinkpad:4"),
         ("defenses", {"defense": "blur"}, "defense = 'blur'; allowed is one of flip, shrinkpad"),
         ("defenses", {"shrinkpad-strength": "9"}, "shrinkpad-strength = '9'; allowed is an integer from 0 to 8"),
-        ("defenses", {"then": "hue:7"}, "then = 'hue:7'; allowed is a list such as flip,noise:10"),
+        ("defenses", {"then": "hue:7"}, "then = 'hue:7'; allowed is a list such as flip,shrinkpad:4"),
         ("saliency", {"method": "magic"}, "method = 'magic'; allowed is one of gradcam, gradient"),
         ("saliency", {"explain": "x"}, "explain = 'x'; allowed is one of target, predicted, true"),
         (
