@@ -47,7 +47,7 @@ def defense_tables(session: Session, main: Subject) -> None:
     if not every:
         st.info(f"Nothing is stored yet; measure it with: `python scripts/sweep.py strength --checkpoint {main.key}`")
         return
-    family_column, view_column, tool_column = st.columns([5, 6, 2], vertical_alignment="bottom")
+    family_column, view_column = st.columns(2, vertical_alignment="bottom")
     present = {family_of(name) for name in transform_names()}
     family_column.segmented_control(
         "Transformations",
@@ -70,11 +70,12 @@ def defense_tables(session: Session, main: Subject) -> None:
     low = min(rate.total for row in shown for rate in (row.clean, row.success))
     high = max(rate.total for row in shown for rate in (row.clean, row.success))
     widest = max(max(rate.interval) - min(rate.interval) for row in shown for rate in (row.clean, row.success))
-    st.caption(
+    caption, tools = st.columns([4, 1], vertical_alignment="center")
+    caption.caption(
         f"Percent of {low} to {high} test images; the widest 95% interval is ±{50 * widest:.1f} points. A click on a "
         "column sorts by it." + (" The paper's numbers are for CIFAR-10 and its own settings." if view == BOTH else "")
     )
-    with tool_column:
+    with tools:
         csv_button(f"defenses-{main.card.dataset}-{main.card.model}", lambda: rows_of(every))
 
 

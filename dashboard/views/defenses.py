@@ -161,9 +161,15 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
             if curve is not None and transform.value in curve.strengths:
                 rates, note = curve.at(transform.value), "stored: "
         clean, hit = rates or (Rate(0, 0), Rate(0, 0))
-        readings.append(Reading(f"{subject.title}: attack success", hit, colour, _note(note, hit)))
-        readings.append(Reading(f"{subject.title}: clean accuracy", clean, colour, _note(note, clean)))
+        name = _name(subject, chosen.main)
+        readings.append(Reading(f"{name}: attack success", hit, colour, _note(note, hit)))
+        readings.append(Reading(f"{name}: clean accuracy", clean, colour, _note(note, clean)))
     return readings
+
+
+def _name(subject: Subject, main: Subject) -> str:
+    """The attack, and the network too where that is another one."""
+    return subject.attack.label if subject.card.model == main.card.model else subject.title
 
 
 def _note(prefix: str, rate: Rate) -> str:
@@ -197,7 +203,7 @@ def _draw_curves(
                 errors += [snapshot.error] if snapshot.error else []
                 shares += [snapshot.done] if snapshot.running else []
             if isinstance(result, StrengthCurve):
-                lines.append(StrengthLine(subject.title, result, colour))
+                lines.append(StrengthLine(_name(subject, chosen.main), result, colour))
         running = any(job.snapshot().running for job in wanted)
         if polling and not running:
             st.rerun()
