@@ -21,8 +21,8 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 def test_the_tables_are_those_of_the_stored_results():
     text = README.read_text()
     marked = re.findall(r"<!-- table: ([\w-]+) -->", text)
-    assert sorted(marked) == sorted(summary.TABLES)
     checkpoints = summary.found(Store())
+    assert sorted(marked) == sorted(n for n, make in summary.TABLES.items() if len(list(make(checkpoints))) > 1)
     tables = {name: summary.markdown(make(checkpoints)) for name, make in summary.TABLES.items()}
     assert summary.updated(text, tables) == text, "run: python scripts/summary.py --update README.md"
 
