@@ -336,6 +336,14 @@ class Store:
             raise ValueError(f"checkpoint = {key!r} is not allowed: it reads DATASET/MODEL/ATTACK")
         return Checkpoint(self.root / key, key)
 
+    def beside(self, dataset: str, name: str) -> Checkpoint:
+        """The checkpoint called ``MODEL/ATTACK`` of a data set, or with the data set in its own name.
+
+        Raises:
+            ValueError: If the name is not two or three plain names.
+        """
+        return self.checkpoint(name if name.count("/") == 2 else f"{dataset}/{name}")
+
     def cards(self) -> Iterator[tuple[str, Card | Damaged]]:
         """Every checkpoint with its card, or with what is wrong with it."""
         for key in self.keys():

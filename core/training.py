@@ -196,7 +196,7 @@ def _surrogates(plan: Plan, store: Store, device: torch.device) -> Surrogates:
     """Finds the separately trained models that an attack names."""
 
     def find(name: str) -> Surrogate:
-        checkpoint = store.checkpoint(name if name.count("/") == 2 else f"{plan.dataset.title}/{name}")
+        checkpoint = store.beside(plan.dataset.title, name)
         card = checkpoint.card()
         if card.classes != plan.dataset.classes:
             raise ValueError(f"surrogate = {name!r} is not allowed: it has other classes than {plan.dataset.title}")

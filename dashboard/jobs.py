@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from core.data import cache_folder
 from core.store import write_atomically
 
-__all__ = ["Job", "Jobs", "Result", "Snapshot", "Turnstile"]
+__all__ = ["Job", "Jobs", "Result", "Snapshot", "Turnstile", "gathered"]
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +158,25 @@ class Job(Generic[R]):
         finally:
             self._ended = time.monotonic()
             self._running = False
+
+
+def gathered(requests: Sequence[R | Job[R] | None]) -> tuple[list[R | None], list[str], list[float]]:
+    """What there is of several results, stored or being computed.
+
+    Returns:
+        The latest result of each or None; what went wrong with any; and how complete each is that still runs.
+    """
+    results: list[R | None] = []
+    errors, shares = [], []
+    for request in requests:
+        if isinstance(request, Job):
+            snapshot = request.snapshot()
+            results.append(snapshot.result)
+            errors += [snapshot.error] if snapshot.error else []
+            shares += [snapshot.done] if snapshot.running else []
+        else:
+            results.append(request)
+    return results, errors, shares
 
 
 class Jobs:

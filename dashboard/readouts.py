@@ -16,7 +16,7 @@ from torch import Tensor
 from core.metrics import Rate
 from dashboard.figures import COLOURS
 
-__all__ = ["Reading", "Shown", "data_url", "rate_bars", "strip", "svg_image"]
+__all__ = ["Reading", "Shown", "data_url", "rate_bars", "stored_note", "strip", "svg_image"]
 
 STYLE = """
 <style>
@@ -81,6 +81,17 @@ def data_url(image: Tensor) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+def counted_note(rate: Rate) -> str:
+    """A rate's interval and counts, for people."""
+    low, high = rate.interval
+    return f"95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
+
+
+def stored_note(rate: Rate) -> str:
+    """The same for a rate that was not measured now."""
+    return f"stored: {counted_note(rate)}"
+
+
 def svg_image(drawing: str, name: str, style: str = "") -> str:
     """HTML of a vector graphic as a picture: Streamlit takes graphics out of HTML, but leaves pictures.
 
@@ -96,11 +107,7 @@ def rate_bars(readings: Sequence[Reading], place: str = "") -> str:
     for index, reading in enumerate(readings):
         rate, (low, high) = reading.rate, reading.rate.interval
         value = f"{100 * rate.value:.1f} %" if rate.total else "-"
-        note = reading.note or (
-            f"95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
-            if rate.total
-            else "not measured"
-        )
+        note = reading.note or (counted_note(rate) if rate.total else "not measured")
         bar = (
             f'<div class="fill" style="width:{100 * rate.value:.2f}%;background:{reading.colour}"></div>'
             f'<div class="range" style="left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"></div>'

@@ -13,10 +13,13 @@ from torch import Tensor
 from core.metrics import Rate
 from core.transforms import Compose
 from core.trigger import Trigger, stamp
-from dashboard.readouts import Reading, Shown, data_url, strip
+from dashboard.controls import image_slider
+from dashboard.readouts import Reading, Shown, data_url, stored_note, strip
 from dashboard.resources import Subject, Tested, predictions, success, tested_for
+from dashboard.session import Choice, Session
+from dashboard.trigger_pad import Move, trigger_pad
 
-__all__ = ["draw_strip", "measured", "rgba", "trigger_picture"]
+__all__ = ["draw_pad", "draw_strip", "measured", "rgba", "trigger_picture"]
 
 STRIP = 10
 # Gray ground of a picture whose image is not on this machine.
@@ -68,9 +71,7 @@ def measured(
             readings.append(Reading(name, success(predicted, target), colour))
             first = predicted if subject is main else first
         elif kept is not None:
-            low, high = kept.interval
-            note = f"stored: 95% interval {100 * low:.1f} to {100 * high:.1f} %, {kept.hits} of {kept.total} images"
-            readings.append(Reading(name, kept, colour, note))
+            readings.append(Reading(name, kept, colour, stored_note(kept)))
         else:
             readings.append(Reading(name, Rate(0, 0), colour))
     return readings, first
@@ -97,6 +98,44 @@ def draw_strip(
         for image, answer, truth in zip(images, said.tolist(), data.labels[start : start + STRIP].tolist(), strict=True)
     ]
     st.html(strip(shown, subject.target_name))
+
+
+def draw_pad(
+    session: Session,
+    main: Subject,
+    place: Trigger,
+    data: Tested | None,
+    row: Choice[int],
+    col: Choice[int],
+    image: Choice[int],
+) -> None:
+    """The trigger on a test image, to be dragged, and a slider over the images."""
+
+    def moved(move: Move) -> None:
+        session.set(row, move.row)
+        session.set(col, move.col)
+        st.session_state.acknowledged = move.seq
+        st.session_state.settled = move.final
+
+    height, width = main.card.shape[1:]
+    rows, cols = place.places(height, width)
+    trigger_pad(
+        image=data_url(data.images[session.get(image)]) if data is not None else None,
+        height=height,
+        width=width,
+        pattern=rgba(place),
+        row=place.row,
+        col=place.col,
+        rows=(rows[0], rows[-1]),
+        cols=(cols[0], cols[-1]),
+        trained=main.trigger.location,
+        ack=st.session_state.get("acknowledged", 0),
+        key="pad",
+        on_move=moved,
+        label="The trigger on a test image",
+    )
+    if data is not None:
+        image_slider(session, "Image", image, data)
 
 
 def trigger_picture(trigger: Trigger, image: Tensor | None, shape: tuple[int, int, int]) -> str:

@@ -25,7 +25,7 @@ from dashboard.controls import (
 )
 from dashboard.fetching import offer_data
 from dashboard.figures import Curve
-from dashboard.jobs import Job
+from dashboard.jobs import Job, gathered
 from dashboard.looks import appearance_choices, look_of, place_choices, selected_look, stamped_on
 from dashboard.pattern_painter import MAX_SIDE, Painted, pattern_painter
 from dashboard.readouts import rate_bars
@@ -165,17 +165,12 @@ def show() -> None:
     @st.fragment(key="curves", run_every=POLL_SECONDS if polling else None)
     @one_sentence
     def curves() -> None:
-        drawn, errors = [], []
-        share = []
-        for subject, colour, request in requested:
-            result = request
-            if isinstance(request, Job):
-                snapshot = request.snapshot()
-                result = snapshot.result
-                errors += [snapshot.error] if snapshot.error else []
-                share += [snapshot.done] if snapshot.running else []
-            if isinstance(result, AppearanceCurve):
-                drawn.append(Curve(subject.title, result, colour))
+        results, errors, share = gathered([request for _, _, request in requested])
+        drawn = [
+            Curve(subject.title, result, colour)
+            for (subject, colour, _), result in zip(requested, results, strict=True)
+            if result is not None
+        ]
         running = any(job.snapshot().running for job in wanted)
         if polling and not running:
             st.rerun()

@@ -28,8 +28,8 @@ from dashboard.controls import (
 from dashboard.evaluated import stored_strength, transform_names
 from dashboard.fetching import offer_data
 from dashboard.figures import StrengthLine
-from dashboard.jobs import Job
-from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
+from dashboard.jobs import Job, gathered
+from dashboard.readouts import Reading, Shown, data_url, rate_bars, stored_note, strip
 from dashboard.resources import Subject, Tested, jobs, predictions, predictor, success, tested, tested_for
 from dashboard.session import Choice, Session, one_of
 from dashboard.shown import draw_strip
@@ -75,15 +75,20 @@ def request_curve(
         return None
     images, target, trigger = data.clean.subset(slice(CURVE_IMAGES)), subject.attack.target, subject.trigger
     return jobs().request(
-        ("strength", subject.card.weights, trigger.fingerprint, data.name, len(images), *_grid(transform), then.spec),
+        (
+            "strength",
+            subject.card.weights,
+            trigger.fingerprint,
+            data.name,
+            len(images),
+            transform.name,
+            transform.grid,
+            then.spec,
+        ),
         StrengthCurve,
         lambda: strength_sweep(model.predict, images, trigger, target, transform, then=then),
         session.identity,
     )
-
-
-def _grid(transform: Transform) -> tuple[object, ...]:
-    return transform.name, transform.grid
 
 
 @one_sentence
@@ -148,7 +153,7 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
     for subject, colour in chosen.all():
         own = chosen.main.trigger if subject.is_control else subject.trigger
         rates: tuple[Rate, Rate] | None = None
-        note = ""
+        stored = False
         attacked = untouched = None
         if data is not None:
             its, target = tested_for(subject, chosen.main, data)
@@ -159,24 +164,17 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
         elif own.fingerprint == subject.trigger.fingerprint and subject.attack.target == chosen.main.attack.target:
             curve = stored_strength(subject, transform.name) if not then.steps else None
             if curve is not None and transform.value in curve.strengths:
-                rates, note = curve.at(transform.value), "stored: "
+                rates, stored = curve.at(transform.value), True
         clean, hit = rates or (Rate(0, 0), Rate(0, 0))
         name = _name(subject, chosen.main)
-        readings.append(Reading(f"{name}: attack success", hit, colour, _note(note, hit)))
-        readings.append(Reading(f"{name}: clean accuracy", clean, colour, _note(note, clean)))
+        readings.append(Reading(f"{name}: attack success", hit, colour, stored_note(hit) if stored else ""))
+        readings.append(Reading(f"{name}: clean accuracy", clean, colour, stored_note(clean) if stored else ""))
     return readings
 
 
 def _name(subject: Subject, main: Subject) -> str:
     """The attack, and the network too where that is another one."""
     return subject.attack.label if subject.card.model == main.card.model else subject.title
-
-
-def _note(prefix: str, rate: Rate) -> str:
-    if not prefix or not rate.total:
-        return ""
-    low, high = rate.interval
-    return f"{prefix}95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
 
 
 def _draw_curves(
@@ -194,16 +192,12 @@ def _draw_curves(
     @st.fragment(key="strengths", run_every=POLL_SECONDS if polling else None)
     @one_sentence
     def curves() -> None:
-        lines, errors, shares = [], [], []
-        for subject, colour, request in requested:
-            result = request
-            if isinstance(request, Job):
-                snapshot = request.snapshot()
-                result = snapshot.result
-                errors += [snapshot.error] if snapshot.error else []
-                shares += [snapshot.done] if snapshot.running else []
-            if isinstance(result, StrengthCurve):
-                lines.append(StrengthLine(_name(subject, chosen.main), result, colour))
+        results, errors, shares = gathered([request for _, _, request in requested])
+        lines = [
+            StrengthLine(_name(subject, chosen.main), result, colour)
+            for (subject, colour, _), result in zip(requested, results, strict=True)
+            if result is not None
+        ]
         running = any(job.snapshot().running for job in wanted)
         if polling and not running:
             st.rerun()

@@ -115,8 +115,7 @@ def _before_stamping(main: Subject, attack: Enhanced, data: Tested | None, index
         return [("benign image", data.images[index])]
     chosen = data.clean.subset(own[index % len(own)][None])
     stages = [(f"benign image of “{main.target_name}”", chosen.floats()[0])]
-    name = attack.base.surrogate
-    surrogate = store().checkpoint(name if name.count("/") == 2 else f"{main.card.dataset}/{name}")
+    surrogate = store().beside(main.card.dataset, attack.base.surrogate)
     if surrogate.has_weights:
         victim = Surrogate(surrogate.model(), surrogate.card().weights, torch.device("cpu"))
         with jobs().turnstile.interactive():

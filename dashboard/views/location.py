@@ -14,24 +14,21 @@ from core.trigger import Trigger
 from dashboard import figures
 from dashboard.compound import choose_defense
 from dashboard.controls import (
-    Chosen,
     choose,
     choose_count,
     downloads,
     explain,
     image_choice,
-    image_slider,
     one_sentence,
 )
 from dashboard.fetching import offer_data
 from dashboard.jobs import Job, Snapshot
 from dashboard.location_map import Pick, location_map
 from dashboard.looks import appearance_choices, place_choices, selected_look, stamped_on
-from dashboard.readouts import data_url, rate_bars
+from dashboard.readouts import rate_bars
 from dashboard.resources import Subject, Tested, jobs, predictor, tested, tested_for
 from dashboard.session import Choice, Session
-from dashboard.shown import draw_strip, measured, rgba
-from dashboard.trigger_pad import Move, trigger_pad
+from dashboard.shown import draw_pad, draw_strip, measured
 
 EXPLANATION = """
 A backdoored model was trained to answer with one class, the **target**, whenever the small **trigger** is in the
@@ -175,7 +172,7 @@ def show() -> None:
             if data is not None and predicted is not None:
                 draw_strip(session.get(image), main, data, place, predicted, before)
         with pad:
-            _draw_pad(session, chosen, place, data, row, col, image)
+            draw_pad(session, main, place, data, row, col, image)
         if st.session_state.get("settled", True):
             session.write_link()
 
@@ -244,39 +241,3 @@ def _draw_map(
             partial(figures.location_rows, result),
             partial(figures.location_map, result, subject.trigger.location, title),
         )
-
-
-def _draw_pad(
-    session: Session,
-    chosen: Chosen,
-    place: Trigger,
-    data: Tested | None,
-    row: Choice[int],
-    col: Choice[int],
-    image: Choice[int],
-) -> None:
-    def moved(move: Move) -> None:
-        session.set(row, move.row)
-        session.set(col, move.col)
-        st.session_state.acknowledged = move.seq
-        st.session_state.settled = move.final
-
-    height, width = chosen.main.card.shape[1:]
-    rows, cols = place.places(height, width)
-    trigger_pad(
-        image=data_url(data.images[session.get(image)]) if data is not None else None,
-        height=height,
-        width=width,
-        pattern=rgba(place),
-        row=place.row,
-        col=place.col,
-        rows=(rows[0], rows[-1]),
-        cols=(cols[0], cols[-1]),
-        trained=chosen.main.trigger.location,
-        ack=st.session_state.get("acknowledged", 0),
-        key="pad",
-        on_move=moved,
-        label="The trigger on a test image",
-    )
-    if data is not None:
-        image_slider(session, "Image", image, data)

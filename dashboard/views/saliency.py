@@ -25,18 +25,16 @@ from core.saliency import (
 from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard.compound import build, parse_spec
-from dashboard.controls import choose, csv_button, explain, image_choice, image_slider, one_sentence
+from dashboard.controls import choose, csv_button, explain, image_choice, one_sentence
 from dashboard.evaluated import ATTACKS, siblings
 from dashboard.fetching import offer_data
 from dashboard.heat import heat, overlaid, picture
 from dashboard.jobs import Job
 from dashboard.looks import place_choices, selected_look, stamped_on
 from dashboard.parameters import parametrised
-from dashboard.readouts import data_url
 from dashboard.resources import Subject, Tested, explained, jobs, subjects, tested
 from dashboard.session import Choice, Session, one_of
-from dashboard.shown import rgba
-from dashboard.trigger_pad import Move, trigger_pad
+from dashboard.shown import draw_pad
 
 EXPLANATION = """
 A saliency map says how much every pixel matters for one answer of the network: the brighter, the more. On an attacked
@@ -107,7 +105,7 @@ def show() -> None:
                     trigger = stamped_on(subject, main, selected_look(session, main.trigger), *place)
                     st.html(_row(subject, trigger, data, session.get(image), asked))
             with left:
-                _draw_pad(session, main, data, row, col, image)
+                draw_pad(session, main, main.trigger.at(*place), data, row, col, image)
             if st.session_state.get("settled", True):
                 session.write_link()
 
@@ -309,33 +307,3 @@ def energy_rows(measured: list[tuple[Subject, Energies]]) -> list[list[object]]:
             numbers = [round(value, 6) for value in (energy.mean, low, high, energy.area)]
             rows.append([subject.attack.title, name, energy.count, *numbers])
     return rows
-
-
-def _draw_pad(
-    session: Session, main: Subject, data: Tested, row: Choice[int], col: Choice[int], image: Choice[int]
-) -> None:
-    def moved(move: Move) -> None:
-        session.set(row, move.row)
-        session.set(col, move.col)
-        st.session_state.acknowledged = move.seq
-        st.session_state.settled = move.final
-
-    height, width = main.card.shape[1:]
-    place = main.trigger.at(session.get(row), session.get(col))
-    rows, cols = place.places(height, width)
-    trigger_pad(
-        image=data_url(data.images[session.get(image)]),
-        height=height,
-        width=width,
-        pattern=rgba(place),
-        row=place.row,
-        col=place.col,
-        rows=(rows[0], rows[-1]),
-        cols=(cols[0], cols[-1]),
-        trained=main.trigger.location,
-        ack=st.session_state.get("acknowledged", 0),
-        key="pad",
-        on_move=moved,
-        label="The trigger on a test image",
-    )
-    image_slider(session, "Image", image, data)
