@@ -1,4 +1,4 @@
-"""What a network looks at: attribution methods over captum, and what falls on the trigger (Sec. 5.4, Fig. 10).
+"""What a network looks at: attribution methods over captum (Sec. 5.4, Fig. 10).
 
 Captum's hooks corrupt a module that another thread uses, so every attribution runs on a private copy of the model, one
 at a time (:class:`Explained`); the model that predicts is never touched.
@@ -13,11 +13,9 @@ import copy
 import threading
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from captum.attr import GuidedBackprop, IntegratedGradients, LayerGradCam, NoiseTunnel, Occlusion
@@ -26,29 +24,11 @@ from torch import Tensor, nn
 
 from core.models import Classifier
 from core.params import Parametrised, integer, number
-from core.randomness import generator_for
 from core.registry import Registry
-from core.transforms import Compose
-from core.trigger import Trigger, stamp
 
-__all__ = [
-    "TARGETS",
-    "Energies",
-    "Energy",
-    "Explained",
-    "Method",
-    "attacked_and_moved",
-    "displayed",
-    "energy_sweep",
-    "methods",
-    "shares_inside",
-    "targets_of",
-    "trigger_mask",
-]
+__all__ = ["Explained", "Method", "displayed", "methods"]
 
 BATCH = 64
-TARGETS = ("target", "predicted", "true")
-"""Whose logit is explained: the attacker's target label, the predicted class, or the true class."""
 
 
 class Explained:
@@ -226,189 +206,3 @@ def displayed(saliency: Tensor) -> Tensor:
     flat = saliency.flatten(1)
     low, high = flat.amin(1)[:, None, None], flat.amax(1)[:, None, None]
     return torch.where(high > low, (saliency - low) / (high - low).clamp_min(1e-30), torch.zeros_like(saliency))
-
-
-def targets_of(which: str, predicted: Tensor, labels: Tensor, target: int) -> Tensor:
-    """The classes to explain: one of :data:`TARGETS`.
-
-    Raises:
-        ValueError: If there is no such choice.
-    """
-    if which not in TARGETS:
-        raise ValueError(f"explain = {which!r} is not allowed: one of {', '.join(TARGETS)}")
-    return {"target": torch.full_like(labels, target), "predicted": predicted, "true": labels}[which]
-
-
-def trigger_mask(trigger: Trigger, height: int, width: int) -> Tensor:
-    """1 inside the trigger and 0 outside, ``(1, 1, height, width)``: its box, or the parts of a box with gaps."""
-    black = torch.zeros(1, trigger.pattern.shape[0], height, width)
-    # Stamping white on black with the trigger's own weights: what comes out is where there is a weight.
-    white = Trigger(torch.ones_like(trigger.pattern), trigger.alpha, trigger.row, trigger.col)
-    return stamp(black, white).amax(1, keepdim=True).gt(0).float()
-
-
-@dataclass(frozen=True)
-class Energy:
-    """Share of the saliency inside the trigger, over many images.
-
-    Attributes:
-        count: Images; those without any saliency are left out.
-        mean: Mean share, 0 to 1; nan of no images.
-        std: Standard deviation of the share from image to image.
-        area: Mean share of the image that the trigger covers: what a map that ignores it would give.
-    """
-
-    count: int
-    mean: float
-    std: float
-    area: float
-
-    @classmethod
-    def of(cls, shares: Sequence[float], area: float) -> Energy:
-        """Summary of shares, one per image."""
-        if not shares:
-            return cls(0, float("nan"), float("nan"), area)
-        return cls(len(shares), float(np.mean(shares)), float(np.std(shares, ddof=min(1, len(shares) - 1))), area)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of the mean share, from the normal approximation, cut off at 0 and 1."""
-        if self.count < 2:
-            return 0.0, 1.0
-        half = 1.96 * self.std / self.count**0.5
-        return max(0.0, self.mean - half), min(1.0, self.mean + half)
-
-    def to_dict(self) -> dict[str, float | int]:
-        """Ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Energy:
-        """The inverse of :meth:`to_dict`.
-
-        Raises:
-            ValueError: If it is damaged.
-        """
-        try:
-            count, rest = values["count"], {name: float(values[name]) for name in ("mean", "std", "area")}
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
-        if type(count) is not int or count < 0:
-            raise ValueError(f"a stored result is damaged: {count!r} images")
-        return cls(count, **rest)
-
-
-def shares_inside(saliency: Tensor, masks: Tensor) -> list[float]:
-    """Share of each map's total that lies inside its trigger; a map of nothing has none.
-
-    Args:
-        saliency: Maps ``(N, H, W)``, not negative.
-        masks: Where the trigger is, ``(N, 1, H, W)`` in [0, 1]; moved with the images by :meth:`Layer.follow`.
-    """
-    weights = masks[:, 0].to(saliency)
-    total, inside = saliency.flatten(1).sum(1), (saliency * weights).flatten(1).sum(1)
-    shares: list[float] = (inside[total > 0] / total[total > 0]).tolist()
-    return shares
-
-
-@dataclass(frozen=True)
-class Energies:
-    """What falls on the trigger of attacked images, and of the same images behind a transformation (Fig. 10).
-
-    Attributes:
-        attacked: Stamped images.
-        transformed: The same after the transformation.
-        seen: Images measured so far.
-        images: Images to measure.
-    """
-
-    attacked: Energy
-    transformed: Energy
-    seen: int
-    images: int
-
-    @property
-    def done(self) -> float:
-        """Share that is measured, 0 to 1."""
-        return self.seen / self.images
-
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Energies:
-        """The inverse of :meth:`to_dict`.
-
-        Raises:
-            ValueError: If it is damaged.
-        """
-        try:
-            attacked, transformed = (Energy.from_dict(values[name]) for name in ("attacked", "transformed"))
-            seen, images = int(values["seen"]), int(values["images"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
-        if not 0 <= seen <= images or images < 1:
-            raise ValueError(f"a stored result is damaged: {seen} of {images} images")
-        return cls(attacked, transformed, seen, images)
-
-
-def energy_sweep(
-    explained: Explained,
-    images: Tensor,
-    labels: Tensor,
-    trigger: Trigger,
-    target: int,
-    method: Method,
-    before: Compose,
-    *,
-    explain: str = "target",
-    seed: int = 0,
-) -> Iterator[Energies]:
-    """Share of the saliency inside the trigger, before and behind a transformation (Sec. 5.4).
-
-    Args:
-        explained: The model.
-        images: Images whose true class is not the target, floats ``(N, C, H, W)`` in [0, 1].
-        labels: Their true classes, int64 ``(N,)``.
-        trigger: What to stamp and where.
-        target: The target label.
-        method: The attribution method.
-        before: The transformation.
-        explain: Whose logit is explained, one of :data:`TARGETS`.
-        seed: Seed of all draws.
-
-    Yields:
-        The result so far; the last one is complete.
-
-    Raises:
-        ValueError: If there are no images, or the choice of logit is not allowed.
-    """
-    if len(images) == 0:
-        raise ValueError("a sweep needs at least one image")
-    attacked: list[float] = []
-    transformed: list[float] = []
-    areas = np.zeros(2)
-    for start in range(0, len(images), BATCH):
-        part, truth = images[start : start + BATCH], labels[start : start + BATCH]
-        generator = generator_for(seed, "saliency", start)
-        for into, layer, index in ((attacked, Compose(), 0), (transformed, before, 1)):
-            shown, masks = attacked_and_moved(part, trigger, layer, generator)
-            wanted = targets_of(explain, explained.predict(shown), truth, target)
-            into += shares_inside(method(explained, shown, wanted, seed), masks)
-            areas[index] += float(masks.mean()) * len(part)
-        seen = min(start + BATCH, len(images))
-        before_energy, after_energy = (
-            Energy.of(shares, float(area) / seen) for shares, area in zip((attacked, transformed), areas, strict=True)
-        )
-        yield Energies(before_energy, after_energy, seen, len(images))
-
-
-def attacked_and_moved(
-    images: Tensor, trigger: Trigger, before: Compose, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Stamped images behind a transformation, and where the trigger has gone: ``(N, C, H, W)`` and ``(N, 1, H, W)``."""
-    count, channels, height, width = images.shape
-    drawn = before.draw(count, (channels, height, width), generator)
-    masks = trigger_mask(trigger, height, width).expand(count, -1, -1, -1)
-    return before.apply(stamp(images, trigger), drawn), before.follow(masks, drawn)

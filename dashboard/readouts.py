@@ -16,7 +16,7 @@ from torch import Tensor
 from core.metrics import Rate
 from dashboard.figures import COLOURS
 
-__all__ = ["Reading", "Shown", "data_url", "rate_bars", "stored_note", "strip", "svg_image"]
+__all__ = ["Reading", "Shown", "data_url", "rate_bars", "stored_note", "strip", "svg_image", "to_uint8"]
 
 STYLE = """
 <style>
@@ -72,12 +72,16 @@ class Shown:
     about: str = ""
 
 
+def to_uint8(image: Tensor) -> npt.NDArray[np.uint8]:
+    """RGB pixels ``(H, W, 3)`` of one float image ``(C, H, W)`` in [0, 1] with one or three channels."""
+    pixels: npt.NDArray[np.uint8] = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+
+
 def data_url(image: Tensor) -> str:
     """A PNG data URL of one float image ``(C, H, W)`` in [0, 1] with one or three channels."""
-    pixels: npt.NDArray[np.uint8] = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    picture = Image.fromarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
+    Image.fromarray(to_uint8(image)).save(buffer, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

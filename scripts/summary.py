@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from command import Parser, add_common, run, say, write_json
 
 from core.attacks import Enhanced, Enhancement
+from core.claims import judge_saliency
+from core.energy import Energies
 from core.metrics import Rate
 from core.paper import paper_number
 from core.store import Card, Checkpoint, Damaged, Store, write_atomically
@@ -33,7 +35,7 @@ VALUE_SHIFTS = ("noise:10", "noise:20", "hue:0.4", "contrast:0.4", "brightness:0
 ORDER = ("benign", "robust", "badnets-gray", "badnets", "blended", "consistent")
 
 Row = list[str]
-Result = TypeVar("Result", LocationMap, AppearanceCurve, StrengthCurve)
+Result = TypeVar("Result", LocationMap, AppearanceCurve, StrengthCurve, Energies)
 Table = Callable[[list[tuple[Checkpoint, Card]]], Iterator[Row]]
 
 
@@ -147,15 +149,39 @@ def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
 
 def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """Fig. 10 as numbers: share of the saliency inside the trigger, and of the image that the trigger covers."""
-    yield ["share of the saliency inside the trigger", "n", "attacked", "behind ShrinkPad-4", "area", "area then"]
+    head = ["share of the saliency inside the trigger", "n", "attacked", "behind ShrinkPad-4", "area", "area then"]
+    yield [*head, "most salient pixel on it", "and then"]
     for checkpoint, _ in checkpoints:
-        values = checkpoint.result("saliency")
-        if values is None:
-            continue
-        parts = [values["attacked"], values["transformed"]]
-        half = [1.96 * part["std"] / part["count"] ** 0.5 for part in parts]
-        shares = [f"{part['mean']:.1%} (±{100 * h:.1f})" for part, h in zip(parts, half, strict=True)]
-        yield [checkpoint.key, str(values["seen"]), *shares, *(f"{part['area']:.1%}" for part in parts)]
+        result = stored(checkpoint, "saliency", Energies)
+        if result is not None:
+            kinds = (result.attacked, result.transformed)
+            shares = [f"{kind.mean:.1%} (±{50 * (kind.interval[1] - kind.interval[0]):.1f})" for kind in kinds]
+            areas, peaks = [f"{kind.area:.1%}" for kind in kinds], [percent(kind.peak_rate) for kind in kinds]
+            yield [checkpoint.key, str(result.seen), *shares, *areas, *peaks]
+
+
+def claims(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """The statements of Sec. 5.4, and the numbers that decide them."""
+    yield ["statement (Sec. 5.4)", "model", "holds", "numbers"]
+    groups: dict[str, dict[str, Energies]] = {}
+    for checkpoint, card in checkpoints:
+        result = stored(checkpoint, "saliency", Energies)
+        if result is not None:
+            groups.setdefault(f"{card.dataset}/{card.model}", {})[card.attack_object.title] = result
+    judged = {name: judge_saliency(measured) for name, measured in groups.items()}
+    for index in range(len(next(iter(judged.values()), ()))):
+        for name, verdicts in judged.items():
+            verdict = verdicts[index]
+            if verdict.holds is not None:
+                shown = [f"{attack}: {_numbers(numbers)}" for attack, numbers in verdict.numbers.items()]
+                missing = [f"not measured: {', '.join(verdict.missing)}"] if verdict.missing else []
+                yield [verdict.claim.text, name, "yes" if verdict.holds else "no", "; ".join(shown + missing)]
+
+
+def _numbers(numbers: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{name.removesuffix(', %')} {value:.1f}{'%' * name.endswith('%')}" for name, value in numbers.items()
+    )
 
 
 def without_ablation(table: Table) -> Table:
@@ -171,6 +197,7 @@ TABLES: dict[str, Table] = {
     "values": without_ablation(defenses(VALUE_SHIFTS)),
     "max-shrink": max_shrink,
     "saliency": without_ablation(saliency),
+    "claims": without_ablation(claims),
 }
 
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from core.attacks import Attack
 from core.data import ImageSet
+from core.energy import energy_sweep
 from core.inference import Predictor, select_device
 from core.metrics import Rate
 from core.models import Classifier
@@ -65,7 +66,7 @@ class Wanted:
         """The sweep over the first ``limit`` images (of other classes than the target where only those count)."""
         trigger, target = attack.trigger(data.shape), attack.target
         if self.kind == "saliency":
-            from core.saliency import Explained, energy_sweep, methods  # captum takes a second to import
+            from core.saliency import Explained, methods  # captum takes a second to import
 
             others = data.subset((data.labels != target).nonzero().squeeze(1)[:limit])
             explained, method = Explained(model, predictor.device), methods["gradient"]()

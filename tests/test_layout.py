@@ -35,10 +35,12 @@ ORDER = (
     "core.training",
     "core.defenses",
     "core.saliency",
+    "core.energy",
     "core.physical",
     "core.sweeps",
     "core.strength",
     "core.paper",
+    "core.claims",
     "dashboard",
     "scripts",
 )

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 
 import pandas as pd
 import streamlit as st
-from torch import Tensor
 
+from core.attacks import attacks
+from core.claims import Verdict, judge_saliency
+from core.energy import TARGETS, Energies, Energy, attacked_and_moved, energy_sweep, targets_of
 from core.models import models
 from core.randomness import generator_for
-from core.saliency import (
-    TARGETS,
-    Energies,
-    Energy,
-    Method,
-    attacked_and_moved,
-    displayed,
-    energy_sweep,
-    methods,
-    targets_of,
-)
+from core.saliency import Method, displayed, methods
 from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard.compound import build, parse_spec
 from dashboard.controls import choose, csv_button, explain, image_choice, one_sentence
 from dashboard.evaluated import ATTACKS, siblings
 from dashboard.fetching import offer_data
-from dashboard.heat import heat, overlaid, picture
+from dashboard.heat import heat, overlaid
 from dashboard.jobs import Job
 from dashboard.looks import place_choices, selected_look, stamped_on
 from dashboard.parameters import parametrised
 from dashboard.resources import Subject, Tested, explained, jobs, subjects, tested
 from dashboard.session import Choice, Session, one_of
+from dashboard.sheet import Block, Panel, block_html, sheet_png
 from dashboard.shown import draw_pad
 
 EXPLANATION = """
@@ -115,45 +108,27 @@ def show() -> None:
     session.write_link()
 
 
-def maps_of(
-    subject: Subject, trigger: Trigger, data: Tested, index: int, before: Compose, asked: Asked
-) -> tuple[Tensor, Tensor, Tensor, str]:
-    """One stamped image ``(C, H, W)`` behind a transformation, its map and its trigger's mask ``(H, W)``, and what the
-    model says.
-    """
-    model = explained(subject)
+def panels_of(subject: Subject, trigger: Trigger, data: Tested, index: int, asked: Asked) -> tuple[Panel, ...]:
+    """One stamped image, as it is and behind the transformation: each as image and map, or the map over the image."""
+    model, panels = explained(subject), []
     images, labels = data.images[index : index + 1], data.labels[index : index + 1]
-    with jobs().turnstile.interactive():
-        shown, masks = attacked_and_moved(images, trigger, before, generator_for(index, "saliency"))
-        predicted = model.predict(shown)
-        wanted = targets_of(asked.explain, predicted, labels, subject.attack.target)
-        saliency = displayed(asked.method(model, shown, wanted))
-    return shown[0], saliency[0], masks[0, 0], subject.card.classes[int(predicted[0])]
-
-
-def _pictures(subject: Subject, trigger: Trigger, data: Tested, index: int, asked: Asked) -> list[str]:
-    """Attacked and transformed: each as image and map, or the map over the image."""
-    cells = []
     for before, what in ((Compose(), "attacked"), (asked.before, asked.before.label)):
-        image, saliency, mask, said = maps_of(subject, trigger, data, index, before, asked)
-        caption = f"<figcaption>{escape(what)}: <b>{escape(said)}</b></figcaption>"
+        with jobs().turnstile.interactive():
+            shown, masks = attacked_and_moved(images, trigger, before, generator_for(index, "saliency"))
+            predicted = model.predict(shown)
+            wanted = targets_of(asked.explain, predicted, labels, subject.attack.target)
+            saliency = displayed(asked.method(model, shown, wanted))[0]
+        said = subject.card.classes[int(predicted[0])]
         if asked.layout == "overlay":
-            cells.append(
-                f"<figure>{picture(overlaid(image, saliency), mask, f'{what}, map over image')}{caption}</figure>"
-            )
+            panels.append(Panel(overlaid(shown[0], saliency), masks[0, 0], what, said))
         else:
-            cells.append(f"<figure>{picture(image, None, what)}{caption}</figure>")
-            cells.append(
-                f"<figure>{picture(heat(saliency), mask, f'map, {what}')}<figcaption>map</figcaption></figure>"
-            )
-    return cells
+            panels += [Panel(shown[0], None, what, said), Panel(heat(saliency), masks[0, 0], f"map, {what}")]
+    return tuple(panels)
 
 
 def _row(subject: Subject, trigger: Trigger, data: Tested, index: int, asked: Asked) -> str:
-    cells = "".join(_pictures(subject, trigger, data, index, asked))
-    return (
-        f'{STYLE}<div class="ts-saliency large"><h4>{escape(subject.title)}</h4><div class="cells">{cells}</div></div>'
-    )
+    block = Block(subject.title, panels_of(subject, trigger, data, index, asked))
+    return f'{STYLE}<div class="ts-saliency large{" two" * (len(block.panels) == 2)}">{block_html(block)}</div>'
 
 
 def _draw_grid(found: dict[str, Subject], main: Subject, data: Tested, index: int, asked: Asked) -> None:
@@ -161,21 +136,45 @@ def _draw_grid(found: dict[str, Subject], main: Subject, data: Tested, index: in
     listed = {subject.attack.title: subject for subject in siblings(found, main)}
     if not listed:
         return
-    st.markdown(f"### Standard and enhanced attacks (Fig. 10): {models[main.card.model].label}, {main.dataset_label}")
-    rows = []
-    for title in ATTACKS[::2]:
-        blocks = []
-        for name in (title, f"{title}+"):
-            subject = listed.get(name)
-            if subject is None or not subject.checkpoint.has_weights:
-                blocks.append('<div class="block"></div>')
-                continue
-            cells = "".join(_pictures(subject, subject.trigger, data, index, asked))
-            blocks.append(
-                f'<div class="block"><h4>{escape(subject.attack.label)}</h4><div class="cells">{cells}</div></div>'
+    heading, save = st.columns([6, 1], vertical_alignment="bottom")
+    heading.markdown(
+        f"### Standard and enhanced attacks (Fig. 10): {models[main.card.model].label}, {main.dataset_label}"
+    )
+    rows = _blocks(listed, data, index, asked)
+    html = f'{STYLE}<div class="ts-saliency">{"".join(_pair(row) for row in rows)}</div>'
+    with save, st.popover("Save", icon=":material/download:", type="tertiary"):
+        name = f"saliency-{main.card.dataset}-{main.card.model}-{asked.method.name}"
+        kinds: tuple[tuple[str, str, Callable[[], bytes | str]], ...] = (
+            ("png", "image/png", lambda: sheet_png(rows)),
+            ("html", "text/html", lambda: f'<!doctype html><meta charset="utf-8"><title>{name}</title>{html}'),
+        )
+        for kind, mime, make in kinds:
+            st.download_button(
+                f"Pictures ({kind.upper()})", make, f"{name}.{kind}", mime, key=f"grid-{kind}", on_click="ignore"
             )
-        rows.append(f'<div class="pair">{"".join(blocks)}</div>')
-    st.html(f'{STYLE}<div class="ts-saliency">{"".join(rows)}</div>')
+    st.html(html)
+
+
+def _blocks(listed: dict[str, Subject], data: Tested, index: int, asked: Asked) -> list[list[Block]]:
+    """The grid's pictures; those of the last run where nothing changed, as a drag does not move their triggers."""
+    subjects = [listed.get(name) for name in ATTACKS]
+    key = (tuple(s and s.card.weights for s in subjects), data.name, index, repr(asked))
+    known = st.session_state.get("saliency-grid")
+    if known is None or known[0] != key:
+        blocks = [
+            Block(s.attack.label, panels_of(s, s.trigger, data, index, asked))
+            if s is not None and s.checkpoint.has_weights
+            else Block("")
+            for s in subjects
+        ]
+        known = (key, [blocks[start : start + 2] for start in range(0, len(blocks), 2)])
+        st.session_state["saliency-grid"] = known
+    grid: list[list[Block]] = known[1]
+    return grid
+
+
+def _pair(row: list[Block]) -> str:
+    return f'<div class="pair">{"".join(f"<div>{block_html(block)}</div>" for block in row)}</div>'
 
 
 STYLE = """
@@ -183,7 +182,10 @@ STYLE = """
 .ts-saliency h4 {font-size: .95rem; margin: .2rem 0 .3rem; padding: 0}
 .ts-saliency .cells {display: flex; flex-wrap: wrap; gap: .5rem}
 .ts-saliency figure {margin: 0; width: 6.6rem; font-size: .78rem; line-height: 1.25}
-.ts-saliency.large figure {width: 9.4rem; font-size: .85rem}
+.ts-saliency.large .cells {display: grid; grid-template-columns: repeat(4, minmax(0, 1fr))}
+.ts-saliency.large.two .cells {grid-template-columns: repeat(2, minmax(0, 14rem))}
+.ts-saliency.large figure {width: auto; font-size: .85rem}
+@media (max-width: 640px) {.ts-saliency.large .cells {grid-template-columns: repeat(2, minmax(0, 1fr))}}
 .ts-saliency figcaption {margin-top: .15rem; opacity: .85}
 .ts-saliency .pair {display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: .4rem 1.6rem;
   margin-bottom: .8rem}
@@ -255,11 +257,14 @@ def _draw_energies(
             counts = sorted({energies.seen for _, energies in measured})
             caption, tools = st.columns([4, 1], vertical_alignment="center")
             caption.caption(
-                f"Mean share in percent with its 95% interval, {' to '.join(map(str, counts))} images; the area is "
-                "what a map that ignores the trigger would put there."
+                f"Mean share in percent with its 95% interval, {' to '.join(map(str, counts))} images. Area: what a "
+                "map that ignores the trigger would put there. Peak on it: how often the most "
+                "salient pixel is on the trigger."
             )
             with tools:
                 csv_button(f"saliency-{main.card.dataset}-{main.card.model}", lambda: energy_rows(measured))
+            if asked.is_stored and not polling:
+                _draw_verdicts(judge_saliency({s.attack.title: energies for s, energies in measured}))
         elif not polling:
             st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py saliency --checkpoint {main.key}`")
         if polling:
@@ -274,6 +279,29 @@ def _draw_energies(
     table()
 
 
+VERDICTS = {True: ":material/check_circle: holds", False: ":material/cancel: does not hold", None: "not decided yet"}
+
+
+def _draw_verdicts(verdicts: list[Verdict]) -> None:
+    """The paper's statements, each with the numbers that decide it."""
+    st.markdown("### What the paper says about it (Sec. 5.4)")
+    labels = {title: attacks[title.rstrip("+")].label + "+" * title.endswith("+") for title in ATTACKS}
+    for verdict in verdicts:
+        st.markdown(f"**{VERDICTS[verdict.holds]}** · {verdict.claim.text}", help=verdict.claim.rule)
+        lines = [
+            f"**{labels[attack]}** "
+            + ", ".join(f"{name.removesuffix(', %')} {_number(name, value)}" for name, value in numbers.items())
+            for attack, numbers in verdict.numbers.items()
+        ]
+        if verdict.missing:
+            lines.append(f"not measured: {', '.join(labels[title] for title in verdict.missing)}")
+        st.caption("  \n".join(lines))
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.1f} %" if name.endswith(", %") else f"{value:.1f}"
+
+
 def _identity(asked: Asked) -> str:
     return repr((asked.method, asked.explain, asked.before.spec))
 
@@ -285,12 +313,18 @@ def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.Dat
         low, high = energy.interval
         return f"{100 * energy.mean:.1f} ({100 * low:.1f} to {100 * high:.1f})" if energy.count else ""
 
+    def peak(energy: Energy) -> str:
+        low, high = energy.peak_rate.interval
+        return f"{100 * energy.peak_rate.value:.1f} ({100 * low:.1f} to {100 * high:.1f})" if energy.count else ""
+
     table = pd.DataFrame(
         {
             "Attacked": [cell(energies.attacked) for _, energies in measured],
             label: [cell(energies.transformed) for _, energies in measured],
             "Area": [f"{100 * energies.attacked.area:.1f}" for _, energies in measured],
             f"Area, {label}": [f"{100 * energies.transformed.area:.1f}" for _, energies in measured],
+            "Peak on it": [peak(energies.attacked) for _, energies in measured],
+            f"Peak on it, {label}": [peak(energies.transformed) for _, energies in measured],
         },
         index=[subject.attack.label for subject, _ in measured],
     )
@@ -300,10 +334,10 @@ def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.Dat
 
 def energy_rows(measured: list[tuple[Subject, Energies]]) -> list[list[object]]:
     """One row per attack and kind of image; the header comes first."""
-    rows: list[list[object]] = [["attack", "images", "count", "mean", "low", "high", "area"]]
+    rows: list[list[object]] = [["attack", "images", "count", "mean", "low", "high", "area", "peaks"]]
     for subject, energies in measured:
         for name, energy in (("attacked", energies.attacked), ("transformed", energies.transformed)):
             low, high = energy.interval
             numbers = [round(value, 6) for value in (energy.mean, low, high, energy.area)]
-            rows.append([subject.attack.title, name, energy.count, *numbers])
+            rows.append([subject.attack.title, name, energy.count, *numbers, energy.peaks])
     return rows

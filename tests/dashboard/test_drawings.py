@@ -20,6 +20,7 @@ from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
 from dashboard import figures
 from dashboard.figures import Curve, StrengthLine
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
+from dashboard.sheet import SCALE, Block, Panel, block_html, sheet_png
 from dashboard.shown import rgba, trigger_picture
 from dashboard.sketches import curves_sketch, map_sketch, strength_sketch
 from dashboard.views.enhanced import pipeline
@@ -238,3 +239,37 @@ def test_the_pipeline_shows_every_step() -> None:
     assert pipeline(first, attack, 1, "x") == pipeline(first, attack, 1, "x") != pipeline(first, attack, 2, "x")
     longer = Enhanced(base=attacks["blended"](), enhancement=Enhancement(transforms="noise:20,flip,hue"))
     assert pipeline([*first, *first], longer, 1, "x").count("<img") == 6 + 6
+
+
+def sheet_of(*rows: list[Block]) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(sheet_png(rows))).convert("RGB"))
+
+
+def test_a_sheet_holds_every_picture_with_its_outline() -> None:
+    """Four pure colours in two rows and columns: each covers its own square on the sheet, less its outline."""
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 255)]
+    mask = torch.zeros(8, 8)
+    mask[2:5, 2:5] = 1
+    panels = [
+        Panel(torch.tensor(colour).view(3, 1, 1).expand(3, 8, 8) / 255, mask if number else None, "a", "b")
+        for number, colour in enumerate(colours)
+    ]
+    whole = sheet_of(
+        [Block("one", (panels[0], panels[1])), Block("")], [Block("", ()), Block("two", tuple(panels[2:]))]
+    )
+    size = 8 * SCALE
+    outline = (3 * SCALE) ** 2 - (3 * SCALE - 2) ** 2
+    for number, colour in enumerate(colours):
+        assert (whole == colour).all(2).sum() == size**2 - (outline if number else 0)
+
+
+def test_a_sheet_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no picture"):
+        sheet_png([[Block("one")]])
+
+
+def test_captions_are_text_not_markup() -> None:
+    html = block_html(Block("<i>", (Panel(torch.zeros(1, 4, 4), None, "<b>", "<u>"),)))
+    assert not {"<i>", "<u>"} & set(re.findall(r"<\w>", html))
+    assert "&lt;b&gt;: <b>&lt;u&gt;</b>" in html
+    assert block_html(Block("none")) == ""

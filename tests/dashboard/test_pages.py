@@ -373,6 +373,12 @@ def test_saliency_of_every_attack_is_drawn_and_its_share_is_the_stored_one() -> 
     table = stored.dataframe[0].value
     assert table.loc["BadNets", "Attacked"].startswith(f"{100 * values['attacked']['mean']:.1f} (")
     assert table.loc["BadNets", "ShrinkPad-4"].startswith(f"{100 * values['transformed']['mean']:.1f} (")
+    said = " ".join(text.value for text in stored.caption)
+    assert (
+        f"**BadNets** peaks on the trigger {100 * values['attacked']['peaks'] / values['attacked']['count']:.1f} %"
+        in said
+    )
+    assert sum("· Under" in text.value or "· On" in text.value for text in stored.markdown) == 4
 
 
 def test_parameters_of_a_method_are_controls_and_in_the_link() -> None:
