@@ -390,7 +390,7 @@ def test_parameters_of_a_method_are_controls_and_in_the_link() -> None:
 
 
 def test_the_application_starts() -> None:
-    app = Path(__file__).parents[2] / "dashboard" / "app.py"
+    app = Path(__file__).parents[2] / "dashboard" / "pages.py"
     test = AppTest.from_file(str(app), default_timeout=120).run()
     assert not test.exception
     assert test.title[0].value == "Trigger location"
