@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from core.compiled import Run, load_package, make_package
 from core.models import Classifier
 
-__all__ = ["BATCH", "Predictor", "fold_batch_norm", "has_fast_bfloat16", "select_device"]
+__all__ = ["BATCH", "Folded", "Predictor", "fold_batch_norm", "has_fast_bfloat16", "select_device"]
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def fold_batch_norm(module: nn.Module) -> None:
         last = (name, child)
 
 
-class _Folded(nn.Module):
+class Folded(nn.Module):
     """The network with batch norm folded: normalises in float32, then computes in ``dtype``."""
 
     def __init__(self, model: Classifier, dtype: torch.dtype) -> None:
@@ -101,7 +101,7 @@ class Predictor:
     def __init__(self, model: Classifier, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> None:
         self.device = torch.device(device)
         self.dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32)
-        self._eager = _Folded(model, self.dtype).to(self.device)
+        self._eager = Folded(model, self.dtype).to(self.device)
         self._compiled: Run | None = None
         self._lock = threading.Lock()
         self._failure = ""

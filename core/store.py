@@ -6,14 +6,11 @@ name and renamed, nothing is ever unpickled, and a result measured on other weig
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import os
 import platform
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -28,11 +25,12 @@ from torch import Tensor
 
 from core.attacks import Attack, Enhanced, attack_from_dict
 from core.data import Dataset, datasets
+from core.files import write_together
 from core.metrics import Rate
 from core.models import Classifier, build_model, models
 from core.params import flags_of
 
-__all__ = ["Card", "Checkpoint", "Damaged", "Missing", "Store", "environment", "write_atomically"]
+__all__ = ["Card", "Checkpoint", "Damaged", "Missing", "Store", "environment"]
 
 SCHEMA = 1
 DEFAULT_ROOT = Path(__file__).resolve().parent.parent / "checkpoints"
@@ -51,39 +49,6 @@ class Missing(FileNotFoundError):
 
 class Damaged(ValueError):
     """A checkpoint whose files cannot be read; the text says which and why."""
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: a temporary name beside it, flushed to disk, then renamed.
-
-    Raises:
-        OSError: If it cannot be written, e.g. on a full disk; nothing is left behind, and what was there stays.
-    """
-    write_together({path: content})
-
-
-def write_together(files: Mapping[Path, bytes]) -> None:
-    """As :func:`write_atomically`, for files that belong together: none is renamed before all are on disk."""
-    written: dict[Path, str] = {}
-    path = next(iter(files))
-    try:
-        for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, written[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(written[path], 0o644)
-        for path, name in written.items():
-            os.replace(name, path)
-    except BaseException as error:
-        for name in written.values():
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-        if not isinstance(error, OSError):
-            raise
-        raise OSError(error.errno, f"{path.name} could not be saved in {path.parent}: {error.strerror}") from error
 
 
 def environment(device: torch.device | str = "cpu") -> dict[str, str | int]:
@@ -275,15 +240,36 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    def save_result(self, name: str, values: Mapping[str, Any]) -> None:
+    def save_result(self, name: str, values: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> None:
         """Stores a result with the fingerprint of the weights it was measured on.
 
+        Args:
+            name: Its name; the files are called so.
+            values: Ready for JSON.
+            tensors: What belongs to it, stored beside it; :meth:`tensors` reads them.
+
         Raises:
-            OSError: If it cannot be written.
+            OSError: If it cannot be written; what was stored stays.
         """
         content = {"schema": SCHEMA, "weights": self.card().weights, **values}
+        files = {}
+        if tensors is not None:
+            kept = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+            content["tensors"] = weights_fingerprint(kept)
+            files[self.folder / f"{name}.safetensors"] = save(kept)
         lines = ",\n".join(f" {json.dumps(key)}: {_compact(value)}" for key, value in content.items())
-        write_atomically(self.folder / f"{name}.json", f"{{\n{lines}\n}}\n".encode())
+        write_together(files | {self.folder / f"{name}.json": f"{{\n{lines}\n}}\n".encode()})
+
+    def tensors(self, name: str) -> dict[str, Tensor] | None:
+        """The tensors of a stored result, or None if there is no such result or they do not belong to it."""
+        values = self.result(name)
+        try:
+            found = load_file(self.folder / f"{name}.safetensors") if values is not None else None
+        except (SafetensorError, OSError):
+            return None
+        if values is None or found is None or values.get("tensors") != weights_fingerprint(found):
+            return None
+        return dict(found)
 
 
 def _training_of(dataset: str, model: str, attack: Attack | str) -> str:

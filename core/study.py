@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from core.files import write_atomically
 from core.metrics import Rate
-from core.store import write_atomically
 
 __all__ = ["FILE", "Run", "read_study", "smallest_alpha", "write_study"]
 

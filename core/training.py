@@ -24,13 +24,14 @@ from core.adversarial import Surrogate, Surrogates
 from core.attacks import Attack
 from core.augment import augment, draw
 from core.data import Dataset, ImageSet
+from core.files import write_atomically
 from core.inference import Predictor, has_fast_bfloat16
 from core.metrics import Rate, attack_success_rate, clean_accuracy
 from core.models import Classifier, build_model
 from core.optimizer import Optimizer
 from core.randomness import generator_for
 from core.recipes import Recipe, recipe_for
-from core.store import Card, Checkpoint, Store, environment, rounded, weights_fingerprint, write_atomically
+from core.store import Card, Checkpoint, Store, environment, rounded, weights_fingerprint
 from core.trigger import Trigger, stamp
 
 __all__ = ["Epoch", "Plan", "train"]

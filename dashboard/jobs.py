@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from core.data import cache_folder
-from core.store import write_atomically
+from core.files import write_atomically
 
 __all__ = ["Job", "Jobs", "Result", "Snapshot", "Turnstile", "gathered"]
 

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core.store import DEFAULT_ROOT, write_atomically
+from core.files import write_atomically
+from core.store import DEFAULT_ROOT
 
 BAD_INPUT = 2
 

@@ -19,9 +19,10 @@ from command import Parser, add_common, run, say, write_json
 from core.attacks import Enhanced, Enhancement
 from core.claims import judge_saliency
 from core.energy import Energies
+from core.files import write_atomically
 from core.metrics import Rate
 from core.paper import paper_number
-from core.store import Card, Checkpoint, Damaged, Store, write_atomically
+from core.store import Card, Checkpoint, Damaged, Store
 from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, LocationMap
 from core.transforms import transform_from_spec, transforms

@@ -14,10 +14,12 @@ import sweep
 
 from core.attacks import Enhanced, Enhancement, attacks
 from core.data import datasets
+from core.defenses import defenses, split_test
 from core.inference import Predictor
 from core.models import models
 from core.params import params_of
 from core.recipes import Recipe
+from core.repaired import read_repair, repaired_model
 from core.store import Store
 from core.strength import StrengthCurve
 from core.study import read_study
@@ -56,7 +58,7 @@ def assert_refused(result, *said):
     assert status == 2, err
     assert out == ""
     assert len(lines) == 1, err
-    assert lines[0].split(": error: ")[0] in {"train.py", "sweep.py"}
+    assert lines[0].split(": error: ")[0] in {"train.py", "sweep.py", "defend.py"}
     for word in said:
         assert word in lines[0]
 
@@ -364,3 +366,64 @@ def test_a_result_on_fewer_images_does_not_replace_one_on_more():
     assert sweep.is_better({"total": [[8, 8]]}, {"total": [[8, 8]]})
     assert not sweep.is_better({"total": [[8, 8]]}, {"total": [[0, 9]]})
     assert sweep.is_better({"total": [8]}, {"hits": "damaged"})
+
+
+def test_defend_stores_what_it_measured(script, trained):
+    key, store, _ = trained
+    options = ["--checkpoint", key, "--store", store.root, "--device", "cpu", "--json", "-"]
+    status, out, err = script("defend", "fine-pruning", *options, "--tolerance", 30)
+    assert status == 0, err
+    found = strictly(out)
+    stored = read_repair(store.checkpoint(key), "fine-pruning")
+    assert stored is not None
+    assert stored.repair == defenses["fine-pruning"](tolerance=30)
+    assert found["clean"] == stored.clean.to_dict()
+    repaired = repaired_model(store.checkpoint(key), "fine-pruning")
+    assert int((repaired.fc.weight == 0).all(0).sum()) >= stored.record["pruned"]
+    card = store.checkpoint(key).card()
+    _, practical = split_test(card.dataset_object.load("test"))
+    right = Predictor(repaired).predict(practical.floats()) == practical.labels
+    assert (int(right.sum()), len(right)) == (stored.clean.hits, stored.clean.total)
+
+
+def test_defend_runs_every_defense(script, trained):
+    key, store, _ = trained
+    quick = {"epochs": 1, "rounds": 1, "batches": 1}
+    for name in defenses:
+        options = [f"--{param}={value}" for param, value in quick.items() if param in params_of(defenses[name])]
+        status, out, err = script(
+            "defend", name, "--checkpoint", key, "--store", store.root, "--device", "cpu", *options
+        )
+        assert status == 0, err
+        assert "clean accuracy" in out
+        assert read_repair(store.checkpoint(key), name) is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fine-prunning"], ["there is no defense 'fine-prunning'", "did you mean 'fine-pruning'"]),
+        (["fine-pruning", "--tolerance", "200"], ["tolerance = 200.0 is not allowed: a number from 0 to 100"]),
+        (["neural-cleanse", "--patch", "magic"], ["patch = 'magic' is not allowed: one of unlearning, pruning"]),
+        (["all", "--tolerance", "3"], ["tolerance"]),
+        ([], ["defense"]),
+    ],
+)
+def test_defend_refuses_bad_input(script, arguments, said):
+    assert_refused(script("defend", *arguments, "--checkpoint", "a/b/c"), *said)
+
+
+def test_defend_needs_a_checkpoint(script):
+    assert_refused(
+        script("defend", "all", "--checkpoint", "shapes10/resnet20/none"), "there is no checkpoint", "train.py"
+    )
+
+
+@pytest.mark.parametrize("damage", [{"done": "x"}, {"clean": None}, {"defense": {"name": "magic", "params": {}}}])
+def test_a_damaged_repair_counts_as_absent(script, trained, damage):
+    key, store, _ = trained
+    script("defend", "fine-pruning", "--checkpoint", key, "--store", store.root, "--device", "cpu")
+    path = store.checkpoint(key).folder / "repair-fine-pruning.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
+    assert read_repair(store.checkpoint(key), "fine-pruning") is None
+    assert repaired_model(store.checkpoint(key), "fine-pruning") is None

@@ -21,9 +21,10 @@ from safetensors.torch import load_file, save, save_file
 from core import store as store_module
 from core.attacks import attacks
 from core.data import datasets
+from core.files import write_atomically
 from core.metrics import Rate
 from core.models import build_model
-from core.store import Card, Damaged, Missing, Store, environment, rounded, weights_fingerprint, write_atomically
+from core.store import Card, Damaged, Missing, Store, environment, rounded, weights_fingerprint
 
 
 def model_of(seed=0):
@@ -568,3 +569,30 @@ def test_a_key_is_made_of_the_card(model):
     assert replace(card, dataset="cifar10").key == "cifar10/resnet20/badnets-gray"
     assert card.attack_object == attacks["badnets-gray"]()
     assert card.dataset_object == datasets["shapes10"]()
+
+
+def test_tensors_of_a_result_come_back(stored):
+    checkpoint = stored.checkpoint(KEY)
+    tensors = {"a": torch.arange(6.0).view(2, 3).t(), "b": torch.tensor([1, 2])}
+    checkpoint.save_result("repair-x", {"answer": 42}, tensors)
+    found = checkpoint.tensors("repair-x")
+    assert found is not None
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    assert checkpoint.result("repair-x")["answer"] == 42
+    checkpoint.save_result("plain", {"answer": 1})
+    assert checkpoint.tensors("plain") is None
+    assert checkpoint.tensors("nothing") is None
+
+
+def test_tensors_that_do_not_belong_to_their_result_count_as_absent(stored):
+    first, second = stored.checkpoint(KEY), stored.checkpoint(OTHER)
+    for number, checkpoint in enumerate((first, second)):
+        checkpoint.save_result("repair-x", {}, {"a": torch.tensor([number])})
+    path = first.folder / "repair-x.safetensors"
+    path.write_bytes((second.folder / "repair-x.safetensors").read_bytes())
+    assert first.tensors("repair-x") is None
+    path.write_bytes(b"nonsense")
+    assert first.tensors("repair-x") is None
+    path.unlink()
+    assert first.tensors("repair-x") is None

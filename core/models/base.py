@@ -39,12 +39,15 @@ class Classifier(nn.Module):
 
     Attributes:
         normalise: The normalisation, a part of the state dict.
-        last_block: The last convolutional component, which Grad-CAM looks at and Fine-Pruning prunes.
+        last_block: The last convolutional component, which Grad-CAM looks at and Fine-Pruning prunes. What follows it
+            averages every channel over the picture and ends in one linear layer.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
     """Name in figures and tables."""
+    head_name: ClassVar[str] = "fc"
+    """Where the linear layer is among the modules."""
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()

@@ -71,6 +71,7 @@ class ResNet34(Classifier):
     """ResNet-34 with a 3 x 3 stem and no first pooling, as used on CIFAR-10 (21.3 M parameters)."""
 
     label: ClassVar[str] = "ResNet-34"
+    head_name: ClassVar[str] = "body.fc"
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)

@@ -1,0 +1,181 @@
+"""Fine-Pruning (Liu et al. 2018): channels that sleep on clean images are where a backdoor hides, and are cut off.
+
+The paper prunes the last component, and chooses the fraction by grid search on the validation half of the test set.
+In every model of this project what follows that component is pooling and one linear layer, so that to prune an output
+channel is to set its column of the linear layer to zero, and the answers at *every* fraction follow from one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.augment import augment, draw
+from core.data import ImageSet
+from core.defenses.base import Material, Outcome, Progress, Repair, defenses, private_copy
+from core.inference import Predictor
+from core.models import Classifier
+from core.params import integer, number
+from core.randomness import generator_for
+from core.trigger import Trigger, stamp
+
+__all__ = ["FinePruning", "features_of", "order_of", "pruned_predictions"]
+
+PART = 1024
+
+
+def features_of(model: Classifier, images: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """What the linear layer gets: one number per channel of the last component, averaged over the picture.
+
+    Args:
+        model: The model; it stays as it is.
+        images: Floats ``(N, C, H, W)`` in [0, 1].
+        device: Where to compute.
+
+    Returns:
+        Features ``(N, channels)``, float32 on the CPU.
+    """
+    return _extractor(model, device).logits(images).cpu()
+
+
+def _extractor(model: Classifier, device: torch.device | str) -> Predictor:
+    body = private_copy(model)
+    body.set_submodule(body.head_name, nn.Identity())
+    return Predictor(body, device)
+
+
+def order_of(features: Tensor) -> Tensor:
+    """Channels in the order in which they are pruned: the one with the lowest mean activation on clean images first."""
+    return features.mean(0).argsort(stable=True)
+
+
+def pruned_predictions(features: Tensor, head: nn.Linear, order: Tensor) -> Tensor:
+    """Predicted classes when the first 0, 1, ..., all channels are pruned.
+
+    Args:
+        features: As :func:`features_of` gives them, ``(N, channels)``.
+        head: The linear layer.
+        order: Channels in the order of pruning.
+
+    Returns:
+        Classes, int64 ``(channels + 1, N)``.
+    """
+    weight, bias = head.weight.detach().float().cpu(), head.bias.detach().float().cpu()
+    rows = [features @ weight.t() + bias]
+    for channel in order.tolist():
+        rows.append(rows[-1] - features[:, channel, None] * weight[None, :, channel])
+    return torch.stack([row.argmax(1) for row in rows])
+
+
+@defenses.register("fine-pruning")
+@dataclass(frozen=True, kw_only=True)
+class FinePruning(Repair):
+    """Prunes as many channels of the last component as the clean accuracy on the validation half allows."""
+
+    label: ClassVar[str] = "Fine-Pruning"
+
+    tolerance: float = number(
+        4, low=0, high=100, step=0.5, help="Clean accuracy that may be lost on the validation half.", unit="points"
+    )
+    epochs: int = integer(
+        0, low=0, high=100, help="Epochs of fine-tuning after pruning; the paper found one to revive the backdoor."
+    )
+    rate: float = number(0.01, low=0, high=1, step=0.001, help="Learning rate of the fine-tuning (SGD).")
+
+    def run(self, model: Classifier, material: Material, device: torch.device, seed: int = 0) -> Iterator[Progress]:
+        validation = material.validation
+        if len(validation) == 0:
+            raise ValueError("fine-pruning needs at least one validation image")
+        yield Progress(0, "activations")
+        parts, extractor = [], _extractor(model, device)
+        for start in range(0, len(validation), PART):
+            parts.append(extractor.logits(validation.subset(slice(start, start + PART)).floats()).cpu())
+            yield Progress(min(1, (start + PART) / len(validation)) / (1 + self.epochs), "activations")
+        features = torch.cat(parts)
+        order = order_of(features)
+        correct = (pruned_predictions(features, _head(model), order) == validation.labels).sum(1)
+        rates = correct / len(validation)
+        # The largest fraction of the grid before the accuracy first falls too far.
+        too_far = (rates < rates[0] - self.tolerance / 100).nonzero()
+        count = int(too_far[0]) - 1 if len(too_far) else len(order)
+        record = {
+            "order": order.tolist(),
+            "pruned": count,
+            "validation_hits": correct.tolist(),
+            "validation_total": len(validation),
+        }
+        state: dict[str, Tensor] = {"pruned": order[:count].clone()}
+        if self.epochs:
+            tuned = self.build(model, state)
+            for epoch in range(self.epochs):
+                yield Progress((1 + epoch) / (1 + self.epochs), f"fine-tuning, epoch {epoch + 1} of {self.epochs}")
+                self._tune(tuned, material.train, state["pruned"], device, generator_for(seed, "fine-tune", epoch))
+            state |= {f"model.{name}": tensor for name, tensor in tuned.to("cpu").state_dict().items()}
+        yield Progress(1, "done", Outcome(state, record))
+
+    def _tune(
+        self, model: Classifier, data: ImageSet, pruned: Tensor, device: torch.device, generator: torch.Generator
+    ) -> None:
+        """One epoch on clean images; what was pruned stays pruned."""
+        model.to(device).train()
+        optimizer = torch.optim.SGD(model.parameters(), self.rate, momentum=0.9)
+        for index in torch.split(torch.randperm(len(data), generator=generator), 128):
+            images = augment(data.images[index], draw(len(index), generator)).float().div_(255)
+            loss = F.cross_entropy(model(images.to(device)), data.labels[index].to(device))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            _prune(model, pruned)
+        model.eval()
+
+    def build(self, model: Classifier, state: Mapping[str, Tensor]) -> Classifier:
+        repaired = private_copy(model)
+        weights = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
+        try:
+            if weights:
+                repaired.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+            _prune(repaired, state["pruned"].long())
+        except (KeyError, RuntimeError, IndexError) as error:
+            raise ValueError(f"the repair does not fit the model: {str(error).splitlines()[0]}") from error
+        return repaired
+
+    def report(
+        self,
+        model: Classifier,
+        outcome: Outcome,
+        practical: ImageSet,
+        trigger: Trigger,
+        target: int,
+        device: torch.device,
+    ) -> dict[str, Any]:
+        """Clean accuracy and attack success with 0, 1, ..., all channels pruned (without fine-tuning)."""
+        order, head, extractor = torch.tensor(outcome.record["order"]), _head(model), _extractor(model, device)
+        rows = torch.zeros(4, len(order) + 1, dtype=torch.int64)
+        for start in range(0, len(practical), PART):
+            part = practical.subset(slice(start, start + PART))
+            images, others = part.floats(), part.labels != target
+            answers = pruned_predictions(extractor.logits(images).cpu(), head, order)
+            fooled = pruned_predictions(extractor.logits(stamp(images[others], trigger)).cpu(), head, order)
+            rows[0] += (answers == part.labels).sum(1)
+            rows[1] += len(part)
+            rows[2] += (fooled == target).sum(1)
+            rows[3] += int(others.sum())
+        return {
+            name: row.tolist() for name, row in zip(("clean_hits", "clean_total", "hits", "total"), rows, strict=True)
+        }
+
+
+def _head(model: Classifier) -> nn.Linear:
+    head = model.get_submodule(model.head_name)
+    assert isinstance(head, nn.Linear)
+    return head
+
+
+@torch.no_grad()
+def _prune(model: Classifier, channels: Tensor) -> None:
+    _head(model).weight[:, channels] = 0

@@ -1,0 +1,314 @@
+"""Neural Cleanse (Wang et al. 2019): for every label, the smallest trigger that makes the model answer with it.
+
+The label of a backdoor needs a far smaller one than all others. What the authors' code does label by label, one Adam
+step after the other, is done here for all labels in one batch: the images are stamped with every label's trigger and
+go through the model together. Labels that have come to rest leave the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.augment import augment, draw
+from core.data import ImageSet
+from core.defenses.base import Material, Outcome, Progress, Repair, defenses, private_copy
+from core.defenses.fine_pruning import features_of, pruned_predictions
+from core.inference import Folded, has_fast_bfloat16
+from core.models import Classifier
+from core.params import choice, integer, number
+from core.randomness import generator_for
+
+__all__ = ["NeuralCleanse", "Reversed", "anomaly_indices", "reverse_engineer"]
+
+EPSILON = 1e-7
+# The authors divide the weight by a higher power than they multiply it with, so that it falls faster than it rises.
+DOWN = 1.5
+# Rounds without a smaller mask after which a label is at rest, in units of the patience.
+EARLY = 5
+# An index above this is an outlier with 95% confidence (Wang et al. 2019, Sec. IV-A).
+OUTLIER = 2.0
+# Unlearning (their Sec. VI-C): share of the training images, and of those the share that gets the reversed trigger.
+UNLEARNED, STAMPED = 0.1, 0.2
+# Pruning (their Sec. VI-B): until the reversed trigger has no more success than this.
+RESPONSIVE = 0.05
+
+
+def anomaly_indices(norms: Sequence[float]) -> list[float]:
+    """Distance of every norm from the median, in units of the (consistent) median absolute deviation.
+
+    >>> anomaly_indices([1, 9, 10, 11, 10])
+    [6.0704, 0.6745, 0.0, 0.6745, 0.0]
+    """
+    values = np.asarray(norms, dtype=np.float64)
+    distances = np.abs(values - np.median(values))
+    deviation = 1.4826 * float(np.median(distances))
+    return [round(float(distance) / deviation, 4) if deviation else 0.0 for distance in distances]
+
+
+@dataclass
+class Reversed:
+    """The triggers that were found, one per label in the order of ``labels``.
+
+    Attributes:
+        labels: Labels.
+        masks: Opacity, ``(L, 1, H, W)`` in [0, 1].
+        patterns: Colours, ``(L, C, H, W)`` in [0, 1].
+        success: Share of the images that the model takes for the label, ``(L,)``.
+        rounds: Rounds until the label was at rest, ``(L,)``.
+    """
+
+    labels: Tensor
+    masks: Tensor
+    patterns: Tensor
+    success: Tensor
+    rounds: Tensor
+
+    @property
+    def norms(self) -> list[float]:
+        """L1 norm of every mask, in pixels."""
+        norms: list[float] = self.masks.sum((1, 2, 3)).tolist()
+        return norms
+
+
+class _Label:
+    """The optimisation of one label: its variables, its weight of the mask's size, and its best mask so far."""
+
+    def __init__(self, shape: tuple[int, int, int], settings: NeuralCleanse, generator: torch.Generator) -> None:
+        channels, height, width = shape
+        device = generator.device
+
+        def variable(*size: int) -> Tensor:
+            start = torch.rand(*size, generator=generator, device=device)
+            return torch.atanh((start - 0.5) * (2 - EPSILON)).requires_grad_()
+
+        self.settings = settings
+        self.mask, self.pattern = variable(1, height, width), variable(channels, height, width)
+        self.optimizer = torch.optim.Adam([self.mask, self.pattern], settings.rate, (0.5, 0.9))
+        self.cost = 0.0
+        self.best = math.inf
+        self.best_trigger: tuple[Tensor, Tensor] | None = None
+        self.success = 0.0
+        self.rounds = 0
+        self._set, self._up, self._down = 0, 0, 0
+        self._was_up, self._was_down = False, False
+        self._rest, self._rest_best = 0, math.inf
+
+    def trigger(self) -> tuple[Tensor, Tensor]:
+        """Mask and pattern in [0, 1]."""
+        return tuple(torch.tanh(x) / (2 - EPSILON) + 0.5 for x in (self.mask, self.pattern))  # type: ignore[return-value]
+
+    def close_round(self, success: float, norm: float) -> bool:
+        """Takes note of a round and adapts the cost; returns whether the label is at rest."""
+        settings = self.settings
+        self.rounds += 1
+        reached = success >= settings.threshold
+        if reached and norm < self.best:
+            self.best, self.success = norm, success
+            self.best_trigger = tuple(x.detach().clone() for x in self.trigger())  # type: ignore[assignment]
+        if math.isfinite(self.best):
+            self._rest = self._rest + 1 if self.best >= self._rest_best else 0
+            self._rest_best = min(self.best, self._rest_best)
+            if self._was_up and self._was_down and self._rest >= EARLY * settings.patience:
+                return True
+        if self.cost == 0:  # without any weight until the trigger works
+            self._set = self._set + 1 if reached else 0
+            if self._set >= settings.patience:
+                self.cost = settings.cost
+                self._up = self._down = 0
+                self._was_up = self._was_down = False
+            return False
+        self._up, self._down = (self._up + 1, 0) if reached else (0, self._down + 1)
+        if self._up >= settings.patience:
+            self._up, self._was_up = 0, True
+            self.cost *= settings.multiplier
+        elif self._down >= settings.patience:
+            self._down, self._was_down = 0, True
+            self.cost /= settings.multiplier**DOWN
+        return False
+
+
+def reverse_engineer(
+    network: nn.Module, images: Tensor, labels: Sequence[int], settings: NeuralCleanse, seed: int = 0
+) -> Iterator[tuple[int, Reversed]]:
+    """Finds the smallest trigger for every label.
+
+    Args:
+        network: Float images to logits; differentiable, its own weights need no gradients.
+        images: Clean images of all classes, floats ``(N, C, H, W)`` in [0, 1], where the network computes.
+        labels: For which labels.
+        settings: Rounds, batches, learning rate, cost schedule.
+        seed: Seed of the start and of the batches; each label has its own start, whatever others there are.
+
+    Yields:
+        Number of labels still moving, and what was found so far; the last one is complete.
+    """
+    device = images.device
+    shape = (images.shape[1], images.shape[2], images.shape[3])
+    states = {label: _Label(shape, settings, generator_for(seed, "reverse", label, device=device)) for label in labels}
+    moving = list(labels)
+    batches = generator_for(seed, "reverse", "batches")
+    for _ in range(settings.rounds):
+        hits, norms = torch.zeros(2, len(moving), device=device)
+        for _ in range(settings.batches):
+            index = torch.randint(0, len(images), (settings.batch,), generator=batches).to(device)
+            triggers = [states[label].trigger() for label in moving]
+            masks, patterns = (torch.stack(parts)[:, None] for parts in zip(*triggers, strict=True))
+            stamped = (1 - masks) * images[index] + masks * patterns
+            logits = network(stamped.flatten(0, 1)).view(len(moving), settings.batch, -1)
+            wanted = torch.tensor(moving, device=device)[:, None].expand(-1, settings.batch)
+            entropy = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view(len(moving), -1)
+            sizes = masks.flatten(1).sum(1)
+            costs = torch.tensor([states[label].cost for label in moving], device=device)
+            # A sum over labels whose variables are apart: every label gets the gradient it would have alone.
+            (entropy.mean(1) + costs * sizes).sum().backward()  # type: ignore[no-untyped-call]
+            for label in moving:
+                states[label].optimizer.step()
+                states[label].optimizer.zero_grad()
+            hits += (logits.argmax(2) == wanted).float().mean(1).detach()
+            norms += sizes.detach()
+        success, size = (hits / settings.batches).tolist(), (norms / settings.batches).tolist()
+        still = [
+            label
+            for label, rate, norm in zip(moving, success, size, strict=True)
+            if not states[label].close_round(rate, norm)
+        ]
+        moving = still
+        yield len(moving), _found(states)
+        if not moving:
+            return
+
+
+def _found(states: Mapping[int, _Label]) -> Reversed:
+    triggers = [state.best_trigger or state.trigger() for state in states.values()]
+    masks, patterns = (torch.stack([x.detach() for x in parts]).cpu() for parts in zip(*triggers, strict=True))
+    success = torch.tensor([state.success for state in states.values()])
+    return Reversed(
+        torch.tensor(list(states)), masks, patterns, success, torch.tensor([s.rounds for s in states.values()])
+    )
+
+
+@defenses.register("neural-cleanse")
+@dataclass(frozen=True, kw_only=True)
+class NeuralCleanse(Repair):
+    """Reverse-engineers a trigger per label, flags the labels whose trigger is far too small, and unlearns those."""
+
+    label: ClassVar[str] = "Neural Cleanse"
+
+    patch: str = choice(
+        "unlearning",
+        choices=("unlearning", "pruning"),
+        help="Train on images with the reversed trigger and true labels, or cut the neurons that it wakes.",
+    )
+    rounds: int = integer(100, low=1, high=10000, help="Rounds at most; the authors' code has 1000.")
+    batches: int = integer(4, low=1, high=1000, help="Batches per round; the authors' code has 31.")
+    batch: int = integer(16, low=1, high=1024, help="Images per batch and label; the authors' code has 32.")
+    rate: float = number(0.1, low=1e-4, high=10, help="Learning rate of Adam.")
+    cost: float = number(1e-3, low=0, high=10, help="First weight of the mask's size, once the trigger works.")
+    multiplier: float = number(2, low=1.01, high=10, help="Factor by which that weight changes.")
+    threshold: float = number(0.99, low=0.5, high=1, step=0.01, help="Success a trigger must have.")
+    patience: int = integer(5, low=1, high=1000, help="Rounds in a row before the weight changes.")
+    unlearn_rate: float = number(0.01, low=0, high=1, step=0.001, help="Learning rate of the unlearning (SGD).")
+
+    def run(self, model: Classifier, material: Material, device: torch.device, seed: int = 0) -> Iterator[Progress]:
+        if len(material.validation) == 0 or len(material.train) == 0:
+            raise ValueError("neural cleanse needs clean images")
+        dtype = torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+        network = Folded(model, dtype).to(device)
+        images = material.validation.floats().to(device)
+        classes = range(len(material.validation.classes))
+        for count, (moving, so_far) in enumerate(reverse_engineer(network, images, classes, self, seed), 1):
+            found = so_far
+            note = f"round {count} of at most {self.rounds}, {moving} of {len(classes)} labels still moving"
+            yield Progress(0.9 * count / self.rounds, note)
+        norms = found.norms
+        indices, median = anomaly_indices(norms), float(np.median(norms))
+        flagged = [k for k in classes if indices[k] > OUTLIER and norms[k] < median]
+        record = {
+            "norms": [round(norm, 3) for norm in norms],
+            "indices": indices,
+            "flagged": flagged,
+            "success": [round(value, 4) for value in found.success.tolist()],
+            "rounds": found.rounds.tolist(),
+        }
+        state: dict[str, Tensor] = {"masks": found.masks.half(), "patterns": found.patterns.half()}
+        if flagged:
+            yield Progress(0.9, self.patch)
+            triggers = found.masks[flagged], found.patterns[flagged]
+            if self.patch == "pruning":
+                state["pruned"] = self._waking(model, material.validation, triggers, flagged, device)
+                record["pruned"] = len(state["pruned"])
+            else:
+                tuned = self._unlearned(model, material.train, triggers, device, seed)
+                state |= {f"model.{name}": tensor for name, tensor in tuned.state_dict().items()}
+        yield Progress(1, "done", Outcome(state, record))
+
+    def _unlearned(
+        self,
+        model: Classifier,
+        data: ImageSet,
+        triggers: tuple[Tensor, Tensor],
+        device: torch.device,
+        seed: int,
+    ) -> Classifier:
+        """One epoch on a tenth of the training images, a fifth of them with a reversed trigger and the true label."""
+        generator = generator_for(seed, "unlearn")
+        tuned = private_copy(model).to(device).train()
+        optimizer = torch.optim.SGD(tuned.parameters(), self.unlearn_rate, momentum=0.9)
+        chosen = torch.randperm(len(data), generator=generator)[: max(1, round(UNLEARNED * len(data)))]
+        masks, patterns = triggers
+        for index in torch.split(chosen, 128):
+            images = augment(data.images[index], draw(len(index), generator)).float().div_(255)
+            stamped = torch.rand(len(index), generator=generator) < STAMPED
+            which = torch.randint(0, len(masks), (int(stamped.sum()),), generator=generator)
+            images[stamped] = (1 - masks[which]) * images[stamped] + masks[which] * patterns[which]
+            loss = F.cross_entropy(tuned(images.to(device)), data.labels[index].to(device))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return tuned.to("cpu").eval()
+
+    def _waking(
+        self,
+        model: Classifier,
+        data: ImageSet,
+        triggers: tuple[Tensor, Tensor],
+        flagged: Sequence[int],
+        device: torch.device,
+    ) -> Tensor:
+        """The neurons before the linear layer that the reversed triggers wake most, as many as it takes."""
+        images = data.floats()
+        clean = features_of(model, images, device)
+        head = model.get_submodule(model.head_name)
+        assert isinstance(head, nn.Linear)
+        pruned = torch.zeros(0, dtype=torch.int64)
+        for mask, pattern, label in zip(*triggers, flagged, strict=True):
+            awake = features_of(model, (1 - mask) * images + mask * pattern, device)
+            order = (awake - clean).mean(0).argsort(descending=True, stable=True)
+            others = data.labels != label
+            success = (pruned_predictions(awake[others], head, order) == label).float().mean(1)
+            asleep = (success < RESPONSIVE).nonzero()
+            pruned = torch.cat([pruned, order[: int(asleep[0]) if len(asleep) else len(order)]])
+        return torch.tensor(sorted(set(pruned.tolist())), dtype=torch.int64)
+
+    def build(self, model: Classifier, state: Mapping[str, Tensor]) -> Classifier:
+        repaired = private_copy(model)
+        weights = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
+        try:
+            if weights:
+                repaired.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+            if "pruned" in state:
+                head = repaired.get_submodule(repaired.head_name)
+                assert isinstance(head, nn.Linear)
+                with torch.no_grad():
+                    head.weight[:, state["pruned"].long()] = 0
+        except (RuntimeError, IndexError) as error:
+            raise ValueError(f"the repair does not fit the model: {str(error).splitlines()[0]}") from error
+        return repaired

@@ -1,0 +1,80 @@
+"""Repairs a stored model and measures what that did (Tables 1 and 2).
+
+    python scripts/defend.py fine-pruning --checkpoint cifar10/resnet20/badnets
+    python scripts/defend.py neural-cleanse --checkpoint shapes10/resnet20/blended --patch pruning --json -
+
+The result and the repaired model are stored beside the model, where the dashboard finds them. ``all`` in place of a
+defense's name runs all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from command import Parser, add_common, run, say, write_json
+from tqdm import tqdm
+
+from core.defenses import Repair, defenses
+from core.inference import select_device
+from core.params import add_arguments, arguments_of
+from core.repaired import Repaired, repair_sweep
+from core.store import Store
+
+ALL = "all"
+
+
+def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[Repair]]:
+    """Reads the command line in two steps: the defense decides which further flags there are."""
+    first = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False)
+    first.add_argument("defense", help=f"{', '.join(defenses)}, or {ALL}")
+    first.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
+    first.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    add_common(first)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
+    wanted = [argument for argument in (arguments or []) if not argument.startswith("-")]
+    names = [wanted[0]] if wanted and wanted[0] != ALL else []
+    for name in names:
+        add_arguments(parser.add_argument_group(f"defense {name}"), defenses[name])
+    options = parser.parse_args(arguments)
+    if options.defense == ALL:
+        return options, [defenses[name]() for name in defenses]
+    return options, [arguments_of(defenses[options.defense], options)]
+
+
+def described(result: Repaired) -> str:
+    """A result in a few lines."""
+    lines = [
+        f"  seconds              {result.seconds}",
+        f"  clean accuracy       {result.clean_before} -> {result.clean}",
+        f"  attack success rate  {result.success_before} -> {result.success}",
+    ]
+    if "flagged" in result.record:
+        lines.append(f"  flagged labels       {result.record['flagged']}, indices {result.record['indices']}")
+    if "pruned" in result.record:
+        lines.append(f"  pruned channels      {result.record['pruned']}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    import sys
+
+    options, repairs = parse(sys.argv[1:])
+    checkpoint = Store(options.store).checkpoint(options.checkpoint)
+    checkpoint.card()
+    device = select_device(options.device)
+    found: list[dict[str, Any]] = []
+    for repair in repairs:
+        result: Repaired | None = None
+        with tqdm(total=100, unit="%", desc=repair.label, bar_format="{l_bar}{bar}| {elapsed} {postfix}") as bar:
+            for result in repair_sweep(checkpoint, repair, device, seed=options.seed):
+                bar.update(round(100 * result.done) - bar.n)
+                bar.set_postfix_str(result.note)
+        assert result is not None
+        found.append({"key": checkpoint.key} | result.to_dict())
+        say(options, f"{repair.label} on {checkpoint.key}\n{described(result)}")
+    write_json(options.json, found[0] if len(found) == 1 else {"repairs": found})
+
+
+if __name__ == "__main__":
+    run(main)
