@@ -1,7 +1,8 @@
-"""The paper's own numbers (Li et al. 2020, Tables 1 and 3 to 5), to stand beside measured ones.
+"""The paper's own numbers (Li et al. 2020, Tables 1 to 5), to stand beside measured ones.
 
-All are percentages for CIFAR-10 as the tables print them; a number that the text has lost is absent. Defenses are
-written as :func:`core.transforms.transform_from_spec` reads them, and ``""`` is none ("Standard").
+All but the seconds are percentages for CIFAR-10 as the tables print them; a number that the text has lost is absent.
+Transformations are written as :func:`core.transforms.transform_from_spec` reads them, repairs by their names, and
+``""`` is no defense ("Standard").
 
 >>> paper_number("vgg19", "blended", "shrinkpad:2")
 PaperNumber(table=1, model='vgg19', attack='blended', defense='shrinkpad:2', clean=88.6, success=40.8)
@@ -12,9 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from core.defenses import defenses
 from core.transforms import transform_from_spec
 
-__all__ = ["PaperNumber", "paper_number", "paper_numbers"]
+__all__ = ["PaperNumber", "paper_number", "paper_numbers", "paper_seconds"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class PaperNumber:
         table: Number of the table.
         model: Registered name of the network.
         attack: Title of the attack, with ``+`` where it is enhanced.
-        defense: Text of the transformation.
+        defense: Text of the transformation, or name of the repair.
         clean: Clean accuracy in percent; None where the table has none.
         success: Attack success rate in percent.
     """
@@ -40,14 +42,24 @@ class PaperNumber:
 
 ATTACKS = ("badnets", "blended", "consistent")
 
-# Table 1, rows of transformations: clean and ASR of BadNets, Blended, Consistent on VGG-19, then on ResNet-34.
+# Table 1: clean and ASR of BadNets, Blended, Consistent on VGG-19, then on ResNet-34.
 _TABLE_1 = """
 -           91.9 100  91.5 100  91.3 95.6  94.1 100  93.1 100  93.1 98.7
+fine-pruning   91.3 0.7 83.6 0.2 72.6 0.1  92.1 0   91.9 0.3 92.0 18.9
+neural-cleanse 83.3 0.6 90.6 0.4 86.4 0.7  91.4 0.7 91.4 0.5 91.2 1.4
+auto-encoder   86.4 2.1 86.0 1.7 85.4 2.3  87.5 2.7 87.2 1.9 88.4 2.1
 flip        91.0 1.1  91.1 0.9  90.5 95.7  93.6 0.8  92.8 0.8  92.3 98.8
 shrinkpad:1 88.1 91.8 88.0 94.8 88.0 93.2  90.9 58.1 90.4 50.0 90.8 64.0
 shrinkpad:2 88.7 22.7 88.6 40.8 88.1 67.1  92.1 14.9 90.9 18.2 90.5 24.2
 shrinkpad:3 88.7 2.6  88.2 10.1 88.2 19.8  90.7 6.5  90.7 6.5  90.3 11.1
 shrinkpad:4 87.6 1.6  88.3 1.8  87.5 3.7   91.4 1.5  90.6 1.8  89.9 4.8
+"""
+
+# Table 2: seconds on a GTX 1080, VGG-19 and ResNet-34; the text has one number for the auto-encoder.
+_TABLE_2 = """
+fine-pruning   400 600
+neural-cleanse 30000 80000
+auto-encoder   2000 -
 """
 
 # Tables 3 and 4, ResNet-34: transformation, its strengths, then clean and ASR of one attack at each.
@@ -128,5 +140,17 @@ def _by_place() -> dict[tuple[str, str, str], PaperNumber]:
     return {(one.model, one.attack, one.defense): one for one in reversed(paper_numbers())}
 
 
+def paper_seconds(model: str, defense: str) -> float | None:
+    """About the paper's training time of a defense (Table 2): 0 of a transformation, None where there is no number."""
+    if defense not in defenses:
+        return 0.0
+    for line in _TABLE_2.strip().split("\n"):
+        name, *cells = line.split()
+        seconds = dict(zip(("vgg19", "resnet34"), cells, strict=True)).get(model, "-")
+        if name == defense and seconds != "-":
+            return float(seconds)
+    return None
+
+
 def _spec(defense: str) -> str:
-    return transform_from_spec(defense).spec
+    return defense if defense in defenses else transform_from_spec(defense).spec

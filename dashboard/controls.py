@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 
 import plotly.graph_objects as go
 import streamlit as st
 
+from core.defenses import defenses
 from core.models import models
 from dashboard import figures
-from dashboard.resources import CONTROL, MOST_IMAGES, Subject, Tested, dataset_label, jobs, present, subjects
+from dashboard.resources import (
+    CONTROL,
+    MOST_IMAGES,
+    Subject,
+    Tested,
+    dataset_label,
+    jobs,
+    present,
+    repairs_of,
+    subjects,
+)
 from dashboard.session import Choice, Session, integer_in, one_of
 
 __all__ = [
@@ -86,12 +97,13 @@ def first_key(found: dict[str, Subject]) -> str:
     return next((key for key in FIRST if key in ready), next(iter(ready), next(iter(found), "")))
 
 
-def choose(session: Session, *, compare: bool = True) -> Chosen | None:
+def choose(session: Session, *, compare: bool = True, repaired: bool = True) -> Chosen | None:
     """The model picker in the sidebar; None, with a message, where there is no model at all.
 
     Args:
         session: Holds the selection.
         compare: Whether a second model can be chosen.
+        repaired: Whether a stored repair can take the model's place.
     """
     present(session.identity)
     found, damaged = subjects()
@@ -124,7 +136,18 @@ def choose(session: Session, *, compare: bool = True) -> Chosen | None:
             st.session_state[f"pick-{position}"] = parts[position]
             st.selectbox(label, options, key=f"pick-{position}", format_func=write, on_change=repick, args=(position,))
         main = found[key]
-        others = [k for k in found if k != key and k.startswith(f"{parts[0]}/") and not found[k].is_control]
+        if repaired and (stored := repairs_of(main)):
+            repair = Choice("repair", "", one_of(["", *stored]))
+            st.selectbox(
+                "Repaired by",
+                ["", *stored],
+                format_func=lambda name: defenses[name].label if name else "nothing",
+                **session.widget(repair),
+            )
+            main = replace(main, repair=session.get(repair))
+        others = [
+            k for k in found if k.startswith(f"{parts[0]}/") and not found[k].is_control and (k != key or main.repair)
+        ]
         other_choice = Choice("compare", NOBODY, one_of([NOBODY, *others]))
         if others and compare:
             compared = st.selectbox(
@@ -137,7 +160,9 @@ def choose(session: Session, *, compare: bool = True) -> Chosen | None:
             compared = NOBODY
     control = found.get(f"{parts[0]}/{parts[1]}/{CONTROL}")
     return Chosen(
-        main, found.get(compared), control if control is not None and control.key not in (key, compared) else None
+        main,
+        found.get(compared),
+        control if control is not None and (control.key not in (key, compared) or main.repair) else None,
     )
 
 

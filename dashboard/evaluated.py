@@ -1,17 +1,19 @@
-"""Stored results of transformation-based defenses, as curves and as the rows of the paper's tables."""
+"""Stored results of all defenses, as curves and as the rows of the paper's tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.defenses import defenses
 from core.metrics import Rate
 from core.paper import PaperNumber, paper_number
+from core.repaired import read_repair
 from core.strength import StrengthCurve
 from core.transforms import Transform, transforms
 from dashboard.resources import Subject
 
-__all__ = ["ATTACKS", "Evaluated", "evaluated", "siblings", "stored_strength", "transform_names"]
+__all__ = ["ATTACKS", "Evaluated", "evaluated", "repaired", "siblings", "stored_strength", "transform_names"]
 
 ATTACKS = ("badnets", "badnets+", "blended", "blended+", "consistent", "consistent+")
 """The six attacks of Table 5."""
@@ -27,8 +29,8 @@ def transform_names() -> list[str]:
 
 def stored_strength(subject: Subject, name: str) -> StrengthCurve | None:
     """The stored curve of a model under a transformation, if it was measured with its own trigger."""
-    values = subject.checkpoint.result(f"strength-{name}")
-    if values is None or values.get("trigger") != subject.trigger.fingerprint:
+    values = subject.result(f"strength-{name}")
+    if values is None:
         return None
     try:
         return StrengthCurve.from_dict(values)
@@ -52,6 +54,8 @@ class Evaluated:
         clean: Clean accuracy.
         success: Attack success rate.
         paper: The paper's numbers by network.
+        repair: Name of the repair, where that is the defense.
+        seconds: What the repair took; transformations take no training.
     """
 
     subject: Subject
@@ -59,11 +63,20 @@ class Evaluated:
     clean: Rate
     success: Rate
     paper: Mapping[str, PaperNumber]
+    repair: str = ""
+    seconds: float = 0.0
 
     @property
     def label(self) -> str:
         """Name of the defense, as in the tables."""
+        if self.repair:
+            return defenses[self.repair].label
         return self.transform.label if self.transform is not None else "Standard"
+
+    @property
+    def spec(self) -> str:
+        """The defense as a text; nothing for none."""
+        return self.repair or (self.transform.spec if self.transform is not None else "")
 
 
 def evaluated(subjects: Iterable[Subject], names: Iterable[str] | None = None) -> list[Evaluated]:
@@ -89,7 +102,23 @@ def evaluated(subjects: Iterable[Subject], names: Iterable[str] | None = None) -
     return found
 
 
+def repaired(subjects: Iterable[Subject]) -> list[Evaluated]:
+    """What is stored of these models after every repair, on the half of the test set that no repair has seen."""
+    found = []
+    listed = list(subjects)
+    for name in defenses:
+        for subject in listed:
+            result = read_repair(subject.checkpoint, name)
+            if result is not None:
+                paper = _paper(subject, name)
+                found.append(Evaluated(subject, None, result.clean, result.success, paper, name, result.seconds))
+    return found
+
+
+def _paper(subject: Subject, defense: str) -> dict[str, PaperNumber]:
+    numbers = {model: paper_number(model, subject.attack.title, defense) for model in PAPER_MODELS}
+    return {model: number for model, number in numbers.items() if number is not None}
+
+
 def _row(subject: Subject, transform: Transform | None, rates: tuple[Rate, Rate]) -> Evaluated:
-    spec, title = transform.spec if transform is not None else "", subject.attack.title
-    numbers = {model: paper_number(model, title, spec) for model in PAPER_MODELS}
-    return Evaluated(subject, transform, *rates, {model: n for model, n in numbers.items() if n is not None})
+    return Evaluated(subject, transform, *rates, _paper(subject, transform.spec if transform is not None else ""))

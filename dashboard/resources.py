@@ -17,9 +17,11 @@ from torch import Tensor
 from core.attacks import Attack, Enhanced
 from core.attacks.badnets import Benign
 from core.data import DataMissing, Dataset, ImageSet, datasets
+from core.defenses import defenses
 from core.inference import Predictor, select_device
 from core.metrics import Rate
-from core.models import models
+from core.models import Classifier, models
+from core.repaired import read_repair, repaired_model, result_name
 from core.store import Card, Checkpoint, Damaged, Missing, Store
 from core.sweeps import attacked, predictions_at
 from core.transforms import Compose
@@ -30,7 +32,19 @@ from dashboard.jobs import Jobs
 if TYPE_CHECKING:
     from core.saliency import Explained
 
-__all__ = ["CONTROL", "Subject", "Tested", "jobs", "predictions", "present", "store", "subjects", "success", "tested"]
+__all__ = [
+    "CONTROL",
+    "Subject",
+    "Tested",
+    "jobs",
+    "predictions",
+    "present",
+    "repairs_of",
+    "store",
+    "subjects",
+    "success",
+    "tested",
+]
 
 CONTROL = "benign"
 """Attack of the clean model, the control of every experiment."""
@@ -46,10 +60,12 @@ class Subject:
     Attributes:
         checkpoint: Where it is stored.
         card: What it is.
+        repair: The stored repair that stands in for the model, or none.
     """
 
     checkpoint: Checkpoint
     card: Card
+    repair: str = ""
 
     @property
     def key(self) -> str:
@@ -71,6 +87,39 @@ class Subject:
         """Its data set."""
         return self.card.dataset_object
 
+    @cached_property
+    def weights(self) -> str:
+        """Identifies what predicts: the model, or the repaired model."""
+        if not self.repair:
+            return self.card.weights
+        values = self.checkpoint.result(result_name(self.repair)) or {}
+        return f"{self.card.weights}-{values.get('tensors')}"
+
+    def model(self) -> Classifier:
+        """The model, or the repaired model.
+
+        Raises:
+            Missing: If the weights are not stored.
+            Damaged: If they cannot be read.
+            ValueError: If the repair does not fit the model.
+        """
+        if not self.repair:
+            return self.checkpoint.model()
+        repaired = repaired_model(self.checkpoint, self.repair)
+        if repaired is None:
+            raise Missing(f"the repair {self.repair} of {self.key} is not stored")
+        return repaired
+
+    def result(self, name: str) -> dict[str, Any] | None:
+        """A stored result, if it was measured on this model with its own trigger; there is none of a repaired model."""
+        values = self.checkpoint.result(name) if not self.repair else None
+        return values if values is not None and values.get("trigger") == self.trigger.fingerprint else None
+
+    @property
+    def label(self) -> str:
+        """Its attack, and the repair."""
+        return f"{self.attack.label}, {defenses[self.repair].label}" if self.repair else self.attack.label
+
     @property
     def is_control(self) -> bool:
         """Whether it is a clean model."""
@@ -89,7 +138,7 @@ class Subject:
     @property
     def title(self) -> str:
         """Attack and network, for people."""
-        return f"{self.attack.label} on {models[self.card.model].label}"
+        return f"{self.label} on {models[self.card.model].label}"
 
 
 def dataset_label(name: str, encoding: str = "original") -> str:
@@ -137,28 +186,37 @@ def subjects() -> tuple[dict[str, Subject], dict[str, str]]:
     return found, damaged
 
 
+def repairs_of(subject: Subject) -> list[str]:
+    """The repairs of a model that are stored with what it takes to make the repaired model."""
+    return [
+        name
+        for name in defenses
+        if read_repair(subject.checkpoint, name) is not None
+        and (subject.checkpoint.folder / f"{result_name(name)}.safetensors").exists()
+    ]
+
+
 @st.cache_resource(show_spinner=False, max_entries=12)
-def _predictor(key: str, weights: str) -> Predictor | None:
+def _predictor(weights: str, _subject: Subject) -> Predictor | None:
     """A model ready to predict, compiled in the background; None where its weights are not stored."""
-    checkpoint = store().checkpoint(key)
     try:
-        predictor = Predictor(checkpoint.model(), select_device())
+        predictor = Predictor(_subject.model(), select_device())
     except Missing:
         return None
     # Also what is compiled already is loaded aside: importing the loader takes a second, and the page can do without.
-    threading.Thread(target=_compile, args=(checkpoint, predictor), daemon=True).start()
+    threading.Thread(target=_compile, args=(_subject, predictor), daemon=True).start()
     return predictor
 
 
 _compiling = threading.Lock()
 
 
-def _compile(checkpoint: Checkpoint, predictor: Predictor) -> None:
+def _compile(subject: Subject, predictor: Predictor) -> None:
     """Takes the compiled model from the cache, or lets another process compile it first, one at a time."""
-    shape = checkpoint.card().shape
+    shape = subject.card.shape
     with _compiling:
         if not predictor.load_compiled(shape) and predictor.device.type == "cpu":
-            compile_in_background(checkpoint.folder, torch.get_num_threads()).wait()
+            compile_in_background(subject.checkpoint.folder, torch.get_num_threads(), subject.repair).wait()
             predictor.load_compiled(shape)
 
 
@@ -168,14 +226,14 @@ def predictor(subject: Subject) -> Predictor | None:
     Raises:
         Damaged: If the weights cannot be read.
     """
-    return _predictor(subject.key, subject.card.weights)
+    return _predictor(subject.weights, subject)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _explained(key: str, weights: str) -> Explained:
+def _explained(weights: str, _subject: Subject) -> Explained:
     from core.saliency import Explained  # captum takes a second to import, and other pages do without
 
-    return Explained(store().checkpoint(key).model(), select_device())
+    return Explained(_subject.model(), select_device())
 
 
 def explained(subject: Subject) -> Explained:
@@ -185,7 +243,7 @@ def explained(subject: Subject) -> Explained:
         Missing: If the weights are not stored.
         Damaged: If they cannot be read.
     """
-    return _explained(subject.key, subject.card.weights)
+    return _explained(subject.weights, subject)
 
 
 @dataclass(frozen=True)
@@ -296,7 +354,7 @@ def predictions(
         return None
     before = before or Compose()
     stamped = trigger.fingerprint if trigger is not None else "untouched"
-    key = (subject.card.weights, stamped, data.name, start, count, before.spec)
+    key = (subject.weights, stamped, data.name, start, count, before.spec)
     found = _recent().get(key)
     if found is None:
         chosen = slice(start, start + count)

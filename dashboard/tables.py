@@ -11,19 +11,20 @@ from core.metrics import Rate
 from core.models import models
 from dashboard import figures
 from dashboard.controls import csv_button
-from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, transform_names
+from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, repaired, siblings
 from dashboard.figures import COLOURS
 from dashboard.resources import Subject, subjects
 from dashboard.session import Choice, Session, one_of
 
-__all__ = ["coloured", "defense_tables", "rows_of", "table_of"]
+__all__ = ["REPAIRS", "coloured", "defense_tables", "rows_of", "table_of"]
 
-OTHERS = "others"
+OTHERS, REPAIRS = "others", "repairs"
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "spatial": ("Spatial (Table 1)", ("flip", "shrinkpad")),
     "noise": ("Noise (Table 3)", ("noise",)),
     "colour": ("Colour (Table 4)", ("hue", "contrast", "brightness", "saturation")),
     OTHERS: ("Others", ()),
+    REPAIRS: ("Repairs (Table 1)", ()),
 }
 
 
@@ -33,34 +34,49 @@ FAMILY: Choice[str] = Choice("family", "spatial", one_of(FAMILIES))
 VIEW: Choice[str] = Choice("show", SUCCESS, one_of(VIEWS))
 
 
-def family_of(name: str) -> str:
-    """The family of a transformation; one that the paper does not have is among the others."""
-    return next((family for family, (_, names) in FAMILIES.items() if name in names), OTHERS)
+def family_of(row: Evaluated) -> str:
+    """The family of a defense; a transformation that the paper does not have is among the others."""
+    if row.repair or row.transform is None:
+        return REPAIRS
+    return next((family for family, (_, names) in FAMILIES.items() if row.transform.name in names), OTHERS)
 
 
-def defense_tables(session: Session, main: Subject) -> None:
-    """All attacks of the main model's data and network under every transformation, sortable."""
+def defense_tables(session: Session, main: Subject, family: str | None = None) -> None:
+    """All attacks of the main model's data and network under every defense, sortable.
+
+    Args:
+        session: Holds the selections.
+        main: Says which data and network.
+        family: The family of defenses that is shown, or None to let the user choose.
+    """
     found, _ = subjects()
     titles = dict.fromkeys(["badnets-gray", *ATTACKS, main.attack.title])
-    every = evaluated(siblings(found, main, list(titles)))
+    listed = siblings(found, main, list(titles))
+    every = evaluated(listed) + repaired(listed)
     st.markdown(f"### All attacks on {models[main.card.model].label}, {main.dataset_label}")
     if not every:
         st.info(f"Nothing is stored yet; measure it with: `python scripts/sweep.py strength --checkpoint {main.key}`")
         return
-    family_column, view_column = st.columns(2, vertical_alignment="bottom")
-    present = {family_of(name) for name in transform_names()}
-    family_column.segmented_control(
-        "Transformations",
-        [family for family in FAMILIES if family in present],
-        format_func=lambda family: FAMILIES[family][0],
-        required=True,
-        **session.widget(FAMILY),
-    )
+    if family is None:
+        family_column, view_column = st.columns([3, 2], vertical_alignment="bottom")
+    else:
+        view_column = st.container()
+    options = [family for family in FAMILIES if family in {"spatial", *map(family_of, every)}]
+    if session.get(FAMILY) not in options:
+        session.set(FAMILY, options[0])
+    if family is None:
+        family_column.segmented_control(
+            "Defenses",
+            options,
+            format_func=lambda name: FAMILIES[name][0],
+            required=True,
+            **session.widget(FAMILY),
+        )
     view_column.segmented_control(
         "Show", list(VIEWS), format_func=lambda view: VIEWS[view], required=True, **session.widget(VIEW)
     )
-    family, view = session.get(FAMILY), session.get(VIEW)
-    shown = [row for row in every if row.transform is None or family_of(row.transform.name) == family]
+    family, view = family or session.get(FAMILY), session.get(VIEW)
+    shown = [row for row in every if row.label == "Standard" or family_of(row) == family]
     if view == BOTH:
         st.dataframe(beside_the_paper(shown), hide_index=True, width="stretch", placeholder="")
     else:
@@ -133,6 +149,6 @@ def rows_of(rows: Iterable[Evaluated]) -> list[list[object]]:
         for what, rate in (("attack success rate", row.success), ("clean accuracy", row.clean)):
             numbers = [row.paper.get(model) for model in PAPER_MODELS]
             paper = [(n.success if what.startswith("attack") else n.clean) if n else "" for n in numbers]
-            place = [row.transform.spec if row.transform else "", row.subject.attack.title, what]
+            place = [row.spec, row.subject.attack.title, what]
             listed.append([*place, *figures.counts_of(rate), *("" if number is None else number for number in paper)])
     return listed

@@ -22,6 +22,7 @@ from core.inference import Predictor
 from core.models import Classifier
 from core.params import integer, number
 from core.randomness import generator_for
+from core.store import rounded
 from core.trigger import Trigger, stamp
 
 __all__ = ["FinePruning", "features_of", "order_of", "pruned_predictions"]
@@ -98,7 +99,7 @@ class FinePruning(Repair):
             yield Progress(min(1, (start + PART) / len(validation)) / (1 + self.epochs), "activations")
         features = torch.cat(parts)
         order = order_of(features)
-        correct = (pruned_predictions(features, _head(model), order) == validation.labels).sum(1)
+        correct = (pruned_predictions(features, model.head, order) == validation.labels).sum(1)
         rates = correct / len(validation)
         # The largest fraction of the grid before the accuracy first falls too far.
         too_far = (rates < rates[0] - self.tolerance / 100).nonzero()
@@ -115,7 +116,7 @@ class FinePruning(Repair):
             for epoch in range(self.epochs):
                 yield Progress((1 + epoch) / (1 + self.epochs), f"fine-tuning, epoch {epoch + 1} of {self.epochs}")
                 self._tune(tuned, material.train, state["pruned"], device, generator_for(seed, "fine-tune", epoch))
-            state |= {f"model.{name}": tensor for name, tensor in tuned.to("cpu").state_dict().items()}
+            state |= {f"model.{name}": tensor for name, tensor in rounded(tuned).items()}
         yield Progress(1, "done", Outcome(state, record))
 
     def _tune(
@@ -154,7 +155,7 @@ class FinePruning(Repair):
         device: torch.device,
     ) -> dict[str, Any]:
         """Clean accuracy and attack success with 0, 1, ..., all channels pruned (without fine-tuning)."""
-        order, head, extractor = torch.tensor(outcome.record["order"]), _head(model), _extractor(model, device)
+        order, head, extractor = torch.tensor(outcome.record["order"]), model.head, _extractor(model, device)
         rows = torch.zeros(4, len(order) + 1, dtype=torch.int64)
         for start in range(0, len(practical), PART):
             part = practical.subset(slice(start, start + PART))
@@ -170,12 +171,6 @@ class FinePruning(Repair):
         }
 
 
-def _head(model: Classifier) -> nn.Linear:
-    head = model.get_submodule(model.head_name)
-    assert isinstance(head, nn.Linear)
-    return head
-
-
 @torch.no_grad()
 def _prune(model: Classifier, channels: Tensor) -> None:
-    _head(model).weight[:, channels] = 0
+    model.head.weight[:, channels] = 0

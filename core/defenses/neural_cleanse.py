@@ -25,6 +25,7 @@ from core.inference import Folded, has_fast_bfloat16
 from core.models import Classifier
 from core.params import choice, integer, number
 from core.randomness import generator_for
+from core.store import rounded
 
 __all__ = ["NeuralCleanse", "Reversed", "anomaly_indices", "reverse_engineer"]
 
@@ -247,7 +248,7 @@ class NeuralCleanse(Repair):
                 record["pruned"] = len(state["pruned"])
             else:
                 tuned = self._unlearned(model, material.train, triggers, device, seed)
-                state |= {f"model.{name}": tensor for name, tensor in tuned.state_dict().items()}
+                state |= {f"model.{name}": tensor for name, tensor in rounded(tuned).items()}
         yield Progress(1, "done", Outcome(state, record))
 
     def _unlearned(
@@ -286,14 +287,12 @@ class NeuralCleanse(Repair):
         """The neurons before the linear layer that the reversed triggers wake most, as many as it takes."""
         images = data.floats()
         clean = features_of(model, images, device)
-        head = model.get_submodule(model.head_name)
-        assert isinstance(head, nn.Linear)
         pruned = torch.zeros(0, dtype=torch.int64)
         for mask, pattern, label in zip(*triggers, flagged, strict=True):
             awake = features_of(model, (1 - mask) * images + mask * pattern, device)
             order = (awake - clean).mean(0).argsort(descending=True, stable=True)
             others = data.labels != label
-            success = (pruned_predictions(awake[others], head, order) == label).float().mean(1)
+            success = (pruned_predictions(awake[others], model.head, order) == label).float().mean(1)
             asleep = (success < RESPONSIVE).nonzero()
             pruned = torch.cat([pruned, order[: int(asleep[0]) if len(asleep) else len(order)]])
         return torch.tensor(sorted(set(pruned.tolist())), dtype=torch.int64)
@@ -305,10 +304,8 @@ class NeuralCleanse(Repair):
             if weights:
                 repaired.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
             if "pruned" in state:
-                head = repaired.get_submodule(repaired.head_name)
-                assert isinstance(head, nn.Linear)
                 with torch.no_grad():
-                    head.weight[:, state["pruned"].long()] = 0
+                    repaired.head.weight[:, state["pruned"].long()] = 0
         except (RuntimeError, IndexError) as error:
             raise ValueError(f"the repair does not fit the model: {str(error).splitlines()[0]}") from error
         return repaired

@@ -60,6 +60,13 @@ class Classifier(nn.Module):
         """The last convolutional component."""
         raise NotImplementedError
 
+    @property
+    def head(self) -> nn.Linear:
+        """The linear layer that ends it."""
+        head = self.get_submodule(self.head_name)
+        assert isinstance(head, nn.Linear)
+        return head
+
     def parameter_count(self) -> int:
         """Number of trained parameters."""
         return sum(parameter.numel() for parameter in self.parameters())

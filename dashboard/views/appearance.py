@@ -47,7 +47,7 @@ POLL_SECONDS = 0.3
 
 def stored_curve(subject: Subject, base: Trigger) -> AppearanceCurve | None:
     """The stored curve of a model, if it was measured with this trigger; its pixel value is what the curve varies."""
-    values = subject.checkpoint.result("appearance")
+    values = subject.result("appearance")
     if values is None or values.get("trigger") != base.with_value(subject.trigger.value / 255).fingerprint:
         return None
     try:
@@ -68,7 +68,7 @@ def request_curve(
         return None
     images, target = data.images[:CURVE_IMAGES], subject.attack.target
     return jobs().request(
-        ("appearance", subject.card.weights, base.fingerprint, data.name, len(images), before.spec),
+        ("appearance", subject.weights, base.fingerprint, data.name, len(images), before.spec),
         AppearanceCurve,
         lambda: appearance_sweep(
             model.predict, images, base, target, before=before.seeded(), passes_per_step=CURVE_STEP
@@ -87,7 +87,7 @@ def request_map(
     base = base.with_opacity(1.0)
     images, target = data.images[:MAP_IMAGES], subject.attack.target
     return jobs().request(
-        ("appearance-map", subject.card.weights, base.fingerprint, data.name, len(images), before.spec),
+        ("appearance-map", subject.weights, base.fingerprint, data.name, len(images), before.spec),
         AppearanceMap,
         lambda: appearance_map(model.predict, images, base, target, before=before.seeded(), passes_per_step=CURVE_STEP),
         session.identity,

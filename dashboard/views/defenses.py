@@ -1,4 +1,4 @@
-"""Page *Defenses*: a transformation in front of the model, what it stops and what it costs (Tables 1, 3 and 4)."""
+"""Page *Defenses*: transformations in front of the model, repairs of it, what they stop and cost (Tables 1 to 4)."""
 
 from __future__ import annotations
 
@@ -34,18 +34,22 @@ from dashboard.resources import Subject, Tested, jobs, predictions, predictor, s
 from dashboard.session import Choice, Session, one_of
 from dashboard.shown import draw_strip
 from dashboard.sketches import strength_sketch
-from dashboard.tables import defense_tables
+from dashboard.tables import REPAIRS, defense_tables
+from dashboard.views.cost import draw_cost
+from dashboard.views.repairs import draw_repairs
 
 EXPLANATION = """
 The defender changes every image a little before the model sees it, and hopes that the backdoor no longer recognises
 its trigger. **Flip** and **ShrinkPad** move the trigger away from where it was in training; noise and colour shifts
-leave it in place. A good defense brings the **attack success rate** down and keeps the **clean accuracy** up.
+leave it in place. **Repairs** change the model instead, and take time. A good defense brings the **attack success
+rate** down and keeps the **clean accuracy** up.
 """
 CURVE_IMAGES = 512
 POLL_SECONDS = 0.3
 DEFENSE: Choice[str] = Choice("defense", "shrinkpad", one_of(transform_names()))
 MOST_SHOWN = 9
-
+PARTS = {"transforms": "Transformations", "repairs": "Repairs", "cost": "Cost against effect"}
+PART: Choice[str] = Choice("part", "transforms", one_of(PARTS))
 
 THEN: Choice[str] = Choice("then", "", parse_spec)
 
@@ -77,7 +81,7 @@ def request_curve(
     return jobs().request(
         (
             "strength",
-            subject.card.weights,
+            subject.weights,
             trigger.fingerprint,
             data.name,
             len(images),
@@ -106,12 +110,32 @@ def show() -> None:
     name = session.get(DEFENSE)
     strength = strength_choice(transforms[name]())
     count = choose_count(session)
-    session.get(strength), session.get(image), session.get(THEN)
+    session.get(strength), session.get(image), session.get(THEN), session.get(PART)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
     if data is None:
         offer_data(session, main)
+    st.segmented_control(
+        "Part", list(PARTS), format_func=lambda part: PARTS[part], required=True, label_visibility="collapsed",
+        **session.widget(PART),
+    )  # fmt: skip
+    part = session.get(PART)
+    if part == "transforms":
+        _draw_transforms(session, chosen, data, count, image)
+    elif part == "repairs":
+        draw_repairs(session, main, data, image)
+    else:
+        draw_cost(main)
+    if part != "cost":
+        defense_tables(session, main, REPAIRS if part == "repairs" else None)
+    session.write_link()
 
+
+def _draw_transforms(session: Session, chosen: Chosen, data: Tested | None, count: int, image: Choice[int]) -> None:
+    """The part of the page about transformations in front of the model."""
+    main = chosen.main
+    name = session.get(DEFENSE)
+    strength = strength_choice(transforms[name]())
     left, right = st.columns([8, 13], gap="large")
     with left:
         st.selectbox(
@@ -136,8 +160,6 @@ def show() -> None:
             st.markdown(f"**Attacked images behind {defense.label}**, as the model gets them, and what it says")
             draw_strip(session.get(image), main, data, main.trigger, said, defense)
             image_slider(session, "First image", image, data)
-    defense_tables(session, main)
-    session.write_link()
 
 
 def _drawn(chosen: Chosen) -> list[tuple[Subject, str]]:
@@ -174,7 +196,7 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
 
 def _name(subject: Subject, main: Subject) -> str:
     """The attack, and the network too where that is another one."""
-    return subject.attack.label if subject.card.model == main.card.model else subject.title
+    return subject.label if subject.card.model == main.card.model else subject.title
 
 
 def _draw_curves(

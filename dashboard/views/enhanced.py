@@ -58,7 +58,7 @@ def show() -> None:
     session = Session()
     st.title("Enhanced attacks", anchor=False)
     explain(EXPLANATION)
-    chosen = choose(session, compare=False)
+    chosen = choose(session, compare=False, repaired=False)
     if chosen is None:
         return
     main = chosen.main

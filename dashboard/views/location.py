@@ -64,7 +64,7 @@ class Mapped:
 
 def stored_map(subject: Subject, shown: Trigger) -> LocationMap | None:
     """The stored map of a model, if it was measured with the trigger that is shown, wherever that is."""
-    values = subject.checkpoint.result("location")
+    values = subject.result("location")
     if values is None or values.get("trigger") != shown.at(*subject.trigger.location).fingerprint:
         return None
     try:
@@ -90,7 +90,7 @@ def request_map(
     if model is None:
         return Mapped(subject, stored, None)
     images, target = data.images[:MAP_IMAGES], subject.attack.target
-    key = ("location", subject.card.weights, shown.fingerprint, data.name, len(images), MAP_STEP, before.spec)
+    key = ("location", subject.weights, shown.fingerprint, data.name, len(images), MAP_STEP, before.spec)
     job = jobs().request(
         key,
         LocationMap,

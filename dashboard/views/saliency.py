@@ -158,7 +158,7 @@ def _draw_grid(found: dict[str, Subject], main: Subject, data: Tested, index: in
 def _blocks(listed: dict[str, Subject], data: Tested, index: int, asked: Asked) -> list[list[Block]]:
     """The grid's pictures; those of the last run where nothing changed, as a drag does not move their triggers."""
     subjects = [listed.get(name) for name in ATTACKS]
-    key = (tuple(s and s.card.weights for s in subjects), data.name, index, repr(asked))
+    key = (tuple(s and s.weights for s in subjects), data.name, index, repr(asked))
     known = st.session_state.get("saliency-grid")
     if known is None or known[0] != key:
         blocks = [
@@ -197,8 +197,8 @@ STYLE = """
 
 def stored_energies(subject: Subject) -> Energies | None:
     """The stored shares of a model, if they were measured with its own trigger."""
-    values = subject.checkpoint.result("saliency")
-    if values is None or values.get("trigger") != subject.trigger.fingerprint:
+    values = subject.result("saliency")
+    if values is None:
         return None
     try:
         return Energies.from_dict(values)
@@ -214,7 +214,7 @@ def _request(session: Session, subject: Subject, data: Tested | None, asked: Ask
     model, trigger, target = explained(subject), subject.trigger, subject.attack.target
     images, labels = data.images[:ENERGY_IMAGES], data.labels[:ENERGY_IMAGES]
     key = (
-        "saliency", subject.card.weights, trigger.fingerprint, data.name, len(images), asked.method.name,
+        "saliency", subject.weights, trigger.fingerprint, data.name, len(images), asked.method.name,
         sorted(asked.method.to_dict().items()), asked.explain, asked.before.spec,
     )  # fmt: skip
     return jobs().request(

@@ -15,7 +15,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from core.defenses import defenses
 from core.inference import Predictor
+from core.repaired import read_repair
 from core.store import DEFAULT_ROOT, Store
 from core.sweeps import attacked, success_at
 from core.transforms import transform_from_spec
@@ -387,6 +389,62 @@ def test_parameters_of_a_method_are_controls_and_in_the_link() -> None:
     assert test.slider(key="choice-occlusion-window").value == 7
     test.slider(key="choice-occlusion-stride").set_value(5).run()
     assert {"occlusion-window": "7", "occlusion-stride": "5"}.items() <= link(test).items()
+
+
+def test_pruning_is_shown_at_every_number_of_channels() -> None:
+    test = page("defenses", model=WHITE, part="repairs", pruned="3")
+    assert not test.exception
+    stored = read_repair(Store().checkpoint(WHITE), "fine-pruning")
+    assert stored is not None
+    report = stored.report
+    for count in (3, 30):
+        slider = test.slider(key="choice-pruned")
+        assert slider.max == len(report["hits"]) - 1
+        slider.set_value(count).run()
+        shown = next(html.proto.body for html in test.get("html") if f"with {count} of" in html.proto.body)
+        assert f'data-hits="{report["hits"][count]}"' in shown
+        assert f'data-hits="{report["clean_hits"][count]}"' in shown
+    assert link(test)["pruned"] == "30"
+
+
+@pytest.mark.parametrize("name", defenses.names())
+def test_every_repair_has_its_part_with_and_without_a_result(name: str) -> None:
+    test = page("defenses", model=WHITE, part="repairs", **{"with": name})
+    assert not test.exception
+    stored = read_repair(Store().checkpoint(WHITE), name)
+    assert stored is not None
+    assert any(button.label == "Run again" for button in test.button)
+    shown = next(html.proto.body for html in test.get("html") if "Attack success after" in html.proto.body)
+    assert f'data-hits="{stored.success.hits}"' in shown
+    # Other settings than those that are stored: nothing is claimed about them, and they can be run.
+    changed = {"fine-pruning": ("fine-pruning-epochs", "3"), "neural-cleanse": ("neural-cleanse-rounds", "7")}
+    key, value = changed.get(name, ("auto-encoder-epochs", "3"))
+    other = page("defenses", model=WHITE, part="repairs", **{"with": name, key: value})
+    assert not other.exception
+    assert not any("Attack success after" in html.proto.body for html in other.get("html"))
+    assert any(button.label == "Run" for button in other.button)
+
+
+def test_cost_against_effect_has_every_stored_repair() -> None:
+    test = page("defenses", model=WHITE, part="cost")
+    assert not test.exception
+    table = test.dataframe[0].value.set_index("Defense")
+    for name in defenses:
+        assert table.loc[defenses[name].label, "Seconds here"] > 0
+    assert table.loc["Flip", "Seconds here"] == 0
+
+
+@pytest.mark.parametrize("name", ["location", "appearance", "saliency", "defenses"])
+def test_a_repaired_model_takes_the_models_place(name: str) -> None:
+    """Nothing stored of the model itself is shown for it, and the model itself can be compared."""
+    test = page(name, model=WHITE, repair="fine-pruning", compare=WHITE, n="64")
+    assert not test.exception
+    assert test.sidebar.selectbox(key="choice-repair").value == "fine-pruning"
+    assert link(test)["repair"] == "fine-pruning"
+    if name == "location":
+        shown = next(html.proto.body for html in test.get("html") if "ts-rate" in html.proto.body)
+        repaired, model = (int(hits) for hits in re.findall(r'data-hits="(\d+)"', shown)[:2])
+        assert repaired < 10 < 60 < model
 
 
 def test_the_application_starts() -> None:

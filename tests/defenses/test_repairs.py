@@ -133,8 +133,7 @@ def test_pruning_a_column_is_pruning_the_last_components_channel(name):
     model, images = untrained(name), image_set(6, 3, side=32).floats()
     features = features_of(model, images)
     order = order_of(features)
-    head = model.get_submodule(model.head_name)
-    found = pruned_predictions(features, head, order)
+    found = pruned_predictions(features, model.head, order)
     assert found.shape == (len(order) + 1, 6)
     # VGG's last component is the convolution; batch norm and ReLU after it belong to the channel too.
     place = model.features[51] if name == "vgg19" else model.last_block
@@ -164,6 +163,7 @@ class Known(nn.Module):
 
     head_name = "fc"
     channels = 3
+    head = property(lambda self: self.fc)
 
     def __init__(self):
         super().__init__()

@@ -1,0 +1,89 @@
+"""Cost against effect on the page *Defenses*: seconds of training against what is left of the attack (Fig. 1)."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+import pandas as pd
+import streamlit as st
+
+from core.defenses import defenses
+from core.models import models
+from core.paper import paper_seconds
+from dashboard import figures, repair_figures
+from dashboard.controls import downloads, plot_config
+from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, repaired, siblings
+from dashboard.resources import Subject, subjects
+
+__all__ = ["draw_cost"]
+
+SHOWN = ("flip", "shrinkpad:1", "shrinkpad:2", "shrinkpad", "shrinkpad:3")
+
+
+def draw_cost(main: Subject) -> None:
+    """Draws the part of the page about cost."""
+    found, _ = subjects()
+    listed = siblings(found, main, ATTACKS[::2])
+    rows = [row for row in evaluated(listed, ("flip", "shrinkpad")) if row.spec in SHOWN] + repaired(listed)
+    where = f"{models[main.card.model].label}, {main.dataset_label}"
+    st.markdown(f"### Cost against effect (Fig. 1): {where}")
+    if not any(row.repair for row in rows):
+        st.info(
+            "No repair is stored for these attacks; make one with: "
+            f"`python scripts/defend.py all --checkpoint {main.key}`"
+        )
+    if not rows:
+        return
+    figure = repair_figures.cost_against_effect(
+        [(row.label, row.subject.attack.label, row.seconds, row.success, row.clean) for row in rows]
+    )
+    file = f"cost-{main.card.dataset}-{main.card.model}"
+    st.plotly_chart(figure, key="cost", config=plot_config(file), width="stretch")
+    note, tools = st.columns([4, 1], vertical_alignment="center")
+    note.caption(
+        "Standard attacks. Seconds of training or optimisation that a defense needs, on a logarithmic axis that begins "
+        "with none; bars are 95% intervals. Down and left is better."
+    )
+    with tools:
+        downloads(file, lambda: _rows(rows), lambda: figure)
+    st.markdown(f"### Training time (Table 2): {where}")
+    table = time_table(rows)
+    if len(table):
+        st.dataframe(table, hide_index=True, width="stretch", height="content", placeholder="")
+        st.caption(
+            "Mean over the standard attacks that are stored. The paper's times are for its networks on a GTX 1080; the "
+            "ratio is the paper's over ours."
+        )
+
+
+def time_table(rows: list[Evaluated]) -> pd.DataFrame:
+    """One row per repair: our mean seconds, the paper's by network, and how many times ours go into them."""
+    listed = []
+    for name in defenses:
+        seconds = [row.seconds for row in rows if row.repair == name]
+        if not seconds:
+            continue
+        entry: dict[str, object] = {
+            "Defense": defenses[name].label,
+            "Seconds here": round(mean(seconds), 1),
+            "Attacks": len(seconds),
+        }
+        for model in PAPER_MODELS:
+            paper = paper_seconds(model, name)
+            entry[f"Paper, {models[model].label}"] = paper
+            ratio = paper / mean(seconds) if paper and mean(seconds) else None
+            entry[f"Ratio, {models[model].label}"] = round(ratio, 1) if ratio else None
+        listed.append(entry)
+    for name in ("Flip", "ShrinkPad"):
+        if any(row.label.startswith(name) for row in rows):
+            zeros: dict[str, object] = {f"Paper, {models[model].label}": 0.0 for model in PAPER_MODELS}
+            listed.append({"Defense": name, "Seconds here": 0.0} | zeros)
+    return pd.DataFrame(listed)
+
+
+def _rows(rows: list[Evaluated]) -> list[list[object]]:
+    head: list[list[object]] = [["defense", "attack", "seconds", "quantity", *figures.COUNT_COLUMNS]]
+    for row in rows:
+        for what, rate in (("attack success rate", row.success), ("clean accuracy", row.clean)):
+            head.append([row.spec, row.subject.attack.title, row.seconds, what, *figures.counts_of(rate)])
+    return head

@@ -1,0 +1,280 @@
+"""The repairs on the page *Defenses*: Fine-Pruning, Neural Cleanse and Auto-Encoder at work on one model (Table 1)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+
+from core.defenses import Repair, defenses
+from core.defenses.fine_pruning import features_of, order_of, pruned_predictions
+from core.repaired import Repaired, read_repair, repair_sweep, result_name
+from core.strength import StrengthCurve
+from core.trigger import stamp
+from dashboard import figures, repair_figures
+from dashboard.controls import downloads, image_slider, plot_config
+from dashboard.figures import COLOURS, StrengthLine
+from dashboard.heat import heat
+from dashboard.parameters import parametrised
+from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
+from dashboard.resources import Subject, Tested, jobs, predictions
+from dashboard.session import Choice, Session, integer_in, one_of
+from dashboard.sheet import Block, Panel, block_html
+
+__all__ = ["draw_repairs"]
+
+REPAIR: Choice[str] = Choice("with", "fine-pruning", one_of(defenses))
+POLL_SECONDS = 0.5
+STRIP = 10
+MEASURED = 512  # images for a curve that is not stored
+EXPLANATIONS = {
+    "fine-pruning": "Channels of the last component that sleep on clean images are cut off, the sleepiest first: "
+    "that is where a backdoor hides. How many is decided on clean validation images; the slider shows what any number "
+    "would do.",
+    "neural-cleanse": "For every label, the smallest trigger is sought that makes the model answer with it. A label "
+    "whose trigger is far smaller than the others' is a backdoor's; the model is then trained to ignore that trigger.",
+    "auto-encoder": "Every image is compressed and drawn again by a network that knows clean images only. The trigger "
+    "is lost on the way, and so is some detail.",
+}
+
+
+def draw_repairs(session: Session, main: Subject, data: Tested | None, image: Choice[int]) -> None:
+    """Draws the part of the page about repairs."""
+    left, right = st.columns([8, 13], gap="large")
+    with left:
+        st.selectbox("Repair", list(defenses), format_func=lambda n: defenses[n].label, **session.widget(REPAIR))
+        name = session.get(REPAIR)
+        st.caption(EXPLANATIONS.get(name, defenses[name].__doc__ or ""))
+        with st.expander("Settings", icon=":material/tune:"):
+            repair = parametrised(session, defenses[name], name)
+        stored = read_repair(main.checkpoint, name)
+        if stored is not None and stored.repair != repair:
+            stored = None
+        _draw_run(session, main, repair, stored, data)
+        if stored is not None:
+            _draw_rates(stored)
+    with right:
+        if name == "fine-pruning":
+            _draw_pruning(session, main, data, stored, image)
+        elif name == "neural-cleanse" and stored is not None:
+            _draw_reversed(main, stored)
+        elif name == "auto-encoder" and stored is not None and data is not None:
+            _draw_redrawn(session, main, data, image)
+        elif stored is None:
+            st.info("Nothing is stored for this model and these settings yet: run it here, or with the command shown.")
+
+
+def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired | None, data: Tested | None) -> None:
+    """A button that runs the repair, its progress, and a way to stop it."""
+    if main.repair:
+        st.info("This is a repaired model already: choose “Repaired by: nothing” to repair the model itself.")
+        return
+    runnable = data is not None and main.checkpoint.has_weights
+    asked = (main.weights, repair)
+    label = "Run again" if stored is not None else "Run"
+    running = st.session_state.get("repair-asked") == asked
+    if runnable and not running and st.button(label, icon=":material/play_arrow:"):
+        st.session_state["repair-asked"] = asked
+        st.session_state["repair-run"] = st.session_state.get("repair-run", 0) + 1
+        st.rerun()
+    if not running:
+        if stored is None:
+            st.code(f"python scripts/defend.py {repair.name} --checkpoint {main.key}", language=None, wrap_lines=True)
+        return
+    key = ("repair", main.weights, repair.name, sorted(repair.to_dict().items()), st.session_state["repair-run"])
+    job = jobs().request(key, Repaired, lambda: repair_sweep(main.checkpoint, repair), session.identity, cached=False)
+    jobs().leave(session.identity, (job,))
+
+    @st.fragment(run_every=POLL_SECONDS)
+    def progress() -> None:
+        snapshot = job.snapshot()
+        if not snapshot.running:
+            st.session_state["repair-asked"] = None
+            st.session_state["repair-failed"] = snapshot.error
+            st.rerun()
+        bar, stop = st.columns([4, 1], vertical_alignment="center")
+        note = snapshot.result.note if snapshot.result is not None else "starting"
+        bar.progress(snapshot.done, f"{repair.label}: {note}, {snapshot.seconds:.0f} s")
+        if stop.button("Stop", key="stop-repair"):
+            job.cancel()
+
+    progress()
+
+
+def _draw_rates(stored: Repaired) -> None:
+    if failed := st.session_state.pop("repair-failed", ""):
+        st.error(f"The repair failed: {failed}")
+    st.html(
+        rate_bars(
+            [
+                Reading("Attack success after the repair", stored.success, COLOURS[0]),
+                Reading("Attack success before", stored.success_before, COLOURS[0]),
+                Reading("Clean accuracy after the repair", stored.clean, COLOURS[2]),
+                Reading("Clean accuracy before", stored.clean_before, COLOURS[2]),
+            ],
+            "repair",
+        )
+    )
+    st.caption(f"Took {stored.seconds:g} s. Measured on the half of the test set that the repair has not seen.")
+
+
+def pruning_curve(main: Subject, data: Tested | None, stored: Repaired | None) -> tuple[StrengthCurve, Tensor] | None:
+    """Both rates with 0, 1, ..., all channels pruned, and the order: the stored one, or measured here."""
+    if stored is not None and "hits" in stored.report:
+        report = stored.report
+        clean, total = (np.array(report[f"clean_{kind}"]) for kind in ("hits", "total"))
+        hits, tried = np.array(report["hits"]), np.array(report["total"])
+        strengths = tuple(float(count) for count in range(len(hits)))
+        curve = StrengthCurve(hits, tried, strengths, clean, total, int(total[0]))
+        return curve, torch.tensor(stored.record["order"])
+    if data is None or not main.checkpoint.has_weights:
+        return None
+    known = st.session_state.get("pruning-curve")
+    if known is None or known[0] != (main.weights, data.name):
+        known = ((main.weights, data.name), _measure_pruning(main, data))
+        st.session_state["pruning-curve"] = known
+    found: tuple[StrengthCurve, Tensor] = known[1]
+    return found
+
+
+def _measure_pruning(main: Subject, data: Tested) -> tuple[StrengthCurve, Tensor]:
+    model = main.model()
+    clean = data.clean.subset(slice(MEASURED))
+    with jobs().turnstile.interactive():
+        asleep = features_of(model, clean.floats())
+        awake = features_of(model, stamp(data.images[:MEASURED], main.trigger))
+    order, head = order_of(asleep), model.head
+    right = (pruned_predictions(asleep, head, order) == clean.labels).sum(1).numpy()
+    hits = (pruned_predictions(awake, head, order) == main.attack.target).sum(1).numpy()
+    strengths = tuple(float(count) for count in range(len(hits)))
+    full = np.full(len(hits), len(asleep))
+    return StrengthCurve(hits, np.full(len(hits), len(awake)), strengths, right, full, len(asleep)), order
+
+
+def _draw_pruning(
+    session: Session, main: Subject, data: Tested | None, stored: Repaired | None, image: Choice[int]
+) -> None:
+    """The slider over the number of pruned channels, both rates there, the curves, and images with the answers."""
+    found = pruning_curve(main, data, stored)
+    if found is None:
+        st.info("Nothing is stored, and nothing can be measured here.")
+        return
+    curve, order = found
+    most = len(order)
+    chosen = int(stored.record["pruned"]) if stored is not None else 0
+    choice = Choice("pruned", chosen, integer_in(0, most))
+    st.slider(f"Pruned channels of {most}", 0, most, **session.widget(choice))
+    count = session.get(choice)
+    clean, success = curve.at(count)
+    st.html(
+        rate_bars(
+            [
+                Reading(f"Attack success with {count} of {most} channels pruned", success, COLOURS[0]),
+                Reading("Clean accuracy", clean, COLOURS[2]),
+            ],
+            f"pruned-{count}",
+        )
+    )
+    lines = [StrengthLine(main.label, curve, COLOURS[0])]
+    figure = figures.strength_curves(lines, f"pruned channels of the last component (of {most})", count)
+    file = f"fine-pruning-{main.key.replace('/', '-')}"
+    st.plotly_chart(figure, key="pruning-curve-figure", config=plot_config(file), width="stretch")
+    note, tools = st.columns([3, 1.2], vertical_alignment="center")
+    where = "the half of the test set that the repair has not seen" if stored is not None else "images measured here"
+    decided = f" The repair itself prunes {chosen}, decided on clean images." if stored is not None else ""
+    note.caption(f"{success.total} attacked and {clean.total} clean images, {where}; bars are 95% intervals.{decided}")
+    with tools:
+        downloads(file, partial(figures.strength_rows, lines), lambda: figure)
+    if data is not None and main.checkpoint.has_weights:
+        start = session.get(image)
+        images, labels = data.images[start : start + STRIP], data.labels[start : start + STRIP]
+        stamped = stamp(images, main.trigger)
+        model = main.model()
+        with jobs().turnstile.interactive():
+            answers = pruned_predictions(features_of(model, stamped), model.head, order)[count].tolist()
+        _draw_answers(main, stamped, labels, answers)
+        image_slider(session, "First image", image, data)
+
+
+def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[int]) -> None:
+    classes, target = main.card.classes, main.attack.target
+    shown = [
+        Shown(data_url(picture), classes[answer], classes[truth], answer == target)
+        for picture, answer, truth in zip(images, answers, labels.tolist(), strict=True)
+    ]
+    st.html(strip(shown, main.target_name))
+
+
+def _draw_reversed(main: Subject, stored: Repaired) -> None:
+    """Every label's reversed trigger, the size of its mask and its index, beside the true trigger."""
+    record, classes = stored.record, main.card.classes
+    names = [classes[label] for label in record["flagged"]]
+    if names:
+        said = f"flagged as the target of a backdoor: **{', '.join(names)}**"
+    else:
+        said = "no label is flagged: no mask is far smaller than the others"
+    truth = "it is a clean model" if main.is_control else f"the true target is **{main.target_name}**"
+    st.markdown(f"Neural Cleanse: {said}; {truth}.")
+    figure = repair_figures.norms(classes, record["norms"], record["indices"], record["flagged"])
+    file = f"neural-cleanse-{main.key.replace('/', '-')}"
+    st.plotly_chart(figure, key="norms", config=plot_config(file), width="stretch")
+    note, tools = st.columns([3, 1.2], vertical_alignment="center")
+    note.caption(
+        "Size of the smallest trigger found for each label (L1 norm of its mask); an index above 2 is flagged."
+    )
+    rows: list[list[object]] = [["label", "norm", "index", "flagged", "success", "rounds"]]
+    for label, name in enumerate(classes):
+        values = [record[key][label] for key in ("norms", "indices")]
+        rows.append([name, *values, label in record["flagged"], record["success"][label], record["rounds"][label]])
+    with tools:
+        downloads(file, lambda: rows, lambda: figure)
+    tensors = main.checkpoint.tensors(result_name("neural-cleanse"))
+    if tensors is None:
+        return
+    masks, patterns = tensors["masks"].float(), tensors["patterns"].float()
+    ground = torch.full(main.card.shape, 0.5)
+    panels = [Panel(stamp(ground[None], main.trigger)[0], None, "the true trigger")]
+    for label, name in enumerate(classes):
+        mark = " (flagged)" if label in record["flagged"] else ""
+        stamped = (1 - masks[label]) * ground + masks[label] * patterns[label]
+        panels.append(Panel(stamped, None, f"{name}{mark}", f"{record['norms'][label]:.1f} px"))
+    st.markdown("**Reversed triggers on a gray image**, and the size of their masks")
+    st.html(f'{STYLE}<div class="ts-reversed">{block_html(Block("", tuple(panels)))}</div>')
+    with st.expander("Masks alone"):
+        shown = tuple(Panel(heat(masks[label, 0]), None, name) for label, name in enumerate(classes))
+        st.html(f'{STYLE}<div class="ts-reversed">{block_html(Block("", shown))}</div>')
+
+
+STYLE = """
+<style>
+.ts-reversed h4 {display: none}
+.ts-reversed .cells {display: grid; grid-template-columns: repeat(auto-fill, minmax(5.6rem, 1fr)); gap: .5rem}
+.ts-reversed figure {margin: 0; font-size: .78rem; line-height: 1.25}
+.ts-heat {position: relative; aspect-ratio: 1}
+.ts-heat img {width: 100%; height: 100%; image-rendering: pixelated; border-radius: .2rem; display: block}
+</style>
+"""
+
+
+def _draw_redrawn(session: Session, main: Subject, data: Tested, image: Choice[int]) -> None:
+    """Original, attacked and redrawn images, with the answers to the last."""
+    if not main.checkpoint.has_weights:
+        st.info("The weights are not stored here, so nothing can be drawn.")
+        return
+    subject = replace(main, repair="auto-encoder")
+    start = session.get(image)
+    images, labels = data.images[start : start + STRIP], data.labels[start : start + STRIP]
+    stamped = stamp(images, main.trigger)
+    model = subject.model()
+    with torch.inference_mode(), jobs().turnstile.interactive():
+        redrawn = model.normalise.purifier(stamped)  # type: ignore[operator]
+    before, after = (predictions(s, main.trigger, data, STRIP, start) for s in (main, subject))
+    for title, pictures, said in (("Attacked", stamped, before), ("Attacked, then redrawn", redrawn, after)):
+        st.markdown(f"**{title}**")
+        if said is not None:
+            _draw_answers(main, pictures, labels, said.tolist())
+    image_slider(session, "First image", image, data)
