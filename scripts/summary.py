@@ -18,10 +18,12 @@ from command import Parser, add_common, run, say, write_json
 
 from core.attacks import Enhanced, Enhancement
 from core.claims import judge_saliency
+from core.defenses import defenses
 from core.energy import Energies
 from core.files import write_atomically
 from core.metrics import Rate
-from core.paper import paper_number
+from core.paper import paper_number, paper_seconds
+from core.repaired import read_repair
 from core.store import Card, Checkpoint, Damaged, Store
 from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, LocationMap
@@ -98,7 +100,7 @@ def appearance(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
             yield [f"{checkpoint.key} (n = {result.total.max()})", *shown]
 
 
-def defenses(specs: tuple[str, ...]) -> Table:
+def behind(specs: tuple[str, ...]) -> Table:
     """A table of the attack success rate and the clean accuracy under some defenses, the paper's rows beside ours."""
 
     def table(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
@@ -128,6 +130,61 @@ def defenses(specs: tuple[str, ...]) -> Table:
                     yield [f"*paper*: {model}/{title}", "", *cells]
 
     return table
+
+
+def repairs(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """Table 1, the repairs: attack success and clean accuracy on the half of the test set they have not seen."""
+    yield ["ASR / clean accuracy (%)", "n", "Standard", *(defenses[name].label for name in defenses)]
+    papers: dict[str, None] = {}
+    for checkpoint, card in checkpoints:
+        found = {name: read_repair(checkpoint, name) for name in defenses}
+        there = [result for result in found.values() if result is not None]
+        if not there:
+            continue
+        pairs = [(there[0].success_before, there[0].clean_before)]
+        pairs += [(result.success, result.clean) if result else (Rate(0, 0), Rate(0, 0)) for result in found.values()]
+        cells = [f"{100 * hit.value:.1f} / {100 * clean.value:.1f}" if hit.total else "" for hit, clean in pairs]
+        yield [checkpoint.key, str(there[0].success.total), *cells]
+        if card.dataset == "cifar10":
+            papers[card.attack_object.title] = None
+    for title in papers:
+        for model in ("vgg19", "resnet34"):
+            numbers = [paper_number(model, title, name) for name in ("", *defenses)]
+            if any(numbers[1:]):
+                shown = ["" if n is None else f"{n.success:g} / {n.clean:g}" for n in numbers]
+                yield [f"*paper*: {model}/{title}", "", *shown]
+
+
+def times(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """Table 2: seconds of every repair, and the paper's."""
+    yield ["seconds", *(defenses[name].label for name in defenses)]
+    for checkpoint, _ in checkpoints:
+        found = [read_repair(checkpoint, name) for name in defenses]
+        if any(found):
+            yield [checkpoint.key, *(f"{result.seconds:g}" if result else "" for result in found)]
+    for model in ("vgg19", "resnet34"):
+        numbers = [paper_seconds(model, name) for name in defenses]
+        yield [f"*paper*: {model}", *("" if seconds is None else f"{seconds:g}" for seconds in numbers)]
+
+
+def flagged(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """What Neural Cleanse says about every model: the label with the smallest mask, its index, and what is flagged."""
+    yield ["model", "target", "smallest mask", "its index", "next smallest", "flagged"]
+    for checkpoint, card in checkpoints:
+        result = read_repair(checkpoint, "neural-cleanse")
+        if result is None:
+            continue
+        norms, classes = result.record["norms"], card.classes
+        first, second = sorted(range(len(norms)), key=lambda label: float(norms[label]))[:2]
+        target = "none" if card.attack_object.name in ("benign", "robust") else classes[card.attack_object.target]
+        yield [
+            checkpoint.key,
+            target,
+            f"{classes[first]}, {norms[first]:.1f} px",
+            f"{result.record['indices'][first]:.2f}",
+            f"{classes[second]}, {norms[second]:.1f} px",
+            ", ".join(classes[label] for label in result.record["flagged"]) or "none",
+        ]
 
 
 def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
@@ -194,8 +251,11 @@ TABLES: dict[str, Table] = {
     "models": without_ablation(models),
     "location": without_ablation(location),
     "appearance": without_ablation(appearance),
-    "spatial": without_ablation(defenses(SPATIAL)),
-    "values": without_ablation(defenses(VALUE_SHIFTS)),
+    "spatial": without_ablation(behind(SPATIAL)),
+    "values": without_ablation(behind(VALUE_SHIFTS)),
+    "repairs": without_ablation(repairs),
+    "times": without_ablation(times),
+    "flagged": without_ablation(flagged),
     "max-shrink": max_shrink,
     "saliency": without_ablation(saliency),
     "claims": without_ablation(claims),

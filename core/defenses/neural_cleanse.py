@@ -23,7 +23,7 @@ from core.defenses.base import Material, Outcome, Progress, Repair, defenses, pr
 from core.defenses.fine_pruning import features_of, pruned_predictions
 from core.inference import Folded, has_fast_bfloat16
 from core.models import Classifier
-from core.params import choice, integer, number
+from core.params import choice, flag, integer, number
 from core.randomness import generator_for
 from core.store import rounded
 
@@ -196,6 +196,11 @@ def _found(states: Mapping[int, _Label]) -> Reversed:
     )
 
 
+def _joined(parts: Sequence[Reversed]) -> Reversed:
+    columns = zip(*((p.labels, p.masks, p.patterns, p.success, p.rounds) for p in parts), strict=True)
+    return Reversed(*(torch.cat(column) for column in columns))
+
+
 @defenses.register("neural-cleanse")
 @dataclass(frozen=True, kw_only=True)
 class NeuralCleanse(Repair):
@@ -216,6 +221,7 @@ class NeuralCleanse(Repair):
     multiplier: float = number(2, low=1.01, high=10, help="Factor by which that weight changes.")
     threshold: float = number(0.99, low=0.5, high=1, step=0.01, help="Success a trigger must have.")
     patience: int = integer(5, low=1, high=1000, help="Rounds in a row before the weight changes.")
+    together: bool = flag(True, help="All labels in one batch; otherwise one after the other, as in the authors' code.")
     unlearn_rate: float = number(0.01, low=0, high=1, step=0.001, help="Learning rate of the unlearning (SGD).")
 
     def run(self, model: Classifier, material: Material, device: torch.device, seed: int = 0) -> Iterator[Progress]:
@@ -225,10 +231,17 @@ class NeuralCleanse(Repair):
         network = Folded(model, dtype).to(device)
         images = material.validation.floats().to(device)
         classes = range(len(material.validation.classes))
-        for count, (moving, so_far) in enumerate(reverse_engineer(network, images, classes, self, seed), 1):
-            found = so_far
-            note = f"round {count} of at most {self.rounds}, {moving} of {len(classes)} labels still moving"
-            yield Progress(0.9 * count / self.rounds, note)
+        groups = [list(classes)] if self.together else [[label] for label in classes]
+        parts: list[Reversed] = []
+        for number_of_group, group in enumerate(groups):
+            for count, (moving, so_far) in enumerate(reverse_engineer(network, images, group, self, seed), 1):
+                part = so_far
+                note = f"round {count} of at most {self.rounds}, {moving} of {len(group)} labels still moving"
+                if not self.together:
+                    note = f"label {number_of_group + 1} of {len(groups)}, {note}"
+                yield Progress(0.9 * (number_of_group + count / self.rounds) / len(groups), note)
+            parts.append(part)
+        found = _joined(parts)
         norms = found.norms
         indices, median = anomaly_indices(norms), float(np.median(norms))
         flagged = [k for k in classes if indices[k] > OUTLIER and norms[k] < median]

@@ -308,3 +308,20 @@ def test_nothing_overflows(page: Page, url: str, scheme: Any, width: int) -> Non
     for path in ("", "appearance"):
         open_page(page, url, path)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_pruning_takes_the_backdoor_away(page: Page, url: str) -> None:
+    """The slider, key by key: at no pruned channel the attack works, at the stored number it does not."""
+    from playwright.sync_api import expect
+
+    page.goto(f"{url}/defenses?model={WHITE}&part=repairs&pruned=0")
+    shown = page.locator(".ts-rates[data-place='pruned-0'] .ts-rate.first")
+    shown.wait_for(timeout=60_000)
+    assert Rate(int(shown.get_attribute("data-hits") or -1), int(shown.get_attribute("data-total") or -1)).value > 0.9
+    slider = page.get_by_role("slider", name="Pruned channels of 64")
+    slider.focus()
+    page.keyboard.press("End")
+    last = page.locator(".ts-rates[data-place='pruned-64'] .ts-rate.first")
+    last.wait_for(timeout=30_000)
+    expect(page).to_have_url(re.compile("pruned=64"), timeout=30_000)
+    assert int(last.get_attribute("data-hits") or -1) == 0

@@ -17,7 +17,7 @@ from core.attacks import Enhanced, Enhancement, attacks
 from core.metrics import Rate
 from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
-from dashboard import figures
+from dashboard import figures, repair_figures
 from dashboard.figures import Curve, StrengthLine
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
 from dashboard.sheet import SCALE, Block, Panel, block_html, sheet_png
@@ -273,3 +273,28 @@ def test_captions_are_text_not_markup() -> None:
     assert not {"<i>", "<u>"} & set(re.findall(r"<\w>", html))
     assert "&lt;b&gt;: <b>&lt;u&gt;</b>" in html
     assert block_html(Block("none")) == ""
+
+
+def test_flagged_labels_stand_out() -> None:
+    figure = repair_figures.norms(("a", "b", "c"), [5.0, 60.0, 70.0], [4.5, 0.0, 0.6], [0])
+    bars = figure.data[0]
+    assert list(bars.y) == [5, 60, 70]
+    assert bars.marker.color[0] != bars.marker.color[1] == bars.marker.color[2]
+    assert list(bars.text) == ["4.5", "0.0", "0.6"]
+
+
+def test_what_costs_nothing_stands_left_of_what_costs_a_second() -> None:
+    points = [
+        ("Flip", "BadNets", 0.0, Rate(1, 100), Rate(90, 100)),
+        ("Flip", "Blended", 0.0, Rate(2, 100), Rate(91, 100)),
+        ("Repair", "BadNets", 30.0, Rate(50, 100), Rate(80, 100)),
+    ]
+    figure = repair_figures.cost_against_effect(points)
+    flip, repair = figure.data[:2]
+    assert (list(flip.y), list(repair.y)) == ([1, 2], [50])
+    assert 0 < max(flip.x) < 1 < repair.x[0] == 30
+    assert flip.marker.symbol[0] == repair.marker.symbol[0] != flip.marker.symbol[1]
+    low, high = Rate(50, 100).interval
+    assert repair.error_y.array[0] == pytest.approx(100 * high - 50)
+    assert repair.error_y.arrayminus[0] == pytest.approx(50 - 100 * low)
+    assert figure.layout.xaxis.ticktext[0] == "none"
