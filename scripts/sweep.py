@@ -5,6 +5,7 @@ strength (Tables 1 and 3 to 5, Fig. 13), or measures what of the saliency falls 
     python scripts/sweep.py appearance --checkpoint shapes10/resnet20/badnets --images 500 --json -
     python scripts/sweep.py strength --checkpoint cifar10/resnet20/blended --transform shrinkpad
     python scripts/sweep.py saliency --checkpoint cifar10/resnet20/blended --images 500
+    python scripts/sweep.py location --checkpoint shapes10/resnet20/badnets --width 5
 
 The result is stored beside the model, where the dashboard finds it, and a summary is printed.
 """
@@ -21,6 +22,7 @@ import numpy as np
 from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
+from core.adaptive import adaptive_sweep, looks_for
 from core.attacks import Attack
 from core.data import ImageSet
 from core.energy import energy_sweep
@@ -49,11 +51,18 @@ class Wanted:
         kind: ``location``, ``appearance`` or ``strength``.
         transform: What is varied in strength.
         before: What is put between stamping and the model in the other sweeps.
+        width: Largest half width of a location's interval, in points, for an adaptive map; None for an exhaustive one.
     """
 
     kind: str
     transform: Transform | None = None
     before: Compose = field(default_factory=Compose)
+    width: float | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the result is stored: not behind a defense, and maps only if they are exhaustive."""
+        return not self.before.steps and self.width is None
 
     @property
     def name(self) -> str:
@@ -74,6 +83,9 @@ class Wanted:
             return energy_sweep(explained, others.floats(), others.labels, trigger, target, method, before)
         if self.transform is not None:
             return strength_sweep(predictor.predict, data.subset(slice(limit)), trigger, target, self.transform)
+        if self.width is not None:
+            images, seeded = attacked(data, target, limit), self.before.seeded()
+            return iter(adaptive_sweep(predictor.predict, images, trigger, target, width=self.width, before=seeded))
         function = location_sweep if self.kind == "location" else appearance_sweep
         images = attacked(data, target, limit)
         return iter(function(predictor.predict, images, trigger, target, before=self.before.seeded()))
@@ -144,7 +156,7 @@ def measure(
         for result in wanted.run(model, predictor, data, card.attack_object, limit):
             bar.update(round(100 * result.done) - bar.n)
     source = provenance(card, trigger, data, predictor, time.perf_counter() - start)
-    kept = not wanted.before.steps and (replace or is_better(result.to_dict(), checkpoint.result(wanted.name)))
+    kept = wanted.is_kept and (replace or is_better(result.to_dict(), checkpoint.result(wanted.name)))
     if kept:
         checkpoint.save_result(wanted.name, result.to_dict() | source)
     return {
@@ -166,7 +178,11 @@ def wanted_by(options: argparse.Namespace) -> list[Wanted]:
             raise ValueError("--before is not allowed here: `sweep.py saliency` compares with ShrinkPad-4")
         if options.transform is not None:
             raise ValueError("--transform is not allowed here: it says whose strength `sweep.py strength` varies")
-        return [Wanted(options.sweep, before=before)]
+        if options.width is not None:
+            if options.sweep != "location":
+                raise ValueError("--width is not allowed here: it makes the map of `sweep.py location` adaptive")
+            looks_for(options.width)
+        return [Wanted(options.sweep, before=before, width=options.width)]
     if before.steps:
         raise ValueError("--before is not allowed here: `sweep.py strength` varies what is put before the model")
     if options.transform in (None, ALL):
@@ -189,6 +205,12 @@ def main() -> None:
     )
     parser.add_argument(
         "--before", default="", metavar="SPEC", help="defense before the model, e.g. flip,shrinkpad:4; not stored"
+    )
+    parser.add_argument(
+        "--width",
+        type=float,
+        metavar="POINTS",
+        help="adaptive map: as many images of each location as its interval needs to be +-POINTS; not stored",
     )
     add_common(parser)
     options = parser.parse_args()
@@ -217,7 +239,11 @@ def main() -> None:
                 continue
             where = f" at {tuple(one['location'])}" if "location" in one else ""
             say(options, f"  {name + where:42} {Rate(one['hits'], one['total'])}")
-        if not values["stored"] and not wanted.before.steps:
+        if wanted.width is not None:
+            spent, most = np.sum(values["result"]["total"]), np.max(values["result"]["total"])
+            share = spent / (np.size(values["result"]["total"]) * most)
+            say(options, f"  {spent} forward passes, {share:.1%} of those of an exhaustive map on {most} images")
+        if not values["stored"] and wanted.is_kept:
             say(options, "not stored: the stored result is on more images (--replace stores it all the same)")
     write_json(options.json, found[0] if len(found) == 1 else {"sweeps": found})
 

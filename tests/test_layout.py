@@ -38,6 +38,7 @@ ORDER = (
     "core.energy",
     "core.physical",
     "core.sweeps",
+    "core.adaptive",
     "core.strength",
     "core.repaired",
     "core.warm",

@@ -368,6 +368,20 @@ def test_a_result_on_fewer_images_does_not_replace_one_on_more():
     assert sweep.is_better({"total": [8]}, {"hits": "damaged"})
 
 
+def test_an_adaptive_map_is_printed_and_not_stored(script, trained):
+    key, store, _ = trained
+    options = ["--checkpoint", key, "--store", store.root, "--device", "cpu", "--width", 20, "--json", "-"]
+    status, out, err = script("sweep", "location", *options)
+    assert status == 0, err
+    found = strictly(out)
+    assert (found["stored"], found["result"]["width"]) == (False, 20)
+    assert store.checkpoint(key).result("location") is None
+    assert "forward passes" in err
+    refused = script("sweep", "location", "--checkpoint", key, "--store", store.root, "--width", 0)
+    assert_refused(refused, "width = 0.0 is not allowed: a number from 1 to 50")
+    assert_refused(script("sweep", "appearance", "--checkpoint", key, "--store", store.root, "--width", 5), "--width")
+
+
 def test_defend_stores_what_it_measured(script, trained):
     key, store, _ = trained
     options = ["--checkpoint", key, "--store", store.root, "--device", "cpu", "--json", "-"]
