@@ -1,10 +1,10 @@
 """A location map that spends images where they are needed: every cell gets an interval no wider than was asked for.
 
 A cell whose rate is near 0 or 1 is known after a few dozen images, one near one half needs hundreds. Each cell is
-looked at after fixed numbers of images, and is finished when its interval is narrow enough. That it was looked at before
-is paid for: with S looks each interval is an exact one (Clopper and Pearson 1934) at confidence 1 - alpha / S, so that by
-the union bound all of a cell's intervals hold together with probability 1 - alpha, whenever one stops. Images are taken
-in random order without replacement, which makes the intervals wider than they need be, never narrower.
+looked at after fixed numbers of images, and is finished when its interval is narrow enough. That it was looked at
+before is paid for: with S looks each interval is an exact one (Clopper and Pearson 1934) at confidence 1 - alpha / S,
+so that by the union bound all of a cell's intervals hold together with probability 1 - alpha, whenever one stops.
+Images are taken in random order without replacement, which makes the intervals wider than they need be, never narrower.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def clopper_pearson(hits: int, total: int, alpha: float) -> tuple[float, float]:
 
     def end(wanted: int, low_tail: bool) -> float:
         below, above = 0.0, 1.0
-        for _ in range(60):
+        for _ in range(40):
             middle = (below + above) / 2
             tail = _tail(wanted, total, middle, low_tail)
             if (tail > alpha / 2) == low_tail:

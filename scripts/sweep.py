@@ -173,15 +173,15 @@ def measure(
 def wanted_by(options: argparse.Namespace) -> list[Wanted]:
     """The sweeps that the command line asks for."""
     before = transform_from_spec(options.before)
+    if options.width is not None:
+        if options.sweep != "location":
+            raise ValueError("--width is not allowed here: it makes the map of `sweep.py location` adaptive")
+        looks_for(options.width)
     if options.sweep != "strength":
         if options.sweep == "saliency" and before.steps:
             raise ValueError("--before is not allowed here: `sweep.py saliency` compares with ShrinkPad-4")
         if options.transform is not None:
             raise ValueError("--transform is not allowed here: it says whose strength `sweep.py strength` varies")
-        if options.width is not None:
-            if options.sweep != "location":
-                raise ValueError("--width is not allowed here: it makes the map of `sweep.py location` adaptive")
-            looks_for(options.width)
         return [Wanted(options.sweep, before=before, width=options.width)]
     if before.steps:
         raise ValueError("--before is not allowed here: `sweep.py strength` varies what is put before the model")

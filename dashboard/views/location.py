@@ -7,8 +7,9 @@ from functools import partial
 
 import streamlit as st
 
+from core.adaptive import AdaptiveMap, adaptive_sweep
 from core.metrics import Rate
-from core.sweeps import LocationMap, location_sweep
+from core.sweeps import LocationMap
 from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard import figures
@@ -39,8 +40,8 @@ whether the backdoor still fires; the **clean model** shows how often that happe
 A regular grid of bright places has the step of the network's subsampling (4 pixels in ResNet-20): there the trigger
 falls on the same phase of its strided convolutions as in training.
 """
-# Images behind each cell of a map that is computed here: an interval of at most +-12 points, in seconds.
-MAP_IMAGES = 64
+# Half width, in points, of the interval of every cell of a map that is computed here.
+MAP_WIDTH = 5.0
 # A drag waits for at most this many forward passes of a map that is being computed.
 MAP_STEP = 256
 POLL_SECONDS = 0.3
@@ -53,9 +54,9 @@ class Mapped:
 
     subject: Subject
     stored: LocationMap | None
-    job: Job[LocationMap] | None
+    job: Job[AdaptiveMap] | None
 
-    def snapshot(self) -> Snapshot[LocationMap]:
+    def snapshot(self) -> Snapshot[LocationMap] | Snapshot[AdaptiveMap]:
         """The map now."""
         if self.job is not None:
             return self.job.snapshot()
@@ -89,12 +90,14 @@ def request_map(
     model = predictor(subject)
     if model is None:
         return Mapped(subject, stored, None)
-    images, target = data.images[:MAP_IMAGES], subject.attack.target
-    key = ("location", subject.weights, shown.fingerprint, data.name, len(images), MAP_STEP, before.spec)
+    images, target = data.images, subject.attack.target
+    key = ("adaptive", subject.weights, shown.fingerprint, data.name, len(images), MAP_STEP, MAP_WIDTH, before.spec)
     job = jobs().request(
         key,
-        LocationMap,
-        lambda: location_sweep(model.predict, images, shown, target, before=before.seeded(), passes_per_step=MAP_STEP),
+        AdaptiveMap,
+        lambda: adaptive_sweep(
+            model.predict, images, shown, target, width=MAP_WIDTH, before=before.seeded(), passes_per_step=MAP_STEP
+        ),
         session.identity,
     )
     return Mapped(subject, stored, job)
@@ -116,7 +119,7 @@ def show() -> None:
         st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
     count = choose_count(session)
     before = choose_defense(session)
-    again = st.sidebar.toggle("Measure the map here", help=f"On {MAP_IMAGES} images, instead of the stored map.")
+    again = st.sidebar.toggle("Measure the map here", help=f"To ±{MAP_WIDTH:g} points, instead of the stored map.")
     look = selected_look(session, main.trigger)
     row, col = place_choices(main)
     data = tested(main)
@@ -182,7 +185,7 @@ def show() -> None:
 def _draw_map(
     session: Session,
     mapped: Mapped,
-    snapshot: Snapshot[LocationMap],
+    snapshot: Snapshot[LocationMap] | Snapshot[AdaptiveMap],
     place: Trigger,
     row: Choice[int],
     col: Choice[int],
@@ -220,21 +223,23 @@ def _draw_map(
         title=title,
         filename=name,
     )
-    images = int(result.total.max())
+    measured = result.total[result.total > 0]
+    images = f"{measured.min()} to {measured.max()} images" if len(set(measured)) > 1 else f"{measured.max()} images"
     cells, tools = st.columns([3, 1.4], vertical_alignment="center")
     with cells:
         if snapshot.running and mapped.job is not None:
             bar, stop = st.columns([3, 1], vertical_alignment="center")
-            bar.progress(snapshot.done, f"{snapshot.done:.0%} of the places, {images} images each")
+            bar.progress(snapshot.done, f"{snapshot.done:.0%} of the places known to ±{MAP_WIDTH:g} points")
             if stop.button("Stop", key=f"stop-{subject.key}"):
                 mapped.job.cancel()
                 st.rerun()
         elif mapped.job is not None and snapshot.cancelled and snapshot.done < 1:
-            st.caption(f"Stopped after {snapshot.done:.0%} of the places, {images} images each.")
+            st.caption(f"Stopped: {snapshot.done:.0%} of the places are known to ±{MAP_WIDTH:g} points, {images} each.")
         elif mapped.job is not None:
-            st.caption(f"Measured here, {images} images in each of {result.hits.size} places.")
+            places = f"{result.hits.size} places"
+            st.caption(f"Measured here, {images} in each of {places}: as many as ±{MAP_WIDTH:g} points took.")
         else:
-            st.caption(f"Stored: {images} images in each of {result.hits.size} places.")
+            st.caption(f"Stored: {images} in each of {result.hits.size} places.")
     with tools:
         downloads(
             name,
