@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import benchmark
 import pytest
 import sweep
+import torch
 
 from core.attacks import Enhanced, Enhancement, attacks
 from core.data import datasets
@@ -58,7 +60,7 @@ def assert_refused(result, *said):
     assert status == 2, err
     assert out == ""
     assert len(lines) == 1, err
-    assert lines[0].split(": error: ")[0] in {"train.py", "sweep.py", "defend.py"}
+    assert lines[0].split(": error: ")[0] in {"train.py", "sweep.py", "defend.py", "benchmark.py"}
     for word in said:
         assert word in lines[0]
 
@@ -380,6 +382,36 @@ def test_an_adaptive_map_is_printed_and_not_stored(script, trained):
     refused = script("sweep", "location", "--checkpoint", key, "--store", store.root, "--width", 0)
     assert_refused(refused, "width = 0.0 is not allowed: a number from 1 to 50")
     assert_refused(script("sweep", "appearance", "--checkpoint", key, "--store", store.root, "--width", 5), "--width")
+
+
+def test_benchmark_compares_four_ways(script, trained):
+    key, store, _ = trained
+    options = ["--images", 6, "--places", 3, "--turns", 2, "--no-training", "--device", "cpu", "--json", "-"]
+    status, out, err = script("benchmark", "--checkpoint", key, "--store", store.root, *options)
+    assert status == 0, err
+    found = strictly(out)
+    assert set(found["ratios"]) == {"engine_over_plain", "engine_over_toolbox", "adaptive_over_plain"}
+    for ways in (found["passes_per_second"], found["seconds_to_a_map"]):
+        assert set(ways) == {"toolbox", "plain", "engine", "adaptive"}
+        assert all(0 < way["low"] <= way["median"] <= way["high"] for way in ways.values())
+    assert 0 <= found["max_cell_difference"] <= 1
+    assert found["coverage"] >= 0.9
+    assert 0 < found["matrix_share"] < 1.5
+    assert_refused(script("benchmark", "--checkpoint", key, "--store", store.root, "--turns", 0), "turns = 0 is not")
+
+
+def test_all_ways_of_the_benchmark_count_the_same(script, trained):
+    """Stamping through PIL rounds pixels; with a trigger that has none to round, every way counts the same images."""
+    key, store, _ = trained
+    checkpoint = store.checkpoint(key)
+    card, model = checkpoint.card(), checkpoint.model()
+    images = attacked(card.dataset_object.load("test"), 1)
+    trigger, places = card.attack_object.trigger(card.shape), [(15, 15), (7, 7), (4, 9)]
+    slow = benchmark.toolbox(model, images, trigger, 1, places)
+    assert torch.equal(slow, benchmark.plain(model, images, trigger, 1, places))
+    fast, passes = benchmark.engine(Predictor(model, dtype=torch.float32), images, trigger, 1, places)
+    assert torch.equal(slow, fast)
+    assert passes >= 3 * len(images)
 
 
 def test_defend_stores_what_it_measured(script, trained):

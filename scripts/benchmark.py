@@ -1,0 +1,313 @@
+"""Measures how fast sweeps, training and saliency are on this machine, as ratios to plainer ways, in one run.
+
+    python scripts/benchmark.py --checkpoint shapes10/resnet20/badnets --json -
+
+Four ways to a location map on the same model and images, taking turns:
+
+    toolbox   one location after the other in float32, each with a Dataset, a DataLoader and stamping through PIL
+    plain     one location after the other in float32, batched, the model as it was trained
+    engine    the project's own path, every location on as many images
+    adaptive  the same path, every location on as many images as its interval needs
+
+A map of equal guarantee has every location known to within 5 points: the first three need the number of images that
+makes an exact 95% interval of any rate that narrow, the adaptive one takes as many as it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from command import Parser, add_common, run, say, write_json
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from core.adaptive import AdaptiveMap, adaptive_sweep, clopper_pearson
+from core.data import ImageSet
+from core.energy import targets_of
+from core.inference import BATCH, Predictor, select_device
+from core.models import Classifier
+from core.saliency import Explained, methods
+from core.store import Card, Store, environment
+from core.sweeps import attacked, coarse_to_fine, location_sweep, predictions_at
+from core.training import Plan, train
+from core.trigger import Trigger, stamp
+
+WIDTH = 5.0
+SIZE = 2048  # side of the matrices whose product is timed
+TRUTH_CELLS = 40  # locations whose rate on all test images decides the coverage
+
+
+class Stamped(TorchDataset[tuple[Tensor, int]]):
+    """Test images stamped one by one through PIL when they are asked for, as toolboxes do."""
+
+    def __init__(self, images: Tensor, trigger: Trigger) -> None:
+        pixels = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        self.images = [Image.fromarray(picture if picture.shape[2] == 3 else picture[:, :, 0]) for picture in pixels]
+        pattern = (trigger.pattern * 255).round().byte().permute(1, 2, 0).numpy()
+        alpha = (trigger.alpha.amax(0) * 255).round().byte().numpy()
+        self.patch = Image.fromarray(pattern if pattern.shape[2] == 3 else pattern[:, :, 0])
+        self.mask = Image.fromarray(alpha)
+        self.corner = (trigger.col - trigger.width + 1, trigger.row - trigger.height + 1)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        picture = self.images[index].copy()
+        picture.paste(self.patch, self.corner, self.mask)
+        array = np.array(picture)
+        array = array if array.ndim == 3 else array[:, :, None]
+        return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).float().div(255), index
+
+
+def toolbox(model: Classifier, images: Tensor, trigger: Trigger, target: int, places: list[tuple[int, int]]) -> Tensor:
+    """Hits at each place, one Dataset and one DataLoader for each."""
+    hits = []
+    for place in places:
+        loader = DataLoader(Stamped(images, trigger.at(*place)), batch_size=128)
+        with torch.no_grad():
+            hits.append(sum(int((model(batch).argmax(1) == target).sum()) for batch, _ in loader))
+    return torch.tensor(hits)
+
+
+def plain(model: Classifier, images: Tensor, trigger: Trigger, target: int, places: list[tuple[int, int]]) -> Tensor:
+    """Hits at each place, batched, with the model as it was trained."""
+    hits = []
+    with torch.no_grad():
+        for place in places:
+            parts = torch.split(stamp(images, trigger.at(*place)), BATCH)
+            hits.append(sum(int((model(part).argmax(1) == target).sum()) for part in parts))
+    return torch.tensor(hits)
+
+
+def engine(
+    predictor: Predictor, images: Tensor, trigger: Trigger, target: int, places: list[tuple[int, int]]
+) -> tuple[Tensor, int]:
+    """Hits at each place along the path that every sweep of the project takes, and its forward passes until then."""
+    wanted = torch.tensor(places)
+    for found in location_sweep(predictor.predict, images, trigger, target):
+        rows, cols = wanted[:, 0] - found.rows[0], wanted[:, 1] - found.cols[0]
+        if bool((torch.from_numpy(found.total)[rows, cols] > 0).all()):
+            break
+    return torch.from_numpy(found.hits)[rows, cols], int(found.total.sum())
+
+
+def seconds_of(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+    """How long something takes, and what it gives."""
+    start = time.perf_counter()
+    result = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start, result
+
+
+def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
+    """Floating-point operations a second of a large matrix product, the best of five."""
+    a, b = (torch.randn(SIZE, SIZE, dtype=torch.float32).to(device, dtype) for _ in range(2))
+    a @ b
+    return 2 * SIZE**3 / min(seconds_of(lambda: a @ b, device)[0] for _ in range(5))
+
+
+def operations(model: nn.Module, shape: tuple[int, int, int]) -> float:
+    """Floating-point operations of one forward pass; a multiplication and an addition are two."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, *shape))
+    return float(counter.get_total_flops())
+
+
+def images_of_equal_guarantee() -> int:
+    """Images that make an exact 95% interval of any rate no wider than 5 points either way."""
+    total = 100
+    while True:
+        low, high = clopper_pearson(total // 2, total, 0.05)
+        if high - low <= 2 * WIDTH / 100:
+            return total
+        total += 1
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, smallest and largest of several measurements."""
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
+def location_maps(
+    model: Classifier, predictor: Predictor, card: Card, test: ImageSet, options: argparse.Namespace
+) -> dict[str, Any]:
+    """The four ways to a map, taking turns."""
+    attack = card.attack_object
+    trigger, target, device = attack.trigger(card.shape), attack.target, predictor.device
+    images = attacked(test, target)
+    some = images[: options.images]
+    places = coarse_to_fine(*trigger.places(*card.shape[1:]), trigger.location)[: options.places]
+    few = places[: max(2, len(places) // 8)]
+    rates: dict[str, list[float]] = {"toolbox": [], "plain": [], "engine": [], "adaptive": []}
+    adaptive_seconds, adaptive_passes, differences, covered = [], [], [], []
+    predictor.predict(some)
+    model, here = model.to(device), some.to(device)
+    truth = _truth(predictor, images, trigger, target, options.seed)
+    for turn in tqdm(range(options.turns), desc="turns", unit="turn"):
+        seconds, _ = seconds_of(lambda: toolbox(model, some, trigger, target, few), device)
+        rates["toolbox"].append(len(few) * len(some) / seconds)
+        seconds, slow = seconds_of(lambda: plain(model, here, trigger, target, few), device)
+        rates["plain"].append(len(few) * len(some) / seconds)
+        seconds, (fast, passes) = seconds_of(lambda: engine(predictor, some, trigger, target, places), device)
+        rates["engine"].append(passes / seconds)
+        differences.append(float((slow - fast[: len(few)]).abs().max()) / len(some))
+        start = time.perf_counter()
+        found = last_of(
+            adaptive_sweep(predictor.predict, images, trigger, target, width=WIDTH, seed=options.seed + turn)
+        )
+        adaptive_seconds.append(time.perf_counter() - start)
+        adaptive_passes.append(int(found.total.sum()))
+        rates["adaptive"].append(adaptive_passes[-1] / adaptive_seconds[-1])
+        low, high = found.interval
+        for (row, col), rate in truth.items():
+            i, j = row - found.rows[0], col - found.cols[0]
+            covered.append(bool(low[i, j] <= rate <= high[i, j]))
+    needed = images_of_equal_guarantee()
+    cells = found.hits.size
+    maps = {name: [cells * needed / rate for rate in rates[name]] for name in ("toolbox", "plain", "engine")}
+    maps["adaptive"] = adaptive_seconds
+
+    def ratio(slow: list[float], quick: list[float]) -> dict[str, float]:
+        return spread([a / b for a, b in zip(slow, quick, strict=True)])
+
+    return {
+        "images": len(some),
+        "images_of_equal_guarantee": needed,
+        "cells": cells,
+        "passes_per_second": {name: spread(values) for name, values in rates.items()},
+        "seconds_to_a_map": {name: spread(values) for name, values in maps.items()},
+        "adaptive_passes": spread([float(passes) for passes in adaptive_passes]),
+        "ratios": {
+            "engine_over_plain": ratio(maps["plain"], maps["engine"]),
+            "engine_over_toolbox": ratio(maps["toolbox"], maps["engine"]),
+            "adaptive_over_plain": ratio(maps["plain"], maps["adaptive"]),
+        },
+        "max_cell_difference": max(differences),
+        "coverage": float(np.mean(covered)),
+        "coverage_cells": len(covered),
+    }
+
+
+def _truth(
+    predictor: Predictor, images: Tensor, trigger: Trigger, target: int, seed: int
+) -> dict[tuple[int, int], float]:
+    """The rate on all test images at some places."""
+    rows, cols = trigger.places(images.shape[2], images.shape[3])
+    every = [(row, col) for row in rows for col in cols]
+    chosen = torch.randperm(len(every), generator=torch.Generator().manual_seed(seed))[:TRUTH_CELLS].tolist()
+    found = {}
+    for index in tqdm(chosen, desc="rates on all test images", unit="place"):
+        predicted = predictions_at(predictor.predict, images, trigger.at(*every[index]))
+        found[every[index]] = float((predicted == target).float().mean())
+    return found
+
+
+def last_of(results: Iterator[AdaptiveMap]) -> AdaptiveMap:
+    """The complete map."""
+    *_, last = results
+    return last
+
+
+def training_speed(card: Card, device: torch.device, folder: Any) -> float:
+    """Images a second of the recipe's training, the faster of two epochs."""
+    recipe = replace(
+        Plan(dataset=card.dataset_object, model=card.model, attack=card.attack_object).effective_recipe, epochs=2
+    )
+    plan = Plan(dataset=card.dataset_object, model=card.model, attack=card.attack_object, recipe=recipe)
+    return max(epoch.images_per_second for epoch in train(plan, Store(folder), device))
+
+
+def saliency_seconds(model: Classifier, test: ImageSet, device: torch.device) -> float:
+    """Seconds of the vanilla gradient of one image, warm, median of twenty."""
+    explained, method = Explained(model, device), methods["gradient"]()
+    image, label = test.floats(torch.tensor([0])), test.labels[:1]
+    wanted = targets_of("true", label, label, 0)
+    times = [seconds_of(lambda: method(explained, image, wanted), device)[0] for _ in range(25)]
+    return statistics.median(times[5:])
+
+
+def main() -> None:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", default="shapes10/resnet20/badnets", metavar="DATASET/MODEL/ATTACK")
+    parser.add_argument(
+        "--images", type=int, default=256, help="images per location of the first three ways (default 256)"
+    )
+    parser.add_argument("--places", type=int, default=48, help="locations that the engine is timed on (default 48)")
+    parser.add_argument("--turns", type=int, default=3, help="how often each way has its turn (default 3)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    parser.add_argument("--no-training", action="store_true", help="leave the training speed out")
+    add_common(parser)
+    options = parser.parse_args()
+    for name in ("images", "places", "turns"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"{name} = {getattr(options, name)} is not allowed: an integer from 1 up")
+    checkpoint = Store(options.store).checkpoint(options.checkpoint)
+    card, model = checkpoint.card(), checkpoint.model()
+    device = select_device(options.device)
+    test = card.dataset_object.load("test")
+    predictor = Predictor(model, device).compile(card.shape)
+    flops = operations(model, card.shape)
+    matrix = {
+        name: matrix_rate(dtype, device) for name, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32))
+    }
+    found = location_maps(model, predictor, card, test, options)
+    speed = found["passes_per_second"]["engine"]["median"]
+    found |= {
+        "key": options.checkpoint,
+        "path": predictor.path,
+        "environment": environment(device),
+        "operations_per_pass": flops,
+        "matrix_rate": matrix,
+        "matrix_share": speed * flops / matrix["bfloat16"],
+        "saliency_seconds": saliency_seconds(checkpoint.model(), test, device),
+    }
+    if not options.no_training:
+        with tempfile.TemporaryDirectory() as folder:
+            found["training_images_per_second"] = training_speed(card, device, folder)
+    say(options, text_of(found))
+    write_json(options.json, found)
+
+
+def text_of(found: dict[str, Any]) -> str:
+    """The results for people."""
+
+    def shown(values: dict[str, float], digits: int = 1) -> str:
+        return f"{values['median']:.{digits}f} ({values['low']:.{digits}f} to {values['high']:.{digits}f})"
+
+    where = f"{found['environment']['device']}, {found['environment']['threads']} threads"
+    lines = [f"{found['key']} on {where}; {found['path']}"]
+    for name, values in found["passes_per_second"].items():
+        seconds = found["seconds_to_a_map"][name]
+        lines.append(f"  {name:9} {shown(values, 0)} passes/s, {shown(seconds)} s to a map of equal guarantee")
+    for name, values in found["ratios"].items():
+        lines.append(f"  {name.replace('_', ' '):21} {shown(values)}")
+    rates = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in found["matrix_rate"].items())
+    lines.append(f"  matrix product, GFLOP/s {rates}; the engine runs at {found['matrix_share']:.0%} of the first")
+    lines.append(
+        f"  largest difference of a cell between engine and plain {100 * found['max_cell_difference']:.2f} points"
+    )
+    lines.append(
+        f"  adaptive intervals cover {found['coverage']:.1%} of {found['coverage_cells']} rates on all test images"
+    )
+    lines.append(f"  vanilla gradient of one image {1000 * found['saliency_seconds']:.1f} ms")
+    if "training_images_per_second" in found:
+        lines.append(f"  training {found['training_images_per_second']:.0f} images/s")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run(main)
