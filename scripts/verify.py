@@ -21,9 +21,11 @@ from command import add_common, run, write_json
 from tqdm import tqdm
 
 from core.data import DataMissing, ImageSet
+from core.defenses import defenses, split_test
 from core.inference import Predictor, select_device
 from core.metrics import Rate
 from core.randomness import generator_for
+from core.repaired import read_repair, repaired_model
 from core.store import Checkpoint, Damaged, Missing, Store
 from core.strength import StrengthCurve, strength_sweep
 from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
@@ -48,8 +50,14 @@ class Comparison:
         return self.stored.total == self.again.total and near
 
 
-def compare(checkpoint: Checkpoint, cells: int, device: torch.device) -> Iterator[Comparison]:
-    """Measures a checkpoint's card, and ``cells`` random cells of each stored sweep.
+def compare(checkpoint: Checkpoint, cells: int, device: torch.device, *, whole: bool = True) -> Iterator[Comparison]:
+    """Measures a checkpoint's card, ``cells`` random cells of each stored sweep, and its repairs.
+
+    Args:
+        checkpoint: What to measure again.
+        cells: How many cells of each map and curve; a tenth as many strengths and repairs.
+        device: Where to compute.
+        whole: Whether to measure what takes the whole test set: all but the cells of maps and curves.
 
     Raises:
         DataMissing: If its data set is not on this machine.
@@ -61,15 +69,35 @@ def compare(checkpoint: Checkpoint, cells: int, device: torch.device) -> Iterato
     data = card.dataset_object.load("test")
     attack = card.attack_object
     trigger = attack.trigger(card.shape)
-    clean, success = measure(model, data, attack.target, trigger, device)
-    yield Comparison(checkpoint.key, "clean accuracy", card.clean_accuracy, clean)
-    yield Comparison(checkpoint.key, "attack success rate", card.attack_success_rate, success)
+    if whole:
+        clean, success = measure(model, data, attack.target, trigger, device)
+        yield Comparison(checkpoint.key, "clean accuracy", card.clean_accuracy, clean)
+        yield Comparison(checkpoint.key, "attack success rate", card.attack_success_rate, success)
     predictor = Predictor(model, device)
     for what, trigger_there, stored in _cells(checkpoint, cells):
         images = attacked(data, attack.target, stored.total)
         again = success_at(predictor.predict, images, trigger_there, attack.target)
         yield Comparison(checkpoint.key, what, stored, again)
-    yield from _strengths(checkpoint, cells, predictor, data)
+    if whole:
+        yield from _strengths(checkpoint, cells, predictor, data)
+        yield from _repairs(checkpoint, cells, data, device)
+
+
+def _repairs(checkpoint: Checkpoint, cells: int, data: ImageSet, device: torch.device) -> Iterator[Comparison]:
+    """A random sample of the repaired models, on the half of the test set that they were measured on."""
+    attack, (_, practical) = checkpoint.card().attack_object, split_test(data)
+    trigger = attack.trigger(checkpoint.card().shape)
+    stored = {name: found for name in defenses if (found := read_repair(checkpoint, name)) is not None}
+    names = list(stored)
+    generator = generator_for(0, "verify repairs", checkpoint.key)
+    for index in torch.randperm(len(names), generator=generator)[: -(-cells // 10)].tolist():
+        name = names[index]
+        model = repaired_model(checkpoint, name)
+        if model is None:
+            raise Damaged(f"{checkpoint.key}: the tensors of the repair {name} are missing or damaged")
+        clean, success = measure(model, practical, attack.target, trigger, device)
+        yield Comparison(checkpoint.key, f"clean accuracy after {name}", stored[name].clean, clean)
+        yield Comparison(checkpoint.key, f"attack success rate after {name}", stored[name].success, success)
 
 
 def _strengths(checkpoint: Checkpoint, cells: int, predictor: Predictor, data: ImageSet) -> Iterator[Comparison]:

@@ -35,7 +35,10 @@ def test_the_folder_stays_small() -> None:
 def test_cards_and_weights_belong_together(key: str) -> None:
     checkpoint = STORE.checkpoint(key)
     assert checkpoint.card().key == key
-    checkpoint.model()
+    # Of the ablation, the results are shipped and the weights are not.
+    assert checkpoint.has_weights or key in ABLATION
+    if checkpoint.has_weights:
+        checkpoint.model()
 
 
 @pytest.mark.parametrize("key", FULL)
@@ -97,5 +100,6 @@ def test_stored_numbers_are_measured_again(key: str) -> None:
     data = card.dataset_object.load("test")
     if data.fingerprint != card.test:
         pytest.skip(f"{card.dataset} here is encoded as {data.encoding}, the card was measured on {card.encoding}")
-    for one in compare(checkpoint, cells=2, device=torch.device("cpu")):
+    # Those that the others were made like are measured whole; `scripts/verify.py` does so with all.
+    for one in compare(checkpoint, cells=2, device=torch.device("cpu"), whole=key in EXPECTED):
         assert one.agrees(0.01), (one.what, one.stored, one.again)

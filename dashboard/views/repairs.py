@@ -21,7 +21,7 @@ from dashboard.figures import COLOURS, StrengthLine
 from dashboard.heat import heat
 from dashboard.parameters import parametrised
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
-from dashboard.resources import Subject, Tested, jobs, predictions
+from dashboard.resources import Subject, Tested, jobs, predictions, predictor
 from dashboard.session import Choice, Session, integer_in, one_of
 from dashboard.sheet import Block, Panel, block_html
 
@@ -269,11 +269,13 @@ def _draw_redrawn(session: Session, main: Subject, data: Tested, image: Choice[i
     start = session.get(image)
     images, labels = data.images[start : start + STRIP], data.labels[start : start + STRIP]
     stamped = stamp(images, main.trigger)
-    model = subject.model()
+    model, plain = subject.model(), predictor(main)
     with torch.inference_mode(), jobs().turnstile.interactive():
         redrawn = model.normalise.purifier(stamped)  # type: ignore[operator]
+        untouched = plain.predict(images) if plain is not None else None
     before, after = (predictions(s, main.trigger, data, STRIP, start) for s in (main, subject))
-    for title, pictures, said in (("Attacked", stamped, before), ("Attacked, then redrawn", redrawn, after)):
+    rows = (("Original", images, untouched), ("Attacked", stamped, before), ("Attacked, then redrawn", redrawn, after))
+    for title, pictures, said in rows:
         st.markdown(f"**{title}**")
         if said is not None:
             _draw_answers(main, pictures, labels, said.tolist())
