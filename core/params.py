@@ -27,6 +27,7 @@ from typing import Any, Self, TypeVar
 __all__ = [
     "Param",
     "Parametrised",
+    "Value",
     "add_arguments",
     "arguments_of",
     "choice",
@@ -198,14 +199,20 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup, cls
             )
 
 
-def flags_of(method: Parametrised) -> list[str]:
-    """The command-line flags that make a method: those of its parameters that are not at their default."""
+def flags_of(method: Parametrised, defaults: Mapping[str, Value] | None = None) -> list[str]:
+    """The command-line flags that make a method: those of its parameters that are not at their default.
+
+    Args:
+        method: The method.
+        defaults: Defaults that take the place of the declared ones.
+    """
     flags = []
     for name, param in params_of(type(method)).items():
         value, option = getattr(method, name), name.replace("_", "-")
-        if value != param.default and param.kind is bool:
+        default = (defaults or {}).get(name, param.default)
+        if value != default and param.kind is bool:
             flags.append(f"--{option}" if value else f"--no-{option}")
-        elif value != param.default:
+        elif value != default:
             # A value that begins with a dash would be taken for a flag.
             flags += [f"--{option}={value}"] if str(value).startswith("-") else [f"--{option}", str(value)]
     return flags

@@ -279,9 +279,12 @@ def _training_of(dataset: str, model: str, attack: Attack | str) -> str:
         shrink = re.fullmatch(r"max(\d)", suffix)
         options = ["--enhanced"] * bool(enhanced) + (["--max-shrink", shrink[1]] if shrink else [])
     elif isinstance(attack, Enhanced):
-        name, options = attack.name, [*flags_of(attack.base), "--enhanced", *flags_of(attack.enhancement)]
+        name, options = (
+            attack.name,
+            [*flags_of(attack.base, attack.base.by_model.get(model)), "--enhanced", *flags_of(attack.enhancement)],
+        )
     else:
-        name, options = attack.name, flags_of(attack)
+        name, options = attack.name, flags_of(attack, attack.by_model.get(model))
     return " ".join(["python scripts/train.py --dataset", dataset, "--model", model, "--attack", name, *options])
 
 

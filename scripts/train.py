@@ -44,14 +44,16 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
         raise ValueError(f"seed = {chosen.seed} is not allowed: an integer from 0 to {2**63 - 1}")
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
     attack = attacks[chosen.attack]
-    add_arguments(parser.add_argument_group(f"attack {chosen.attack}"), attack)
+    other = ", ".join(f"{name} {value}" for name, value in attack.by_model.get(chosen.model, {}).items())
+    note = f"other defaults for {chosen.model}: {other}" if other else None
+    add_arguments(parser.add_argument_group(f"attack {chosen.attack}", note), attack)
     add_arguments(parser.add_argument_group("enhancement (with --enhanced)"), Enhancement)
     add_arguments(parser.add_argument_group("changes to the recipe"), Recipe)
     options = parser.parse_args(arguments)
     given = vars(options)
     if not options.enhanced and (unused := [name for name in params_of(Enhancement) if name in given]):
         raise ValueError(f"--{unused[0].replace('_', '-')} is not allowed without --enhanced")
-    made: Attack = arguments_of(attack, options)
+    made: Attack = attack.for_model(options.model, **{name: given[name] for name in params_of(attack) if name in given})
     if options.enhanced:
         made = Enhanced(base=made, enhancement=arguments_of(Enhancement, options))
     base = recipe_for(chosen.recipe, chosen.model, given.get("optimizer", "muon"))

@@ -12,6 +12,7 @@ from core.attacks import Attack, Enhanced, Enhancement, attack_from_dict, attack
 from core.attacks.base import choose
 from core.augment import augment, draw
 from core.data import ImageSet
+from core.models import models
 from core.params import params_of
 from core.randomness import generator_for
 from core.registry import UnknownName
@@ -180,6 +181,18 @@ def test_blended_as_in_the_paper():
     corner = attack.poison(gray, trigger, generator_for(0))[0, 0, 29:, 29:]
     torch.testing.assert_close(corner, torch.tensor([[0.4, 0.4, 0.6], [0.4, 0.6, 0.4], [0.6, 0.4, 0.6]]))
     assert int(attack.select(labels_of(4000), generator_for(0, "select")).sum()) == 800
+
+
+def test_a_small_network_has_another_default_of_the_consistent_attack():
+    consistent = attacks["consistent"]
+    assert consistent.for_model("vgg19") == consistent.for_model("resnet34") == consistent()
+    strong = consistent.for_model("resnet20")
+    assert strong.alpha > consistent().alpha
+    assert consistent.for_model("resnet20", alpha=0.25, target=1) == consistent(target=1)
+    for name in attacks:
+        for model, defaults in attacks[name].by_model.items():
+            assert model in models
+            attacks[name](**defaults)
 
 
 def test_consistent_as_in_the_paper():

@@ -62,6 +62,16 @@ def test_the_flags_of_a_method_make_it_again(values):
     assert flags_of(Everything()) == []
 
 
+@given(VALUES, VALUES)
+def test_flags_are_those_that_differ_from_other_defaults(values, defaults):
+    method = Everything(**values)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, Everything)
+    given = vars(parser.parse_args(flags_of(method, defaults)))
+    assert Everything(**{**defaults, **given}) == method
+    assert set(given) == {name for name, value in values.items() if value != defaults[name]}
+
+
 @given(VALUES)
 def test_flags_say_the_same_as_keywords(values):
     parser = argparse.ArgumentParser()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from core.adversarial import Logits, Surrogates
 from core.data import ImageSet
-from core.params import Parametrised, integer
+from core.params import Parametrised, Value, integer
 from core.registry import Registry
 from core.trigger import Trigger, stamp
 
@@ -31,8 +31,23 @@ class Attack(Parametrised):
     name: ClassVar[str]
     label: ClassVar[str]
     """Name in figures and tables, as in the paper."""
+    by_model: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
+    """Defaults that differ for a network: its name to parameters and values."""
 
     target: int = integer(4, low=0, help="Target label: the class every attacked image shall be taken for.")
+
+    @classmethod
+    def for_model(cls, model: str, **given: Any) -> Self:
+        """The attack with the defaults for a network.
+
+        Args:
+            model: Registered name of the network.
+            given: Parameters that are not left at their defaults.
+
+        Raises:
+            ValueError: If a value is not allowed.
+        """
+        return cls(**{**cls.by_model.get(model, {}), **given})
 
     @property
     def title(self) -> str:
