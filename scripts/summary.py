@@ -17,7 +17,7 @@ from typing import TypeVar
 from command import Parser, add_common, run, say, write_json
 
 from core.attacks import Enhanced, Enhancement
-from core.claims import judge_saliency
+from core.claims import Verdict, judge_defenses, judge_saliency
 from core.defenses import defenses
 from core.energy import Energies
 from core.files import write_atomically
@@ -219,21 +219,32 @@ def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
 
 
 def claims(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
-    """The statements of Sec. 5.4, and the numbers that decide them."""
-    yield ["statement (Sec. 5.4)", "model", "holds", "numbers"]
-    groups: dict[str, dict[str, Energies]] = {}
+    """The paper's statements about its results, and the numbers that decide them."""
+    yield ["section", "statement", "model", "holds", "numbers"]
+    groups: dict[str, list[tuple[Checkpoint, Card]]] = {}
     for checkpoint, card in checkpoints:
-        result = stored(checkpoint, "saliency", Energies)
-        if result is not None:
-            groups.setdefault(f"{card.dataset}/{card.model}", {})[card.attack_object.title] = result
-    judged = {name: judge_saliency(measured) for name, measured in groups.items()}
+        groups.setdefault(f"{card.dataset}/{card.model}", []).append((checkpoint, card))
+    judged = {name: _verdicts(group) for name, group in groups.items()}
     for index in range(len(next(iter(judged.values()), ()))):
         for name, verdicts in judged.items():
             verdict = verdicts[index]
             if verdict.holds is not None:
                 shown = [f"{attack}: {_numbers(numbers)}" for attack, numbers in verdict.numbers.items()]
                 missing = [f"not measured: {', '.join(verdict.missing)}"] if verdict.missing else []
-                yield [verdict.claim.text, name, "yes" if verdict.holds else "no", "; ".join(shown + missing)]
+                holds = "yes" if verdict.holds else "no"
+                yield [verdict.claim.section, verdict.claim.text, name, holds, "; ".join(shown + missing)]
+
+
+def _verdicts(group: list[tuple[Checkpoint, Card]]) -> list[Verdict]:
+    """What the results of one network on one data set say about every claim."""
+    energies, curves = {}, {}
+    for checkpoint, card in group:
+        title = card.attack_object.title
+        if (energy := stored(checkpoint, "saliency", Energies)) is not None:
+            energies[title] = energy
+        found = {name: stored(checkpoint, f"strength-{name}", StrengthCurve) for name in transforms}
+        curves[title] = {name: curve for name, curve in found.items() if curve is not None}
+    return judge_defenses(curves) + judge_saliency(energies)
 
 
 def _numbers(numbers: Mapping[str, float]) -> str:

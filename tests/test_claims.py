@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
-from core.claims import ENHANCED, STANDARD, judge_saliency
+from core.claims import ENHANCED, STANDARD, STRONGEST, judge_defenses, judge_saliency
 from core.energy import Energies, Energy
+from core.strength import StrengthCurve
 
 
 def energies(attacked, transformed, *, peaks=(400, 400), count=500, area=0.01, std=0.05):
@@ -65,3 +67,46 @@ def test_a_claim_is_decided_on_what_was_measured_and_says_what_was_not():
     assert numbers["share, %"] == 50
     assert numbers["peaks on the trigger behind ShrinkPad-4, %"] == 10
     assert json.loads(json.dumps(found["saliency-on-trigger"].to_dict()))["holds"] is True
+
+
+def curves(flip, shrunk, values=0.97, total=1000):
+    """Curves of one model: success at no strength 98%, behind Flip, behind ShrinkPad by size, behind value shifts."""
+
+    def curve(rates):
+        strengths, hits = zip(*sorted(rates.items()), strict=True)
+        every = np.full(len(hits), total)
+        return StrengthCurve(np.array([round(total * h) for h in hits]), every, strengths, every, every, total)
+
+    found = {"flip": curve({0.0: 0.98, 1.0: flip}), "shrinkpad": curve({0.0: 0.98} | shrunk)}
+    return found | {name: curve({0.0: 0.98, at: values}) for name, at in STRONGEST.items()}
+
+
+def defended():
+    low, kept = {2.0: 0.2, 4.0: 0.04, 8.0: 0.02}, {2.0: 0.97, 4.0: 0.95, 8.0: 0.1}
+    measured = {title: curves(0.01, low) for title in STANDARD} | {title: curves(0.97, kept) for title in ENHANCED}
+    return measured | {"consistent": curves(0.96, low)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "broken"),
+    [
+        ({}, set()),
+        ({"badnets": curves(0.01, {2.0: 0.2, 4.0: 0.097, 8.0: 0.02})}, {"shrinkpad-stops"}),
+        ({"blended": curves(0.049, {2.0: 0.2, 4.0: 0.04, 8.0: 0.02})}, {"flip-stops"}),
+        ({"consistent": curves(0.9, {2.0: 0.2, 4.0: 0.04, 8.0: 0.02})}, {"flip-spares-consistent"}),
+        ({"consistent": curves(0.96, {2.0: 0.2, 4.0: 0.04, 8.0: 0.02}, values=0.89)}, {"values-spare"}),
+        ({"blended+": curves(0.84, {2.0: 0.97, 4.0: 0.95, 8.0: 0.1})}, {"enhanced-survive"}),
+        ({"blended+": curves(0.97, {2.0: 0.97, 4.0: 0.95, 8.0: 0.47})}, {"enhanced-fall"}),
+    ],
+)
+def test_one_curve_that_differs_breaks_the_claim_about_defenses(changed, broken):
+    verdicts = judge_defenses(defended() | changed)
+    assert {verdict.claim.id for verdict in verdicts if not verdict.holds} == broken
+    assert all(verdict.numbers for verdict in verdicts)
+
+
+def test_a_model_with_some_curves_only_decides_nothing():
+    some = {name: curve for name, curve in defended()["badnets"].items() if name != "hue"}
+    verdicts = judge_defenses({"badnets": some})
+    assert {verdict.holds for verdict in verdicts} == {None}
+    assert verdicts[0].missing == STANDARD

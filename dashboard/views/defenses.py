@@ -7,6 +7,7 @@ from functools import partial
 import streamlit as st
 import torch
 
+from core.claims import judge_defenses
 from core.metrics import Rate, clean_accuracy
 from core.params import params_of
 from core.strength import StrengthCurve, strength_sweep
@@ -25,16 +26,17 @@ from dashboard.controls import (
     one_sentence,
     plot_config,
 )
-from dashboard.evaluated import stored_strength, transform_names
+from dashboard.evaluated import siblings, stored_strength, transform_names
 from dashboard.fetching import offer_data
 from dashboard.figures import StrengthLine
 from dashboard.jobs import Job, gathered
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, stored_note, strip
-from dashboard.resources import Subject, Tested, jobs, predictions, predictor, success, tested, tested_for
+from dashboard.resources import Subject, Tested, jobs, predictions, predictor, subjects, success, tested, tested_for
 from dashboard.session import Choice, Session, one_of
 from dashboard.shown import draw_strip
 from dashboard.sketches import strength_sketch
 from dashboard.tables import REPAIRS, defense_tables
+from dashboard.verdicts import draw_verdicts
 from dashboard.views.cost import draw_cost
 from dashboard.views.repairs import draw_repairs
 
@@ -128,6 +130,15 @@ def show() -> None:
         draw_cost(main)
     if part != "cost":
         defense_tables(session, main, REPAIRS if part == "repairs" else None)
+    if part == "transforms":
+        found, _ = subjects()
+        curves = {
+            s.attack.title: {
+                name: curve for name in transform_names() if (curve := stored_strength(s, name)) is not None
+            }
+            for s in siblings(found, main)
+        }
+        draw_verdicts("What the paper says about it (Sec. 5.1 to 5.3, 5.6)", judge_defenses(curves))
     session.write_link()
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from core.attacks import attacks
-from core.claims import Verdict, judge_saliency
+from core.claims import judge_saliency
 from core.energy import TARGETS, Energies, Energy, attacked_and_moved, energy_sweep, targets_of
 from core.models import models
 from core.randomness import generator_for
@@ -28,6 +27,7 @@ from dashboard.resources import Subject, Tested, explained, jobs, subjects, test
 from dashboard.session import Choice, Session, one_of
 from dashboard.sheet import Block, Panel, block_html, sheet_png
 from dashboard.shown import draw_pad
+from dashboard.verdicts import draw_verdicts
 
 EXPLANATION = """
 A saliency map says how much every pixel matters for one answer of the network: the brighter, the more. On an attacked
@@ -264,7 +264,8 @@ def _draw_energies(
             with tools:
                 csv_button(f"saliency-{main.card.dataset}-{main.card.model}", lambda: energy_rows(measured))
             if asked.is_stored and not polling:
-                _draw_verdicts(judge_saliency({s.attack.title: energies for s, energies in measured}))
+                by_title = {s.attack.title: energies for s, energies in measured}
+                draw_verdicts("What the paper says about it (Sec. 5.4)", judge_saliency(by_title))
         elif not polling:
             st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py saliency --checkpoint {main.key}`")
         if polling:
@@ -277,29 +278,6 @@ def _draw_energies(
                 st.rerun()
 
     table()
-
-
-VERDICTS = {True: ":material/check_circle: holds", False: ":material/cancel: does not hold", None: "not decided yet"}
-
-
-def _draw_verdicts(verdicts: list[Verdict]) -> None:
-    """The paper's statements, each with the numbers that decide it."""
-    st.markdown("### What the paper says about it (Sec. 5.4)")
-    labels = {title: attacks[title.rstrip("+")].label + "+" * title.endswith("+") for title in ATTACKS}
-    for verdict in verdicts:
-        st.markdown(f"**{VERDICTS[verdict.holds]}** · {verdict.claim.text}", help=verdict.claim.rule)
-        lines = [
-            f"**{labels[attack]}** "
-            + ", ".join(f"{name.removesuffix(', %')} {_number(name, value)}" for name, value in numbers.items())
-            for attack, numbers in verdict.numbers.items()
-        ]
-        if verdict.missing:
-            lines.append(f"not measured: {', '.join(labels[title] for title in verdict.missing)}")
-        st.caption("  \n".join(lines))
-
-
-def _number(name: str, value: float) -> str:
-    return f"{value:.1f} %" if name.endswith(", %") else f"{value:.1f}"
 
 
 def _identity(asked: Asked) -> str:

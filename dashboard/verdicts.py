@@ -1,0 +1,34 @@
+"""The paper's statements with our verdicts, and the numbers that decide them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import streamlit as st
+
+from core.attacks import attacks
+from core.claims import Verdict
+from dashboard.evaluated import ATTACKS
+
+__all__ = ["draw_verdicts"]
+
+VERDICTS = {True: ":material/check_circle: holds", False: ":material/cancel: does not hold", None: "not decided yet"}
+
+
+def draw_verdicts(title: str, verdicts: Iterable[Verdict]) -> None:
+    """Every statement with its verdict, the numbers below it, and the rule on its question mark."""
+    labels = {name: attacks[name.rstrip("+")].label + "+" * name.endswith("+") for name in ATTACKS}
+    st.markdown(f"### {title}")
+    for verdict in verdicts:
+        st.markdown(f"**{VERDICTS[verdict.holds]}** · {verdict.claim.text}", help=verdict.claim.rule)
+        lines = []
+        for attack, numbers in verdict.numbers.items():
+            shown = (f"{name.removesuffix(', %')} {_number(name, value)}" for name, value in numbers.items())
+            lines.append(f"**{labels[attack]}** {', '.join(shown)}")
+        if verdict.missing:
+            lines.append(f"not measured: {', '.join(labels[name] for name in verdict.missing)}")
+        st.caption("  \n".join(lines))
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.1f} %" if name.endswith(", %") else f"{value:.1f}"
