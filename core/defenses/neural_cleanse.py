@@ -213,16 +213,16 @@ class NeuralCleanse(Repair):
         choices=("unlearning", "pruning"),
         help="Train on images with the reversed trigger and true labels, or cut the neurons that it wakes.",
     )
-    rounds: int = integer(100, low=1, high=10000, help="Rounds at most; the authors' code has 1000.")
-    batches: int = integer(4, low=1, high=1000, help="Batches per round; the authors' code has 31.")
-    batch: int = integer(16, low=1, high=1024, help="Images per batch and label; the authors' code has 32.")
+    rounds: int = integer(80, low=1, high=10000, help="Rounds at most; the authors' code has 1000.")
+    batches: int = integer(12, low=1, high=1000, help="Batches per round; the authors' code has 31.")
+    batch: int = integer(8, low=1, high=1024, help="Images per batch and label; the authors' code has 32.")
     rate: float = number(0.1, low=1e-4, high=10, help="Learning rate of Adam.")
     cost: float = number(1e-3, low=0, high=10, help="First weight of the mask's size, once the trigger works.")
     multiplier: float = number(2, low=1.01, high=10, help="Factor by which that weight changes.")
     threshold: float = number(0.99, low=0.5, high=1, step=0.01, help="Success a trigger must have.")
     patience: int = integer(5, low=1, high=1000, help="Rounds in a row before the weight changes.")
     together: bool = flag(True, help="All labels in one batch; otherwise one after the other, as in the authors' code.")
-    unlearn_rate: float = number(0.01, low=0, high=1, step=0.001, help="Learning rate of the unlearning (SGD).")
+    unlearn_rate: float = number(0.003, low=0, high=1, step=0.001, help="Learning rate of the unlearning (SGD).")
 
     def run(self, model: Classifier, material: Material, device: torch.device, seed: int = 0) -> Iterator[Progress]:
         if len(material.validation) == 0 or len(material.train) == 0:
