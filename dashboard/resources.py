@@ -72,6 +72,11 @@ class Subject:
         """``dataset/model/attack``."""
         return self.checkpoint.key
 
+    @property
+    def identity(self) -> str:
+        """The key, and the repair: the repaired model and the model itself can stand side by side."""
+        return f"{self.key}/{self.repair}" if self.repair else self.key
+
     @cached_property
     def attack(self) -> Attack:
         """Its attack."""

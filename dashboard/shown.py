@@ -65,7 +65,7 @@ def measured(
         predicted, target = None, main.attack.target
         if data is not None:
             its, target = tested_for(subject, main, data)
-            predicted = predictions(subject, triggers[subject.key], its, images, before=before)
+            predicted = predictions(subject, triggers[subject.identity], its, images, before=before)
         kept = stored(subject) if predicted is None and not (before and before.steps) else None
         if predicted is not None:
             readings.append(Reading(name, success(predicted, target), colour))

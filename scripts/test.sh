@@ -27,4 +27,5 @@ fi
 ruff check .
 ruff format --check .
 mypy
-exec python -m pytest "$@"
+# Every test computes on one thread, so two files at a time; a file stays in one process, with its servers and models.
+exec python -m pytest -n 2 --dist loadfile "$@"

@@ -114,7 +114,7 @@ def show() -> None:
     shown = look.on(main.trigger).at(*place)
     # What the curves start from: the lit pixels at full value, so that none is taken for black.
     full = replace(look, value=255)
-    bases = {s.key: stamped_on(s, main, full, *place) for s, _ in chosen.all()}
+    bases = {s.identity: stamped_on(s, main, full, *place) for s, _ in chosen.all()}
     data = tested(main)
     image = image_choice(data)
     session.get(image)
@@ -123,10 +123,12 @@ def show() -> None:
     if data is None:
         offer_data(session, main)
 
-    its = {s.key: tested_for(s, main, data)[0] if data is not None else None for s, _ in chosen.all()}
-    requested = [(s, colour, request_curve(session, s, bases[s.key], its[s.key], before)) for s, colour in chosen.all()]
+    its = {s.identity: tested_for(s, main, data)[0] if data is not None else None for s, _ in chosen.all()}
+    requested = [
+        (s, colour, request_curve(session, s, bases[s.identity], its[s.identity], before)) for s, colour in chosen.all()
+    ]
     wanted: list[Job[AppearanceCurve] | Job[AppearanceMap]] = [r for _, _, r in requested if isinstance(r, Job)]
-    grid = request_map(session, main, bases[main.key], data, before) if with_map and data is not None else None
+    grid = request_map(session, main, bases[main.identity], data, before) if with_map and data is not None else None
     if grid is not None:
         wanted.append(grid)
     jobs().leave(session.identity, tuple(wanted))
@@ -134,11 +136,11 @@ def show() -> None:
 
     left, right = st.columns([8, 13], gap="large")
     with left:
-        triggers = {s.key: stamped_on(s, main, look, *place) for s, _ in chosen.all()}
+        triggers = {s.identity: stamped_on(s, main, look, *place) for s, _ in chosen.all()}
 
         def stored_rate(subject: Subject) -> Rate | None:
-            kept = stored_curve(subject, bases[subject.key])
-            return kept.at(triggers[subject.key].value) if kept is not None else None
+            kept = stored_curve(subject, bases[subject.identity])
+            return kept.at(triggers[subject.identity].value) if kept is not None else None
 
         readings, predicted = measured(chosen.all(), triggers, stored_rate, data, count, before=before)
         st.html(rate_bars(readings, f"{shown.row},{shown.col}"))
@@ -176,7 +178,7 @@ def show() -> None:
             st.rerun()
         for error in errors:
             st.error(f"The curve could not be computed: {error}")
-        name = f"appearance-{main.key.replace('/', '-')}"
+        name = f"appearance-{main.identity.replace('/', '-')}"
         behind = f", behind {before.label}" if before.steps else ""
         st.markdown(f"**Attack success rate by pixel value** ({main.dataset_label}{behind})")
         if drawn and share:

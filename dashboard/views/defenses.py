@@ -241,7 +241,7 @@ def _draw_curves(
         if lines and shares:
             st.html(strength_sketch(lines, transform.value))
         elif lines:
-            file = f"strength-{transform.name}-{chosen.main.key.replace('/', '-')}"
+            file = f"strength-{transform.name}-{chosen.main.identity.replace('/', '-')}"
             figure = figures.strength_curves(lines, axis, transform.value)
             st.plotly_chart(figure, key="strength-curve", config=plot_config(file), width="stretch")
             counts = ", ".join(

@@ -161,12 +161,12 @@ def show() -> None:
                 _draw_map(session, m, snapshot, place, row, col, before)
         with left:
             pad = st.container()
-            triggers = {s.key: stamped_on(s, main, look, *place.location) for s, _ in chosen.all()}
+            triggers = {s.identity: stamped_on(s, main, look, *place.location) for s, _ in chosen.all()}
             # While the trigger is on its way, the models beside the one under study take fewer images, so that it
             # stays under the finger; when it is let go, all take the full number.
             others = None if st.session_state.get("settled", True) else min(count, DRAG_IMAGES)
             readings, predicted = measured(
-                chosen.all(), triggers, lambda s: stored_rate(s, triggers[s.key]), data, count, others, before
+                chosen.all(), triggers, lambda s: stored_rate(s, triggers[s.identity]), data, count, others, before
             )
             if before.steps:
                 st.caption(f"Behind {before.label}.")
@@ -206,7 +206,7 @@ def _draw_map(
         session.set(col, pick.col)
 
     low, high = result.interval
-    name = "-".join(["location", *subject.key.split("/"), *before.spec.replace(":", "-").split(",")]).rstrip("-")
+    name = "-".join(["location", *subject.identity.split("/"), *before.spec.replace(":", "-").split(",")]).rstrip("-")
     title = f"{subject.title}, {subject.dataset_label}" + (f", behind {before.label}" if before.steps else "")
     location_map(
         rows=result.rows,
@@ -218,7 +218,7 @@ def _draw_map(
         row=place.row,
         col=place.col,
         trained=subject.trigger.location,
-        key=f"map-{subject.key}",
+        key=f"map-{subject.identity}",
         on_pick=picked,
         title=title,
         filename=name,
@@ -228,9 +228,9 @@ def _draw_map(
     cells, tools = st.columns([3, 1.4], vertical_alignment="center")
     with cells:
         if snapshot.running and mapped.job is not None:
-            bar, stop = st.columns([3, 1], vertical_alignment="center")
+            bar, stop = st.columns([2, 1.2], vertical_alignment="center")
             bar.progress(snapshot.done, f"{snapshot.done:.0%} of the places known to ±{MAP_WIDTH:g} points")
-            if stop.button("Stop", key=f"stop-{subject.key}"):
+            if stop.button("Stop", key=f"stop-{subject.identity}"):
                 mapped.job.cancel()
                 st.rerun()
         elif mapped.job is not None and snapshot.cancelled and snapshot.done < 1:

@@ -181,7 +181,7 @@ def _draw_pruning(
     )
     lines = [StrengthLine(main.label, curve, COLOURS[0])]
     figure = figures.strength_curves(lines, f"pruned channels of the last component (of {most})", count)
-    file = f"fine-pruning-{main.key.replace('/', '-')}"
+    file = f"fine-pruning-{main.identity.replace('/', '-')}"
     st.plotly_chart(figure, key="pruning-curve-figure", config=plot_config(file), width="stretch")
     note, tools = st.columns([3, 1.2], vertical_alignment="center")
     where = "the half of the test set that the repair has not seen" if stored is not None else "images measured here"
@@ -220,7 +220,7 @@ def _draw_reversed(main: Subject, stored: Repaired) -> None:
     truth = "it is a clean model" if main.is_control else f"the true target is **{main.target_name}**"
     st.markdown(f"Neural Cleanse: {said}; {truth}.")
     figure = repair_figures.norms(classes, record["norms"], record["indices"], record["flagged"])
-    file = f"neural-cleanse-{main.key.replace('/', '-')}"
+    file = f"neural-cleanse-{main.identity.replace('/', '-')}"
     st.plotly_chart(figure, key="norms", config=plot_config(file), width="stretch")
     note, tools = st.columns([3, 1.2], vertical_alignment="center")
     note.caption(
