@@ -425,6 +425,31 @@ def test_every_repair_has_its_part_with_and_without_a_result(name: str) -> None:
     assert any(button.label == "Run" for button in other.button)
 
 
+def test_a_repair_can_be_run_on_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The button starts a job; when that has ended, its result is stored and shown."""
+    root = tmp_path / "checkpoints"
+    shutil.copytree(DEFAULT_ROOT / WHITE, root / WHITE)
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(root))
+    st.cache_resource.clear()
+    test = page("defenses", model=WHITE, part="repairs", **{"fine-pruning-tolerance": "20"})
+    assert not test.exception
+    next(button for button in test.button if button.label == "Run").click().run()
+    deadline = time.monotonic() + 120
+    checkpoint = Store(root).checkpoint(WHITE)
+    while time.monotonic() < deadline:
+        stored = read_repair(checkpoint, "fine-pruning")
+        if stored is not None and stored.repair == defenses["fine-pruning"](tolerance=20):
+            break
+        time.sleep(0.2)
+    assert stored is not None
+    before = read_repair(Store().checkpoint(WHITE), "fine-pruning")
+    assert before is not None
+    assert stored.record["pruned"] > before.record["pruned"]
+    test.run()
+    assert not test.exception
+    assert any(f'data-hits="{stored.clean.hits}"' in html.proto.body for html in test.get("html"))
+
+
 def test_cost_against_effect_has_every_stored_repair() -> None:
     test = page("defenses", model=WHITE, part="cost")
     assert not test.exception
