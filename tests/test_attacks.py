@@ -289,6 +289,7 @@ def test_labels_say_what_differs_from_the_paper():
     gray, strong = attacks["badnets-gray"](), attacks["consistent"](alpha=1)
     assert attacks["consistent"]().label == "Consistent"
     assert strong.label == "Consistent (alpha 1)"
+    assert attacks["consistent"](alpha=1, epsilon=32).label == "Consistent (alpha 1, epsilon 32)"
     assert Enhanced(base=gray).label == "BadNets+ (gray)"
     assert Enhanced(base=strong, enhancement=Enhancement(max_shrink=2)).label == "Consistent+ (alpha 1, max 2)"
 

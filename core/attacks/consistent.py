@@ -35,8 +35,14 @@ class Consistent(Attack, PGD):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.alpha != params_of(Consistent)["alpha"].default:
-            object.__setattr__(self, "label", f"{type(self).label} (alpha {self.alpha:g})")
+        declared = params_of(Consistent)
+        notes = [
+            f"{name} {getattr(self, name):g}"
+            for name in ("alpha", "epsilon")
+            if getattr(self, name) != declared[name].default
+        ]
+        if notes:
+            object.__setattr__(self, "label", f"{type(self).label} ({', '.join(notes)})")
 
     @property
     def settings(self) -> PGD:
