@@ -7,12 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 from squares import coloured_squares
 
 from core.data import Dataset, ImageSet, datasets
 from core.params import integer
 from core.store import Store
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # Bit-for-bit comparisons need one number of threads, and tests share the machine with others.
 torch.set_num_threads(1)
