@@ -1,37 +1,44 @@
-"""The application: ``streamlit run dashboard/app.py`` serves ``pages.py``.
-
-Streamlit runs nothing before the first browser asks; the seconds until then are used to load what every page needs.
-"""
+"""The application: ``streamlit run dashboard/app.py``. Navigation only."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import sys
-import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import streamlit as st
 
-HERE = Path(__file__).resolve().parent
 # The repository itself, so that the application also starts where the package is not installed.
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-# The slow imports, all of them free of Streamlit: its own objects want a running session.
-SLOW = ("torch", "torchvision", "plotly.graph_objects", "pandas", "core.sweeps", "core.inference", "core.store")
+st.set_page_config(page_title="Trigger sensitivity", page_icon=":material/my_location:", layout="wide")
+
+from dashboard.views import appearance, defenses, enhanced, location  # noqa: E402 - the page must be configured first
+
+# Streamlit fades what a rerun has not reached yet; during a drag, that is the trigger itself. And it leaves a sixth of
+# a lecture hall's screen empty above and beside the page.
+st.html(
+    """<style>
+    .stApp [data-stale="true"] {opacity: 1 !important; transition: none !important}
+    .stMainBlockContainer {padding-top: 2.6rem; padding-bottom: 3rem}
+    @media (min-width: 1000px) {.stMainBlockContainer {padding-left: 3.2rem; padding-right: 3.2rem}}
+    </style>"""
+)
 
 
-def _load() -> None:
-    for name in SLOW:
-        with contextlib.suppress(ImportError):  # a page says what is missing, where a user sees it
-            importlib.import_module(name)
+def _saliency() -> None:
+    from dashboard.views import saliency  # captum takes a second to import, which no other page needs
+
+    saliency.show()
 
 
-@contextlib.asynccontextmanager
-async def _loading(_: st.App) -> AsyncIterator[None]:
-    threading.Thread(target=_load, name="imports", daemon=True).start()
-    yield
-
-
-app = st.App(HERE / "pages.py", lifespan=_loading)
+st.navigation(
+    [
+        st.Page(
+            location.show, title="Trigger location", icon=":material/my_location:", url_path="location", default=True
+        ),
+        st.Page(appearance.show, title="Trigger appearance", icon=":material/palette:", url_path="appearance"),
+        st.Page(defenses.show, title="Defenses", icon=":material/shield:", url_path="defenses"),
+        st.Page(enhanced.show, title="Enhanced attacks", icon=":material/auto_fix_high:", url_path="enhanced"),
+        st.Page(_saliency, title="Saliency", icon=":material/visibility:", url_path="saliency"),
+    ]
+).run()

@@ -473,7 +473,7 @@ def test_a_repaired_model_takes_the_models_place(name: str) -> None:
 
 
 def test_the_application_starts() -> None:
-    app = Path(__file__).parents[2] / "dashboard" / "pages.py"
+    app = Path(__file__).parents[2] / "dashboard" / "app.py"
     test = AppTest.from_file(str(app), default_timeout=120).run()
     assert not test.exception
     assert test.title[0].value == "Trigger location"
