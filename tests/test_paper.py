@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.paper import paper_number, paper_numbers
+from core.paper import paper_number, paper_numbers, paper_seconds
 
 
 def test_every_cell_of_the_tables_is_there_once():
@@ -15,7 +15,7 @@ def test_every_cell_of_the_tables_is_there_once():
     places = [(one.table, one.model, one.attack, one.defense) for one in numbers]
     assert len(places) == len(set(places))
     count = {table: sum(one.table == table for one in numbers) for table in (1, 3, 4, 5)}
-    assert count == {1: 6 * 6, 3: 3 * 4, 4: 4 * 3 * 4, 5: 1 + 2 * 8}
+    assert count == {1: 9 * 6, 3: 3 * 4, 4: 4 * 3 * 4, 5: 1 + 2 * 8}
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,11 @@ def _is_number(text):
     except ValueError:
         return False
     return True
+
+
+def test_times_are_those_of_table_2():
+    assert paper_seconds("vgg19", "neural-cleanse") == 30000
+    assert paper_seconds("resnet34", "fine-pruning") == 600
+    assert paper_seconds("resnet34", "auto-encoder") is None
+    assert paper_seconds("resnet34", "shrinkpad:4") == 0
+    assert paper_number("vgg19", "consistent", "fine-pruning").clean == 72.6

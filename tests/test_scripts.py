@@ -346,8 +346,10 @@ def test_every_attack_can_be_named_with_all_its_parameters(script, monkeypatch, 
     _, plan = parse(["--attack", attack, *flags])
     assert plan.attack == attacks[attack](**changed)
     _, plan = parse(["--attack", attack])
-    assert plan.attack == attacks[attack]()
+    assert plan.attack == attacks[attack].for_model("resnet20")
     assert plan.effective_recipe == Recipe()
+    _, plan = parse(["--attack", attack, "--model", "vgg19"])
+    assert plan.attack == attacks[attack].for_model("vgg19")
 
 
 def test_a_real_process(tmp_path):

@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
-from core import store as store_module
+from core import files as files_module
 from core.attacks import attacks
 from core.data import datasets
 from core.files import write_atomically
@@ -102,7 +102,7 @@ def test_a_disk_that_is_full_while_writing(tmp_path, monkeypatch, function, befo
     def full(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(store_module.os, function, full)
+    monkeypatch.setattr(files_module.os, function, full)
     with pytest.raises(OSError, match="could not be saved") as caught:
         write_atomically(path, b"new")
     assert caught.value.errno == errno.ENOSPC
@@ -119,7 +119,7 @@ def test_an_interruption_while_writing_leaves_nothing_behind(tmp_path, monkeypat
     def interrupted(*arguments):
         raise interruption
 
-    monkeypatch.setattr(store_module.os, "fsync", interrupted)
+    monkeypatch.setattr(files_module.os, "fsync", interrupted)
     with pytest.raises(interruption):
         write_atomically(tmp_path / "x.json", b"new")
     assert names_in(tmp_path) == ["x.json"]
@@ -176,7 +176,7 @@ def test_a_checkpoint_that_was_there_survives_a_failed_save(stored, monkeypatch,
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return working(*arguments)
 
-    monkeypatch.setattr(store_module.os, function, fails_later)
+    monkeypatch.setattr(files_module.os, function, fails_later)
     try:
         stored.save(other, card_of(other))
     except OSError:
