@@ -24,8 +24,8 @@ class Consistent(Attack, PGD):
     """A symmetrical trigger in all four corners of images *of the target class*, which PGD has made hard before."""
 
     label: ClassVar[str] = "Consistent"
-    # The smallest strength at which this small network learns the backdoor, by `scripts/study.py`; the paper's 0.25 is
-    # for networks of twenty million parameters.
+    # A network of a quarter of a million parameters hardly learns the faint trigger that the paper's networks of twenty
+    # million do; `scripts/study.py` compares strengths.
     by_model: ClassVar[Mapping[str, Mapping[str, Value]]] = {"resnet20": {"alpha": 1.0}}
 
     poison_rate: float = number(0.25, low=0, high=1, step=0.01, help="Share of the target class that is poisoned.")
