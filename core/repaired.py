@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import torch
 
-from core.data import ImageSet
 from core.defenses import Material, Outcome, Repair, defense_from_dict, split_test
 from core.inference import select_device
 from core.metrics import Rate
@@ -94,7 +93,6 @@ def repair_sweep(
     device: torch.device | str | None = None,
     *,
     seed: int = 0,
-    data: tuple[ImageSet, ImageSet] | None = None,
 ) -> Iterator[Repaired]:
     """Repairs a stored model, measures what that did, and stores both beside it.
 
@@ -103,7 +101,6 @@ def repair_sweep(
         defense: The repair.
         device: Where to compute; by default the best there is.
         seed: Seed of all draws.
-        data: Training and test set; by default those of the checkpoint's card.
 
     Yields:
         How far it is; the last one is complete, and stored.
@@ -119,7 +116,7 @@ def repair_sweep(
     trigger = attack.trigger(card.shape)
     described = {"name": defense.name, "params": defense.to_dict()}
     yield Repaired(defense=described, done=0, note="loading the data")
-    train, test = data or (card.dataset_object.load("train"), card.dataset_object.load("test"))
+    train, test = (card.dataset_object.load("train"), card.dataset_object.load("test"))
     validation, practical = split_test(test, 0)
     outcome: Outcome | None = None
     start = time.perf_counter()

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from core.augment import augment, draw
 from core.data import ImageSet
 from core.models import Classifier
 from core.params import Parametrised
 from core.randomness import generator_for
 from core.registry import Registry
+from core.store import rounded
 from core.trigger import Trigger
 
 __all__ = [
@@ -30,8 +33,12 @@ __all__ = [
     "Repair",
     "defense_from_dict",
     "defenses",
+    "fit",
     "outcome_of",
+    "packed",
     "private_copy",
+    "prune",
+    "rebuilt",
     "split_test",
 ]
 
@@ -167,6 +174,70 @@ def split_test(data: ImageSet, seed: int = 0) -> tuple[ImageSet, ImageSet]:
     order = torch.randperm(len(data), generator=generator_for(seed, "halves"))
     middle = len(data) // 2
     return data.subset(order[:middle]), data.subset(order[middle:])
+
+
+def packed(model: Classifier) -> dict[str, Tensor]:
+    """The weights of a repaired model as they are part of a state; :func:`rebuilt` reads them."""
+    return {f"model.{name}": tensor for name, tensor in rounded(model).items()}
+
+
+def rebuilt(model: Classifier, state: Mapping[str, Tensor]) -> Classifier:
+    """A copy of a model with the weights of a state and its ``pruned`` channels cut off, each where the state has them.
+
+    Raises:
+        ValueError: If the state does not fit the model.
+    """
+    repaired = private_copy(model)
+    weights = {name.removeprefix("model."): t.float() for name, t in state.items() if name.startswith("model.")}
+    try:
+        if weights:
+            repaired.load_state_dict(weights)
+        if "pruned" in state:
+            prune(repaired, state["pruned"].long())
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(f"the repair does not fit the model: {str(error).splitlines()[0]}") from error
+    return repaired
+
+
+@torch.no_grad()
+def prune(model: Classifier, channels: Tensor) -> None:
+    """Cuts off channels of the last component: their columns of the linear layer become zero."""
+    model.head.weight[:, channels] = 0
+
+
+def fit(
+    model: Classifier,
+    data: ImageSet,
+    order: Tensor,
+    rate: float,
+    device: torch.device,
+    generator: torch.Generator,
+    *,
+    change: Callable[[Tensor], Tensor] = lambda images: images,
+    after: Callable[[], None] = lambda: None,
+) -> None:
+    """Trains a model further, in place: one pass over images in the order given, augmented, SGD with momentum 0.9.
+
+    Args:
+        model: The model; in evaluation mode afterwards.
+        data: Training images.
+        order: Which of them, int64 ``(n,)``.
+        rate: Learning rate.
+        device: Where to compute.
+        generator: Source of the augmentation, on the CPU.
+        change: What happens to every augmented batch.
+        after: What happens after every step.
+    """
+    model.to(device).train()
+    optimizer = torch.optim.SGD(model.parameters(), rate, momentum=0.9)
+    for index in torch.split(order, 128):
+        images = change(augment(data.images[index], draw(len(index), generator)).float().div_(255))
+        loss = F.cross_entropy(model(images.to(device)), data.labels[index].to(device))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        after()
+    model.eval()
 
 
 def private_copy(model: Classifier) -> Classifier:

@@ -9,20 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.augment import augment, draw
 from core.data import ImageSet
-from core.defenses.base import Material, Outcome, Progress, Repair, defenses, private_copy
+from core.defenses.base import (
+    Material,
+    Outcome,
+    Progress,
+    Repair,
+    defenses,
+    fit,
+    packed,
+    private_copy,
+    prune,
+    rebuilt,
+)
 from core.inference import Predictor
 from core.models import Classifier
 from core.params import integer, number
 from core.randomness import generator_for
-from core.store import rounded
 from core.trigger import Trigger, stamp
 
 __all__ = ["FinePruning", "features_of", "order_of", "pruned_predictions"]
@@ -115,35 +124,17 @@ class FinePruning(Repair):
             tuned = self.build(model, state)
             for epoch in range(self.epochs):
                 yield Progress((1 + epoch) / (1 + self.epochs), f"fine-tuning, epoch {epoch + 1} of {self.epochs}")
-                self._tune(tuned, material.train, state["pruned"], device, generator_for(seed, "fine-tune", epoch))
-            state |= {f"model.{name}": tensor for name, tensor in rounded(tuned).items()}
+                generator = generator_for(seed, "fine-tune", epoch)
+                order_of_images = torch.randperm(len(material.train), generator=generator)
+                keep_pruned = partial(prune, tuned, state["pruned"])
+                fit(tuned, material.train, order_of_images, self.rate, device, generator, after=keep_pruned)
+            state |= packed(tuned)
         yield Progress(1, "done", Outcome(state, record))
 
-    def _tune(
-        self, model: Classifier, data: ImageSet, pruned: Tensor, device: torch.device, generator: torch.Generator
-    ) -> None:
-        """One epoch on clean images; what was pruned stays pruned."""
-        model.to(device).train()
-        optimizer = torch.optim.SGD(model.parameters(), self.rate, momentum=0.9)
-        for index in torch.split(torch.randperm(len(data), generator=generator), 128):
-            images = augment(data.images[index], draw(len(index), generator)).float().div_(255)
-            loss = F.cross_entropy(model(images.to(device)), data.labels[index].to(device))
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            _prune(model, pruned)
-        model.eval()
-
     def build(self, model: Classifier, state: Mapping[str, Tensor]) -> Classifier:
-        repaired = private_copy(model)
-        weights = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
-        try:
-            if weights:
-                repaired.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-            _prune(repaired, state["pruned"].long())
-        except (KeyError, RuntimeError, IndexError) as error:
-            raise ValueError(f"the repair does not fit the model: {str(error).splitlines()[0]}") from error
-        return repaired
+        if "pruned" not in state:
+            raise ValueError("the repair does not fit the model: it does not say which channels are pruned")
+        return rebuilt(model, state)
 
     def report(
         self,
@@ -169,8 +160,3 @@ class FinePruning(Repair):
         return {
             name: row.tolist() for name, row in zip(("clean_hits", "clean_total", "hits", "total"), rows, strict=True)
         }
-
-
-@torch.no_grad()
-def _prune(model: Classifier, channels: Tensor) -> None:
-    model.head.weight[:, channels] = 0

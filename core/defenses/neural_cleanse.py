@@ -17,15 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.augment import augment, draw
 from core.data import ImageSet
-from core.defenses.base import Material, Outcome, Progress, Repair, defenses, private_copy
+from core.defenses.base import Material, Outcome, Progress, Repair, defenses, fit, packed, private_copy, rebuilt
 from core.defenses.fine_pruning import features_of, pruned_predictions
 from core.inference import Folded, has_fast_bfloat16
 from core.models import Classifier
 from core.params import choice, flag, integer, number
 from core.randomness import generator_for
-from core.store import rounded
 
 __all__ = ["NeuralCleanse", "Reversed", "anomaly_indices", "reverse_engineer"]
 
@@ -261,7 +259,7 @@ class NeuralCleanse(Repair):
                 record["pruned"] = len(state["pruned"])
             else:
                 tuned = self._unlearned(model, material.train, triggers, device, seed)
-                state |= {f"model.{name}": tensor for name, tensor in rounded(tuned).items()}
+                state |= packed(tuned)
         yield Progress(1, "done", Outcome(state, record))
 
     def _unlearned(
@@ -274,20 +272,18 @@ class NeuralCleanse(Repair):
     ) -> Classifier:
         """One epoch on a tenth of the training images, a fifth of them with a reversed trigger and the true label."""
         generator = generator_for(seed, "unlearn")
-        tuned = private_copy(model).to(device).train()
-        optimizer = torch.optim.SGD(tuned.parameters(), self.unlearn_rate, momentum=0.9)
         chosen = torch.randperm(len(data), generator=generator)[: max(1, round(UNLEARNED * len(data)))]
         masks, patterns = triggers
-        for index in torch.split(chosen, 128):
-            images = augment(data.images[index], draw(len(index), generator)).float().div_(255)
-            stamped = torch.rand(len(index), generator=generator) < STAMPED
+
+        def stamp_some(images: Tensor) -> Tensor:
+            stamped = torch.rand(len(images), generator=generator) < STAMPED
             which = torch.randint(0, len(masks), (int(stamped.sum()),), generator=generator)
             images[stamped] = (1 - masks[which]) * images[stamped] + masks[which] * patterns[which]
-            loss = F.cross_entropy(tuned(images.to(device)), data.labels[index].to(device))
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        return tuned.to("cpu").eval()
+            return images
+
+        tuned = private_copy(model)
+        fit(tuned, data, chosen, self.unlearn_rate, device, generator, change=stamp_some)
+        return tuned
 
     def _waking(
         self,
@@ -311,14 +307,4 @@ class NeuralCleanse(Repair):
         return torch.tensor(sorted(set(pruned.tolist())), dtype=torch.int64)
 
     def build(self, model: Classifier, state: Mapping[str, Tensor]) -> Classifier:
-        repaired = private_copy(model)
-        weights = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
-        try:
-            if weights:
-                repaired.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-            if "pruned" in state:
-                with torch.no_grad():
-                    repaired.head.weight[:, state["pruned"].long()] = 0
-        except (RuntimeError, IndexError) as error:
-            raise ValueError(f"the repair does not fit the model: {str(error).splitlines()[0]}") from error
-        return repaired
+        return rebuilt(model, state)

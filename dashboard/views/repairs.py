@@ -73,6 +73,8 @@ def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired 
     if main.repair:
         st.info("This is a repaired model already: choose “Repaired by: nothing” to repair the model itself.")
         return
+    if failed := st.session_state.pop("repair-failed", ""):
+        st.error(f"The repair failed: {failed}")
     runnable = data is not None and main.checkpoint.has_weights
     asked = (main.weights, repair)
     label = "Run again" if stored is not None else "Run"
@@ -106,8 +108,6 @@ def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired 
 
 
 def _draw_rates(stored: Repaired) -> None:
-    if failed := st.session_state.pop("repair-failed", ""):
-        st.error(f"The repair failed: {failed}")
     st.html(
         rate_bars(
             [

@@ -47,6 +47,29 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
 
 
+def chromium() -> str:
+    """Path of the installed Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        raise OSError("there is no chromium on the PATH")
+    return path
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return int(free.getsockname()[1])
+
+
+def write_json(found: dict[str, Any], target: str | None) -> None:
+    """Writes numbers as JSON into a file, or to stdout for ``-``; nothing without a target."""
+    if target == "-":
+        print(json.dumps(found, indent=1))
+    elif target:
+        Path(target).write_text(json.dumps(found, indent=1) + "\n")
+
+
 def start_server(port: int) -> tuple[subprocess.Popen[bytes], float]:
     """Starts the application; returns it and the seconds until it answers."""
     started = time.perf_counter()
@@ -66,12 +89,7 @@ def measure(model: str, steps: int, settle: float) -> dict[str, Any]:
     """Starts the application, opens the page, drags ``steps`` times."""
     from playwright.sync_api import sync_playwright
 
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        raise OSError("there is no chromium on the PATH")
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    path, port = chromium(), free_port()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
@@ -132,10 +150,7 @@ def main() -> None:
         f"{found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, p95 {found['p95_ms']} ms over "
         f"{found['steps']} steps; cold start to a usable page {found['usable_page_s']} s"
     )
-    if options.json == "-":
-        print(json.dumps(found, indent=1))
-    elif options.json:
-        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+    write_json(found, options.json)
 
 
 if __name__ == "__main__":

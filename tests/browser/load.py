@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import shutil
-import socket
 import statistics
-from pathlib import Path
 from typing import Any
 
-from latency import ARGUMENTS, WATCH, percentile, start_server
+from latency import ARGUMENTS, WATCH, chromium, free_port, percentile, start_server, write_json
 
 
 async def drag(page: Any, steps: int, offset: int) -> list[float]:
@@ -50,12 +46,7 @@ async def measure(model: str, sessions: int, steps: int, settle: float) -> dict[
     """Starts the application, opens a page for every session, and lets all drag at once."""
     from playwright.async_api import async_playwright
 
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        raise OSError("there is no chromium on the PATH")
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    path, port = chromium(), free_port()
     server, _ = start_server(port)
     try:
         async with async_playwright() as driver:
@@ -100,10 +91,7 @@ def main() -> None:
         f"{found['sessions']} sessions dragging {found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, "
         f"p95 {found['p95_ms']} ms, {found['p95_ms_of_the_slowest_session']} ms in the slowest session"
     )
-    if options.json == "-":
-        print(json.dumps(found, indent=1))
-    elif options.json:
-        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+    write_json(found, options.json)
 
 
 if __name__ == "__main__":
