@@ -58,7 +58,7 @@ def defense_tables(session: Session, main: Subject, family: str | None = None) -
         st.info(f"Nothing is stored yet; measure it with: `python scripts/sweep.py strength --checkpoint {main.key}`")
         return
     if family is None:
-        family_column, view_column = st.columns([3, 2], vertical_alignment="bottom")
+        family_column, view_column = st.columns([11, 10], vertical_alignment="bottom", gap="small")
     else:
         view_column = st.container()
     options = [family for family in FAMILIES if family in {"spatial", *map(family_of, every)}]
