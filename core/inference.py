@@ -10,6 +10,8 @@ import copy
 import logging
 import platform
 import threading
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from core.compiled import Run, load_package, make_package
 from core.models import Classifier
+from core.places import Later, PlacesPredict, Reuse, activations, at_places, pays
+from core.trigger import Trigger
 
 __all__ = ["BATCH", "Folded", "Predictor", "fold_batch_norm", "has_fast_bfloat16", "select_device"]
 
@@ -83,9 +87,13 @@ class Folded(nn.Module):
         self.body = model.to(dtype).to(memory_format=torch.channels_last)
         self.dtype = dtype
 
+    def prepare(self, images: Tensor) -> Tensor:
+        """Normalised images, in the type and memory layout of the arithmetic."""
+        x: Tensor = self.normalise(images)
+        return x.to(dtype=self.dtype, memory_format=torch.channels_last)
+
     def forward(self, images: Tensor) -> Tensor:
-        x = self.normalise(images).to(dtype=self.dtype, memory_format=torch.channels_last)
-        logits: Tensor = self.body(x)
+        logits: Tensor = self.body(self.prepare(images))
         return logits.float()
 
 
@@ -102,7 +110,9 @@ class Predictor:
         self.device = torch.device(device)
         self.dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32)
         self._eager = Folded(model, self.dtype).to(self.device)
+        self._later = Later(self._eager.body)
         self._compiled: Run | None = None
+        self._compiled_later: Run | None = None
         self._lock = threading.Lock()
         self._failure = ""
 
@@ -124,6 +134,8 @@ class Predictor:
             if self._compiled is None and not self._failure and not self.load_compiled(shape):
                 try:
                     make_package(self._eager, torch.zeros(BATCH, *shape))
+                    if self._eager.body.early():
+                        make_package(self._later, self._behind(shape))
                 except Exception as error:
                     self._failure = type(error).__name__
                     log.warning("the model is not compiled, predictions are slower: %s", error)
@@ -136,9 +148,18 @@ class Predictor:
         if self.device.type == "cpu":
             with torch.inference_mode():
                 self._compiled = load_package(self._eager, torch.zeros(BATCH, *shape))
+                if self._compiled is not None and self._eager.body.early():
+                    self._compiled_later = load_package(self._later, self._behind(shape))
         else:
             self._failure = f"compiled on the CPU only, not on {self.device.type}"
         return self._compiled is not None
+
+    def _behind(self, shape: tuple[int, int, int]) -> Tensor:
+        """An example of what comes out of the early convolutions."""
+        body = self._eager.body
+        with torch.inference_mode():
+            last = activations(body.early(), self._eager.prepare(torch.zeros(1, *shape)))[-1]
+        return last.new_zeros(BATCH, *last.shape[1:]).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
@@ -147,14 +168,49 @@ class Predictor:
         for part in torch.split(images.to(self.device, torch.float32), BATCH):
             # A graph compiled for one size: a part nearly as large is filled up, a small one runs uncompiled.
             if self._compiled is not None and 2 * len(part) >= BATCH:
-                whole = torch.cat([part, part.new_zeros(BATCH - len(part), *part.shape[1:])])
-                parts.append(self._compiled(whole)[: len(part)])
+                parts.append(_filled(self._compiled, part))
             else:
                 parts.append(self._eager(part))
         return torch.cat(parts) if parts else torch.zeros(0, 0, device=self.device)
+
+    def located(self, images: Tensor, trigger: Trigger) -> PlacesPredict:
+        """Predicted classes of the same images with a trigger at any place, for maps of locations.
+
+        What the trigger does not change is computed once (see :mod:`core.places`) where that is faster: for a compiled
+        model and a trigger that leaves enough of the image alone.
+
+        Args:
+            images: Floats ``(N, C, H, W)`` in [0, 1].
+            trigger: What is stamped; its own location is not used.
+        """
+        body, later = self._eager.body, self._compiled_later
+        if later is None or not pays(body.early(), trigger, *images.shape[2:]):
+            return at_places(self.predict)(images, trigger)
+        with torch.inference_mode():
+            reuse = Reuse(body, self._eager.prepare, partial(_in_batches, later), images.float(), trigger)
+
+        def predictions(places: Sequence[tuple[int, int]]) -> Tensor:
+            per_batch = max(1, BATCH // len(places))
+            parts = [slice(start, start + per_batch) for start in range(0, len(images), per_batch)]
+            return torch.cat([reuse.logits(part, places).argmax(2) for part in parts]).T
+
+        return predictions
 
     def predict(self, images: Tensor) -> Tensor:
         """Predicted classes, int64 ``(N,)`` on the CPU, of float images ``(N, C, H, W)`` in [0, 1]."""
         if len(images) == 0:
             return torch.zeros(0, dtype=torch.int64)
         return self.logits(images).argmax(1).cpu()
+
+
+def _in_batches(run: Run, samples: Tensor) -> Tensor:
+    """What a graph compiled for :data:`BATCH` samples makes of any number."""
+    return torch.cat([_filled(run, part) for part in torch.split(samples, BATCH)])
+
+
+def _filled(run: Run, part: Tensor) -> Tensor:
+    """What a graph compiled for :data:`BATCH` samples makes of fewer."""
+    if len(part) == BATCH:
+        return run(part)
+    whole = torch.cat([part, part.new_zeros(BATCH - len(part), *part.shape[1:])])
+    return run(whole)[: len(part)]

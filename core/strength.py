@@ -11,7 +11,8 @@ import torch
 
 from core.data import ImageSet
 from core.metrics import Rate
-from core.sweeps import Counted, Counts, Predict, read_counts
+from core.places import Predict
+from core.sweeps import Counted, Counts, read_counts
 from core.transforms import Compose, Transform
 from core.trigger import Trigger, stamp
 

@@ -6,7 +6,7 @@ can be shown at once and a caller can stop whenever it wants.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,14 +17,14 @@ from torch import Tensor
 
 from core.data import ImageSet
 from core.metrics import FloatArray, Rate, wilson
-from core.trigger import Trigger, stamp, stamp_each
+from core.places import Before, Located, Predict, at_places
+from core.trigger import Trigger, stamp
 
 __all__ = [
     "AppearanceCurve",
     "AppearanceMap",
     "Counted",
     "LocationMap",
-    "Predict",
     "appearance_map",
     "appearance_sweep",
     "attacked",
@@ -36,12 +36,6 @@ __all__ = [
 ]
 
 Counts = npt.NDArray[np.int64]
-Predict = Callable[[Tensor], Tensor]
-"""Float images ``(N, C, H, W)`` in [0, 1] to predicted classes, int64 ``(N,)`` on the CPU."""
-
-Before = Callable[[Tensor], Tensor]
-"""What is put between stamping and the model, such as a transformation-based defense (Def. 4)."""
-
 # Forward passes between two results: with a few thousand a second, several pictures a second.
 PASSES_PER_STEP = 1024
 
@@ -261,6 +255,7 @@ def location_sweep(
     target: int,
     *,
     before: Before | None = None,
+    located: Located | None = None,
     passes_per_step: int = PASSES_PER_STEP,
 ) -> Iterator[LocationMap]:
     """Attack success rate at every location at which the trigger fits (Sec. 3.2, "The Effect of Location").
@@ -271,6 +266,8 @@ def location_sweep(
         trigger: The trigger; the map starts at its location.
         target: The target label.
         before: What is put between stamping and the model, if anything.
+        located: A faster way to the same predictions at any place, such as ``Predictor.located``; not taken with
+            ``before``.
         passes_per_step: Forward passes between two results.
 
     Yields:
@@ -287,10 +284,10 @@ def location_sweep(
     total = np.zeros_like(hits)
     order = coarse_to_fine(rows, cols, trigger.location)
     per_step = max(1, passes_per_step // len(images))
+    at = (located if located and not before else at_places(predict, before))(images, trigger)
     for start in range(0, len(order), per_step):
         places = order[start : start + per_step]
-        stamped = stamp_each(images, trigger, torch.tensor(places)).flatten(0, 1)
-        predicted = predict(before(stamped) if before else stamped).view(len(places), len(images))
+        predicted = at(places)
         for (row, col), found in zip(places, (predicted == target).sum(1).tolist(), strict=True):
             hits[row - rows[0], col - cols[0]] = found
             total[row - rows[0], col - cols[0]] = len(images)

@@ -83,12 +83,14 @@ class Wanted:
             return energy_sweep(explained, others.floats(), others.labels, trigger, target, method, before)
         if self.transform is not None:
             return strength_sweep(predictor.predict, data.subset(slice(limit)), trigger, target, self.transform)
-        if self.width is not None:
-            images, seeded = attacked(data, target, limit), self.before.seeded()
-            return iter(adaptive_sweep(predictor.predict, images, trigger, target, width=self.width, before=seeded))
-        function = location_sweep if self.kind == "location" else appearance_sweep
         images = attacked(data, target, limit)
-        return iter(function(predictor.predict, images, trigger, target, before=self.before.seeded()))
+        seeded = self.before.seeded() if self.before.steps else None
+        predict, located = predictor.predict, predictor.located
+        if self.kind == "appearance":
+            return appearance_sweep(predict, images, trigger, target, before=seeded)
+        if self.width is None:
+            return location_sweep(predict, images, trigger, target, before=seeded, located=located)
+        return adaptive_sweep(predict, images, trigger, target, width=self.width, before=seeded, located=located)
 
 
 def summary(result: Any, trigger: Trigger) -> dict[str, Any]:

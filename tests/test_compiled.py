@@ -55,6 +55,9 @@ def test_compiled_equals_plain_and_is_found_again_and_a_damaged_package_is_not_u
     assert predictor.path == "float32 folded, compiled"
     torch.testing.assert_close(predictor.logits(images), expected, atol=1e-4, rtol=1e-4)
 
+    rearranged = images.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(predictor.logits(rearranged), expected, atol=1e-4, rtol=1e-4)
+
     again = Predictor(model, dtype=torch.float32)
     assert again.load_compiled((3, 12, 12))
     torch.testing.assert_close(again.logits(images), expected, atol=1e-4, rtol=1e-4)

@@ -25,6 +25,7 @@ ORDER = (
     "core.attacks",
     "core.augment",
     "core.models",
+    "core.places",
     "core.compiled",
     "core.inference",
     "core.metrics",

@@ -394,7 +394,7 @@ def test_benchmark_compares_four_ways(script, trained):
     found = strictly(out)
     assert set(found["ratios"]) == {"engine_over_plain", "engine_over_toolbox", "adaptive_over_plain"}
     for ways in (found["passes_per_second"], found["seconds_to_a_map"]):
-        assert set(ways) == {"toolbox", "plain", "engine", "adaptive"}
+        assert set(ways) == {"toolbox", "plain", "whole", "engine", "adaptive"}
         assert all(0 < way["low"] <= way["median"] <= way["high"] for way in ways.values())
     assert 0 <= found["max_cell_difference"] <= 1
     assert found["coverage"] >= 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from core.registry import Registry
 
-__all__ = ["Classifier", "Normalise", "build_model", "models"]
+__all__ = ["Classifier", "Early", "Normalise", "build_model", "models"]
 
 
 class Normalise(nn.Module):
@@ -32,6 +33,20 @@ class Normalise(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images of the same shape."""
         return (images - self.mean) / self.std
+
+
+@dataclass(frozen=True)
+class Early:
+    """One convolution before the first subsampling: 3 x 3, stride 1, padding 1, then a ReLU.
+
+    Attributes:
+        conv: The convolution.
+        adds: What is added before the ReLU: 0 for the network's normalised input, l for what came out of the l-th
+            early convolution, None for nothing.
+    """
+
+    conv: nn.Conv2d
+    adds: int | None = None
 
 
 class Classifier(nn.Module):
@@ -58,6 +73,17 @@ class Classifier(nn.Module):
     @property
     def last_block(self) -> nn.Module:
         """The last convolutional component."""
+        raise NotImplementedError
+
+    def early(self) -> list[Early]:
+        """The convolutions before the first subsampling, once their batch norms are folded; by default none.
+
+        A model that names them has :meth:`later` for what follows, and location maps of it are made faster.
+        """
+        return []
+
+    def later(self, x: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` from what came out of the last early convolution, ``(N, C, H, W)``."""
         raise NotImplementedError
 
     @property

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.base import Classifier, models
+from core.models.base import Classifier, Early, models
 
 __all__ = ["ResNet20", "ResNet34"]
 
@@ -59,8 +59,13 @@ class ResNet20(Classifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of images ``(N, C, H, W)`` in [0, 1]."""
-        x = self.relu1(self.bn1(self.conv1(self.normalise(images))))
-        x = self.stage3(self.stage2(self.stage1(x)))
+        return self.later(self.stage1(self.relu1(self.bn1(self.conv1(self.normalise(images))))))
+
+    def early(self) -> list[Early]:
+        return [Early(self.conv1), *_early(self.stage1)]
+
+    def later(self, x: Tensor) -> Tensor:
+        x = self.stage3(self.stage2(x))
         # Pooling keeps channels last in the backward pass; a mean over dimensions would not, and costs 5% of training.
         logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
         return logits
@@ -92,3 +97,21 @@ class ResNet34(Classifier):
         """Logits ``(N, classes)`` of images ``(N, C, H, W)`` in [0, 1]."""
         logits: Tensor = self.body(self.normalise(images))
         return logits
+
+    def early(self) -> list[Early]:
+        return [Early(self.body.conv1), *_early(self.body.layer1)]
+
+    def later(self, x: Tensor) -> Tensor:
+        x = self.body.layer4(self.body.layer3(self.body.layer2(x)))
+        logits: Tensor = self.body.fc(self.body.avgpool(x).flatten(1))
+        return logits
+
+
+def _early(stage: nn.Module) -> list[Early]:
+    """The convolutions of a stage of blocks whose shortcuts are the identity, behind one convolution."""
+    steps = []
+    for number, block in enumerate(stage.children()):
+        assert isinstance(block.conv1, nn.Conv2d)
+        assert isinstance(block.conv2, nn.Conv2d)
+        steps += [Early(block.conv1), Early(block.conv2, adds=2 * number + 1)]
+    return steps

@@ -7,9 +7,12 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.base import Classifier, models
+from core.models.base import Classifier, Early, models
 
 __all__ = ["VGG19"]
+
+# Modules before the first pooling: two convolutions, each with its batch norm and ReLU.
+EARLY = 6
 
 
 @models.register("vgg19")
@@ -38,6 +41,12 @@ class VGG19(Classifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of images ``(N, C, H, W)`` in [0, 1]."""
-        x: Tensor = self.features(self.normalise(images))
+        return self.later(self.features[:EARLY](self.normalise(images)))
+
+    def early(self) -> list[Early]:
+        return [Early(module) for module in self.features[:EARLY] if isinstance(module, nn.Conv2d)]
+
+    def later(self, x: Tensor) -> Tensor:
+        x = self.features[EARLY:](x)
         logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
         return logits

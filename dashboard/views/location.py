@@ -96,7 +96,14 @@ def request_map(
         key,
         AdaptiveMap,
         lambda: adaptive_sweep(
-            model.predict, images, shown, target, width=MAP_WIDTH, before=before.seeded(), passes_per_step=MAP_STEP
+            model.predict,
+            images,
+            shown,
+            target,
+            width=MAP_WIDTH,
+            before=before.seeded() if before.steps else None,
+            located=model.located,
+            passes_per_step=MAP_STEP,
         ),
         session.identity,
     )
