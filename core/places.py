@@ -86,18 +86,12 @@ class _Window:
     """The changed part of one level, for every image and every place.
 
     Attributes:
-        values: ``(N, P * h * w, C)``.
-        rows: First row of each place's window, int64 ``(P,)``.
-        cols: First column.
-        height: Rows of every window.
-        width: Columns.
+        values: ``(N, P, h, w, C)``.
+        corners: First row and column of each place's window.
     """
 
     values: Tensor
-    rows: Tensor
-    cols: Tensor
-    height: int
-    width: int
+    corners: Sequence[tuple[int, int]]
 
 
 class Reuse:
@@ -122,8 +116,9 @@ class Reuse:
         self.steps, self.normalise, self.later = body.early(), normalise, later
         self.images, self.trigger, self.classes = images, trigger, body.classes
         self.height, self.width = images.shape[2:]
-        # With a ring of zeros, the padding of the convolutions: (N, (H + 2) * (W + 2), C).
-        self.clean = [_rows(F.pad(level, (1, 1, 1, 1))) for level in activations(self.steps, normalise(images))]
+        # With a ring of zeros, the padding of the convolutions: (N, H + 2, W + 2, C).
+        levels = activations(self.steps, normalise(images))
+        self.clean = [F.pad(level, (1, 1, 1, 1)).permute(0, 2, 3, 1).contiguous() for level in levels]
 
     @torch.inference_mode()
     def logits(self, chosen: slice, places: Sequence[tuple[int, int]]) -> Tensor:
@@ -136,59 +131,58 @@ class Reuse:
         windows = [self._stamped(chosen, places)]
         for number, step in enumerate(self.steps):
             last = windows[-1]
-            height, width = min(last.height + 2, self.height), min(last.width + 2, self.width)
-            rows = (last.rows - 1).clamp(0, self.height - height)
-            cols = (last.cols - 1).clamp(0, self.width - width)
+            height, width = (
+                min(size + 2, most)
+                for size, most in zip(last.values.shape[2:4], (self.height, self.width), strict=True)
+            )
+            corners = [
+                (min(max(row - 1, 0), self.height - height), min(max(col - 1, 0), self.width - width))
+                for row, col in last.corners
+            ]
             # One pixel more on every side; the ring of zeros has moved everything by one already.
-            taken = self._gather(number, windows, chosen, rows, cols, height + 2, width + 2)
-            y = F.conv2d(taken, step.conv.weight, step.conv.bias)
+            y = F.conv2d(
+                self._part(number, windows, chosen, corners, height + 2, width + 2), step.conv.weight, step.conv.bias
+            )
             if step.adds is not None:
-                y = y + self._gather(step.adds, windows, chosen, rows + 1, cols + 1, height, width)
-            windows.append(_Window(_merged(F.relu(y), len(places)), rows, cols, height, width))
-        start = torch.ones(len(places), dtype=torch.int64, device=self.images.device)
-        whole = self._gather(len(self.steps), windows, chosen, start, start, self.height, self.width)
+                inner = [(row + 1, col + 1) for row, col in corners]
+                y = y + self._part(step.adds, windows, chosen, inner, height, width)
+            windows.append(_Window(_by_place(F.relu(y), len(places)), corners))
+        whole = self._part(len(self.steps), windows, chosen, [(1, 1)] * len(places), self.height, self.width)
         return self.later(whole).view(-1, len(places), self.classes)
 
     def _stamped(self, chosen: slice, places: Sequence[tuple[int, int]]) -> _Window:
         """The trigger's box on every image at every place, normalised."""
         height, width = self.trigger.height, self.trigger.width
-        corner = self.trigger.at(height - 1, width - 1)
-        boxes = [self.images[chosen, :, row - height + 1 : row + 1, col - width + 1 : col + 1] for row, col in places]
-        stamped = self.normalise(stamp(torch.stack(boxes, 1).flatten(0, 1), corner))
-        where = torch.tensor(places, device=self.images.device)
-        return _Window(_merged(stamped, len(places)), where[:, 0] - height + 1, where[:, 1] - width + 1, height, width)
+        corners = [(row - height + 1, col - width + 1) for row, col in places]
+        images = self.images[chosen]
+        boxes = torch.stack([images[:, :, row : row + height, col : col + width] for row, col in corners], 1)
+        stamped = stamp(boxes.flatten(0, 1), self.trigger.at(height - 1, width - 1))
+        return _Window(_by_place(self.normalise(stamped), len(places)), corners)
 
-    def _gather(
+    def _part(
         self,
         level: int,
         windows: Sequence[_Window],
         chosen: slice,
-        rows: Tensor,
-        cols: Tensor,
+        corners: Sequence[tuple[int, int]],
         height: int,
         width: int,
     ) -> Tensor:
-        """A part of a level for every image and place, ``(n * P, C, height, width)``, from its window where that lies.
+        """A part of a level around its window for every image and place, ``(n * P, C, height, width)``.
 
-        ``rows`` and ``cols`` are where the part begins, counted with the ring of zeros.
+        ``corners`` are where each place's part begins, counted with the ring of zeros.
         """
         clean, window = self.clean[level][chosen], windows[level]
-        row = (rows[:, None] + torch.arange(height, device=rows.device))[:, :, None]
-        col = (cols[:, None] + torch.arange(width, device=cols.device))[:, None, :]
-        inner_row, inner_col = row - 1 - window.rows[:, None, None], col - 1 - window.cols[:, None, None]
-        inside = (inner_row >= 0) & (inner_row < window.height) & (inner_col >= 0) & (inner_col < window.width)
-        place = torch.arange(len(rows), device=rows.device)[:, None, None]
-        changed = clean.shape[1] + (place * window.height + inner_row) * window.width + inner_col
-        index = torch.where(inside, changed, row * (self.width + 2) + col)
-        taken = torch.cat([clean, window.values], 1).index_select(1, index.flatten())
-        return taken.view(len(clean) * len(rows), height, width, -1).permute(0, 3, 1, 2)
+        part = clean.new_empty(len(clean), len(corners), height, width, clean.shape[3])
+        rows, cols = window.values.shape[2:4]
+        for place, ((row, col), (first_row, first_col)) in enumerate(zip(corners, window.corners, strict=True)):
+            part[:, place] = clean[:, row : row + height, col : col + width]
+            top, left = first_row + 1 - row, first_col + 1 - col
+            part[:, place, top : top + rows, left : left + cols] = window.values[:, place]
+        return part.flatten(0, 1).permute(0, 3, 1, 2)
 
 
-def _rows(x: Tensor) -> Tensor:
-    """``(N, C, H, W)`` as ``(N, H * W, C)``."""
-    return x.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
-
-
-def _merged(x: Tensor, places: int) -> Tensor:
-    """``(n * P, C, h, w)`` as ``(n, P * h * w, C)``."""
-    return x.permute(0, 2, 3, 1).reshape(len(x) // places, -1, x.shape[1])
+def _by_place(x: Tensor, places: int) -> Tensor:
+    """``(n * P, C, h, w)`` as ``(n, P, h, w, C)``."""
+    channels, height, width = x.shape[1:]
+    return x.permute(0, 2, 3, 1).reshape(-1, places, height, width, channels)
