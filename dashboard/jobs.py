@@ -69,6 +69,11 @@ class Turnstile:
         finally:
             self._release()
 
+    @property
+    def crowded(self) -> bool:
+        """Whether users wait for each other now."""
+        return self._waiting > 0
+
     @contextmanager
     def background(self) -> Iterator[None]:
         """For one short step of a job: waits until nobody interactive is waiting."""

@@ -171,9 +171,16 @@ def show() -> None:
             triggers = {s.identity: stamped_on(s, main, look, *place.location) for s, _ in chosen.all()}
             # While the trigger is on its way, the models beside the one under study take fewer images, so that it
             # stays under the finger; when it is let go, all take the full number.
-            others = None if st.session_state.get("settled", True) else min(count, DRAG_IMAGES)
+            # Where many drag at once, so does the model under study.
+            few, dragged = min(count, DRAG_IMAGES), not st.session_state.get("settled", True)
             readings, predicted = measured(
-                chosen.all(), triggers, lambda s: stored_rate(s, triggers[s.identity]), data, count, others, before
+                chosen.all(),
+                triggers,
+                lambda s: stored_rate(s, triggers[s.identity]),
+                data,
+                few if dragged and jobs().turnstile.crowded else count,
+                few if dragged else None,
+                before,
             )
             if before.steps:
                 st.caption(f"Behind {before.label}.")

@@ -176,12 +176,13 @@ def test_who_waits_passes_before_background_steps() -> None:
     time.sleep(0.05)
     threads.append(threading.Thread(target=interactive))
     threads[-1].start()
-    while turnstile._waiting == 0:
+    while not turnstile.crowded:
         time.sleep(0.001)
     release.set()
     for thread in threads:
         thread.join(10)
     assert order == ["drag", "map", "map", "map"]
+    assert not turnstile.crowded
 
 
 def test_the_turnstile_lets_one_at_a_time_through() -> None:

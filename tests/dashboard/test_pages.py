@@ -114,6 +114,19 @@ def test_a_link_reproduces_the_view() -> None:
     assert expected.items() <= link(test).items()
 
 
+@pytest.mark.parametrize(
+    ("settled", "crowded", "images"), [(True, False, 256), (True, True, 256), (False, False, 256), (False, True, 64)]
+)
+def test_a_drag_among_many_takes_fewer_images(
+    settled: bool, crowded: bool, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.jobs.Turnstile.crowded", crowded)
+    test = AppTest.from_string("from dashboard.views import location\nlocation.show()", default_timeout=120)
+    test.session_state.settled = settled
+    test.query_params["model"] = GRAY
+    assert re.findall(r"of (\d+) images", readout(test.run()))[0] == str(images)
+
+
 def test_stored_map_is_shown_for_the_trained_trigger_only() -> None:
     test = page("location", model=GRAY)
     stored = Store().checkpoint(GRAY).result("location")
