@@ -12,18 +12,17 @@ import argparse
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from command import Parser, add_common, run, say, write_json
 
 from core.attacks import Enhanced, Enhancement
-from core.claims import Verdict, judge_defenses, judge_saliency
 from core.defenses import defenses
 from core.energy import Energies
 from core.files import write_atomically
 from core.metrics import Rate
 from core.paper import paper_number, paper_seconds
 from core.repaired import read_repair
+from core.results import Results, read_result
 from core.store import Card, Checkpoint, Damaged, Store
 from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, LocationMap
@@ -38,7 +37,6 @@ VALUE_SHIFTS = ("noise:10", "noise:20", "hue:0.4", "contrast:0.4", "brightness:0
 ORDER = ("benign", "robust", "badnets-gray", "badnets", "blended", "consistent")
 
 Row = list[str]
-Result = TypeVar("Result", LocationMap, AppearanceCurve, StrengthCurve, Energies)
 Table = Callable[[list[tuple[Checkpoint, Card]]], Iterator[Row]]
 
 
@@ -60,15 +58,6 @@ def found(store: Store) -> list[tuple[Checkpoint, Card]]:
     return sorted(cards, key=lambda pair: place(pair[1]))
 
 
-def stored(checkpoint: Checkpoint, name: str, kind: type[Result]) -> Result | None:
-    """A stored result, or None where there is none that can be read."""
-    values = checkpoint.result(name)
-    try:
-        return kind.from_dict(values) if values is not None else None
-    except ValueError:
-        return None
-
-
 def models(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """What every model is and can do, from its card."""
     yield ["model", "clean accuracy", "attack success rate", "recipe", "epochs"]
@@ -83,7 +72,7 @@ def location(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """Fig. 4: the rate at the training location, and the highest at some distances from it."""
     yield ["model", "at the training location", *(f"{d} pixel{'s' if d > 1 else ''} away" for d in DISTANCES)]
     for checkpoint, card in checkpoints:
-        result = stored(checkpoint, "location", LocationMap)
+        result = read_result(checkpoint, "location", LocationMap)
         if result is not None:
             place = card.attack_object.trigger(card.shape).location
             rates = [result.at(*place), *(result.highest_at_distance(place, d)[0] for d in DISTANCES)]
@@ -94,7 +83,7 @@ def appearance(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """Fig. 5: the rate at some pixel values."""
     yield ["model", *(f"value {value}" for value in VALUES)]
     for checkpoint, _ in checkpoints:
-        result = stored(checkpoint, "appearance", AppearanceCurve)
+        result = read_result(checkpoint, "appearance", AppearanceCurve)
         if result is not None:
             shown = (percent(result.at(value), interval=False) for value in VALUES)
             yield [f"{checkpoint.key} (n = {result.total.max()})", *shown]
@@ -108,7 +97,7 @@ def behind(specs: tuple[str, ...]) -> Table:
         yield ["ASR / clean accuracy (%)", "n", "Standard", *labels]
         papers: dict[str, None] = {}
         for checkpoint, card in checkpoints:
-            found = {name: stored(checkpoint, f"strength-{name}", StrengthCurve) for name in transforms}
+            found = {name: read_result(checkpoint, f"strength-{name}", StrengthCurve) for name in transforms}
             curves = {name: curve for name, curve in found.items() if curve is not None}
             steps = [transform_from_spec(spec).steps[0] for spec in specs]
             if not all(step.name in curves and step.value in curves[step.name].strengths for step in steps):
@@ -192,7 +181,7 @@ def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     yield ["ASR (%) / behind ShrinkPad-4", *(f"max {size}" for size in range(LARGEST + 1))]
     rows: dict[str, dict[int, str]] = {}
     for checkpoint, card in checkpoints:
-        attack, curve = card.attack_object, stored(checkpoint, "strength-shrinkpad", StrengthCurve)
+        attack, curve = card.attack_object, read_result(checkpoint, "strength-shrinkpad", StrengthCurve)
         if curve is None or not isinstance(attack, Enhanced):
             continue
         size = attack.enhancement.max_shrink
@@ -210,7 +199,7 @@ def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     head = ["share of the saliency inside the trigger", "n", "attacked", "behind ShrinkPad-4", "area", "area then"]
     yield [*head, "most salient pixel on it", "and then"]
     for checkpoint, _ in checkpoints:
-        result = stored(checkpoint, "saliency", Energies)
+        result = read_result(checkpoint, "saliency", Energies)
         if result is not None:
             kinds = (result.attacked, result.transformed)
             shares = [f"{kind.mean:.1%} (±{50 * (kind.interval[1] - kind.interval[0]):.1f})" for kind in kinds]
@@ -221,10 +210,13 @@ def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
 def claims(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """The paper's statements about its results, and the numbers that decide them."""
     yield ["section", "statement", "model", "holds", "numbers"]
-    groups: dict[str, list[tuple[Checkpoint, Card]]] = {}
-    for checkpoint, card in checkpoints:
-        groups.setdefault(f"{card.dataset}/{card.model}", []).append((checkpoint, card))
-    judged = {name: _verdicts(group) for name, group in groups.items()}
+    networks = dict.fromkeys((card.dataset, card.model) for _, card in checkpoints)
+    roots = [Store(checkpoint.folder.parents[2]) for checkpoint, _ in checkpoints[:1]]
+    judged = {
+        f"{dataset}/{model}": Results.read(root, dataset, model).verdicts()
+        for root in roots
+        for dataset, model in networks
+    }
     for index in range(len(next(iter(judged.values()), ()))):
         for name, verdicts in judged.items():
             verdict = verdicts[index]
@@ -233,18 +225,6 @@ def claims(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
                 missing = [f"not measured: {', '.join(verdict.missing)}"] if verdict.missing else []
                 holds = "yes" if verdict.holds else "no"
                 yield [verdict.claim.section, verdict.claim.text, name, holds, "; ".join(shown + missing)]
-
-
-def _verdicts(group: list[tuple[Checkpoint, Card]]) -> list[Verdict]:
-    """What the results of one network on one data set say about every claim."""
-    energies, curves = {}, {}
-    for checkpoint, card in group:
-        title = card.attack_object.title
-        if (energy := stored(checkpoint, "saliency", Energies)) is not None:
-            energies[title] = energy
-        found = {name: stored(checkpoint, f"strength-{name}", StrengthCurve) for name in transforms}
-        curves[title] = {name: curve for name, curve in found.items() if curve is not None}
-    return judge_defenses(curves) + judge_saliency(energies)
 
 
 def _numbers(numbers: Mapping[str, float]) -> str:

@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from core.claims import ENHANCED, STANDARD, STRONGEST, judge_defenses, judge_saliency
+from core.claims import judge_defenses, judge_saliency
+from core.claims.base import ENHANCED, STANDARD
+from core.claims.transformations import STRONGEST
 from core.energy import Energies, Energy
 from core.strength import StrengthCurve
 

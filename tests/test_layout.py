@@ -41,10 +41,13 @@ ORDER = (
     "core.sweeps",
     "core.adaptive",
     "core.strength",
+    "core.measuring",
     "core.repaired",
     "core.warm",
     "core.paper",
     "core.claims",
+    "core.results",
+    "core.grid",
     "dashboard",
     "scripts",
 )

@@ -1,0 +1,101 @@
+"""Everything stored of a network: the paper's numbers beside those of the files, and the claims they decide."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from core.paper import paper_numbers
+from core.results import Results
+from core.store import DEFAULT_ROOT, Store
+
+TABLES = {"table1", "table2", "table3", "table4", "table5"}
+FIGURES = {"fig4", "fig5", "fig10", "fig13"}
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    return Results.read(Store(), "shapes10", "resnet20")
+
+
+def only(numbers, **wanted):
+    found = [one for one in numbers if all(getattr(one, name) == value for name, value in wanted.items())]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_every_number_of_the_papers_tables_is_there_and_every_figure(shapes):
+    numbers = shapes.numbers()
+    assert {one.table for one in numbers} >= TABLES | FIGURES
+    cells = sum(2 if one.clean is not None else 1 for one in paper_numbers())
+    assert sum(one.table in TABLES - {"table2"} for one in numbers) == cells
+
+
+def test_numbers_are_those_of_the_files(shapes):
+    folder = DEFAULT_ROOT / "shapes10" / "resnet20" / "badnets"
+    curve = json.loads((folder / "strength-shrinkpad.json").read_text())
+    at = curve["strengths"].index(2)
+    numbers = shapes.numbers()
+    found = only(numbers, table="table1", attack="badnets", defense="shrinkpad:2", quantity="asr", paper_model="vgg19")
+    assert found.ours == pytest.approx(100 * curve["hits"][at] / curve["total"][at])
+    assert found.n == curve["total"][at]
+    assert found.low < found.ours < found.high
+    assert found.paper == 22.7
+    assert found.difference == pytest.approx(found.ours - 22.7)
+
+    repair = json.loads((folder / "repair-fine-pruning.json").read_text())
+    found = only(
+        numbers, table="table1", attack="badnets", defense="fine-pruning", quantity="clean", paper_model="resnet34"
+    )
+    assert found.ours == pytest.approx(100 * repair["clean"]["hits"] / repair["clean"]["total"])
+
+    location = json.loads((folder / "location.json").read_text())
+    found = only(numbers, table="fig4", attack="badnets", defense="training location")
+    assert found.ours == pytest.approx(100 * location["hits"][-1][-1] / location["total"][-1][-1])
+    assert found.paper is None
+    assert found.difference is None
+
+
+def test_without_a_defense_the_card_is_enough(tmp_path):
+    key = "shapes10/resnet20/badnets"
+    (tmp_path / key).mkdir(parents=True)
+    shutil.copy(DEFAULT_ROOT / key / "card.json", tmp_path / key)
+    results = Results.read(Store(tmp_path), "shapes10", "resnet20")
+    found = only(results.numbers(), attack="badnets", defense="", quantity="asr", paper_model="vgg19")
+    assert found.ours == pytest.approx(100 * results.cards["badnets"].attack_success_rate.value)
+    assert (
+        only(
+            results.numbers(), attack="badnets", defense="flip", quantity="asr", paper_model="vgg19", table="table1"
+        ).ours
+        is None
+    )
+
+
+def test_of_a_network_of_the_paper_only_its_own_numbers_are_beside(tmp_path):
+    numbers = Results.read(Store(tmp_path), "cifar10", "vgg19").numbers()
+    assert {one.paper_model for one in numbers} == {"vgg19"}
+    assert all(one.ours is None for one in numbers)
+
+
+def test_every_claim_has_its_own_name_and_is_in_the_order_of_the_paper(shapes):
+    verdicts = shapes.verdicts()
+    assert len({verdict.claim.id for verdict in verdicts}) == len(verdicts) >= 18
+    assert [verdict.claim.section for verdict in verdicts] == sorted(verdict.claim.section for verdict in verdicts)
+    assert json.loads(json.dumps([verdict.to_dict() for verdict in verdicts]))
+
+
+def test_damaged_results_are_left_out(tmp_path):
+    key = "shapes10/resnet20/badnets"
+    shutil.copytree(DEFAULT_ROOT / key, tmp_path / key)
+    (tmp_path / key / "location.json").write_text("{")
+    (tmp_path / key / "strength-flip.json").write_text('{"schema": 1, "weights": "no"}')
+    damaged = tmp_path / "shapes10/resnet20/blended"
+    damaged.mkdir()
+    (damaged / "card.json").write_text("{}")
+    results = Results.read(Store(tmp_path), "shapes10", "resnet20")
+    assert set(results.cards) == {"badnets"}
+    assert not results.maps
+    assert "flip" not in results.curves["badnets"]
+    assert "shrinkpad" in results.curves["badnets"]
