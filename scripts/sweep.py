@@ -13,84 +13,26 @@ The result is stored beside the model, where the dashboard finds it, and a summa
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
-from core.adaptive import adaptive_sweep, looks_for
-from core.attacks import Attack
-from core.data import ImageSet
-from core.energy import energy_sweep
+from core.adaptive import looks_for
 from core.inference import Predictor, select_device
+from core.measuring import COUNTS, Measured, Sweep, carry_out
 from core.metrics import Rate
 from core.models import Classifier
-from core.store import Card, Checkpoint, Store, environment
-from core.strength import StrengthCurve, strength_sweep
-from core.sweeps import AppearanceCurve, LocationMap, appearance_sweep, attacked, location_sweep
-from core.transforms import Compose, Transform, transform_from_spec, transforms
+from core.store import Checkpoint, Store
+from core.strength import StrengthCurve
+from core.sweeps import AppearanceCurve, LocationMap
+from core.transforms import transform_from_spec, transforms
 from core.trigger import Trigger
 
 SHOWN_VALUES = (0, 64, 128, 192, 255)
 SHOWN_DISTANCES = (1, 2, 3)
-SWEEPS = ("location", "appearance", "strength", "saliency")
-# Images by default, 0 for all.
-COUNTS = {"location": 1000, "appearance": 1000, "strength": 0, "saliency": 500}
 ALL = "all"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One sweep: what is varied, and what is put before the model.
-
-    Attributes:
-        kind: ``location``, ``appearance`` or ``strength``.
-        transform: What is varied in strength.
-        before: What is put between stamping and the model in the other sweeps.
-        width: Largest half width of a location's interval, in points, for an adaptive map; None for an exhaustive one.
-    """
-
-    kind: str
-    transform: Transform | None = None
-    before: Compose = field(default_factory=Compose)
-    width: float | None = None
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the result is stored: not behind a defense, and maps only if they are exhaustive."""
-        return not self.before.steps and self.width is None
-
-    @property
-    def name(self) -> str:
-        """Name of the stored result."""
-        return f"strength-{self.transform.name}" if self.transform is not None else self.kind
-
-    def run(
-        self, model: Classifier, predictor: Predictor, data: ImageSet, attack: Attack, limit: int | None
-    ) -> Iterator[Any]:
-        """The sweep over the first ``limit`` images (of other classes than the target where only those count)."""
-        trigger, target = attack.trigger(data.shape), attack.target
-        if self.kind == "saliency":
-            from core.saliency import Explained, methods  # captum takes a second to import
-
-            others = data.subset((data.labels != target).nonzero().squeeze(1)[:limit])
-            explained, method = Explained(model, predictor.device), methods["gradient"]()
-            before = transform_from_spec("shrinkpad:4")
-            return energy_sweep(explained, others.floats(), others.labels, trigger, target, method, before)
-        if self.transform is not None:
-            return strength_sweep(predictor.predict, data.subset(slice(limit)), trigger, target, self.transform)
-        images = attacked(data, target, limit)
-        seeded = self.before.seeded() if self.before.steps else None
-        predict, located = predictor.predict, predictor.located
-        if self.kind == "appearance":
-            return appearance_sweep(predict, images, trigger, target, before=seeded)
-        if self.width is None:
-            return location_sweep(predict, images, trigger, target, before=seeded, located=located)
-        return adaptive_sweep(predict, images, trigger, target, width=self.width, before=seeded, located=located)
 
 
 def summary(result: Any, trigger: Trigger) -> dict[str, Any]:
@@ -118,61 +60,31 @@ def summary(result: Any, trigger: Trigger) -> dict[str, Any]:
     return {name: getattr(result, name).to_dict() for name in ("attacked", "transformed")}
 
 
-def provenance(card: Card, trigger: Trigger, data: ImageSet, predictor: Predictor, seconds: float) -> dict[str, Any]:
-    """What a stored result was measured with."""
-    return {
-        "target": card.attack_object.target,
-        "trigger": trigger.fingerprint,
-        "dataset": card.dataset,
-        "encoding": data.encoding,
-        "path": predictor.path,
-        "seconds": round(seconds, 1),
-        "environment": environment(predictor.device),
-    }
-
-
-def is_better(values: dict[str, Any], stored: dict[str, Any] | None) -> bool:
-    """Whether a result is on at least as many images as the stored one."""
-
-    def images(counts: Any) -> int:
-        return int(np.max(counts.get("total", counts.get("seen", 0))))
-
-    return stored is None or images(values) >= images(stored)
-
-
 def measure(
-    wanted: Wanted, checkpoint: Checkpoint, model: Classifier, predictor: Predictor, limit: int | None, replace: bool
+    sweep: Sweep, checkpoint: Checkpoint, model: Classifier, predictor: Predictor, limit: int | None, replace: bool
 ) -> dict[str, Any]:
-    """Runs one sweep and returns it with its summary.
-
-    It is stored, unless more images are behind the stored one, or a defense was put before the model.
-    """
+    """Runs one sweep and returns it with its summary."""
     card = checkpoint.card()
-    data = card.dataset_object.load("test")
-    trigger = card.attack_object.trigger(card.shape)
-    start = time.perf_counter()
-    result: Any = None
+    card.dataset_object.load("test", limit=1)  # if it is missing, that is said in one line, before there is a bar
+    found: Measured | None = None
     with tqdm(
-        total=100, unit="%", desc=f"{checkpoint.key} {wanted.name}", bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
+        total=100, unit="%", desc=f"{checkpoint.key} {sweep.name}", bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
     ) as bar:
-        for result in wanted.run(model, predictor, data, card.attack_object, limit):
-            bar.update(round(100 * result.done) - bar.n)
-    source = provenance(card, trigger, data, predictor, time.perf_counter() - start)
-    kept = wanted.is_kept and (replace or is_better(result.to_dict(), checkpoint.result(wanted.name)))
-    if kept:
-        checkpoint.save_result(wanted.name, result.to_dict() | source)
+        for found in carry_out(sweep, checkpoint, model, predictor, limit, replace=replace):
+            bar.update(round(100 * found.result.done) - bar.n)
+    assert found is not None
     return {
         "key": checkpoint.key,
-        "sweep": wanted.name,
-        "before": wanted.before.spec,
-        "stored": kept,
-        **source,
-        "summary": summary(result, trigger),
-        "result": result.to_dict(),
+        "sweep": sweep.name,
+        "before": sweep.before.spec,
+        "stored": found.stored,
+        **found.source,
+        "summary": summary(found.result, card.attack_object.trigger(card.shape)),
+        "result": found.result.to_dict(),
     }
 
 
-def wanted_by(options: argparse.Namespace) -> list[Wanted]:
+def wanted_by(options: argparse.Namespace) -> list[Sweep]:
     """The sweeps that the command line asks for."""
     before = transform_from_spec(options.before)
     if options.width is not None:
@@ -184,19 +96,19 @@ def wanted_by(options: argparse.Namespace) -> list[Wanted]:
             raise ValueError("--before is not allowed here: `sweep.py saliency` compares with ShrinkPad-4")
         if options.transform is not None:
             raise ValueError("--transform is not allowed here: it says whose strength `sweep.py strength` varies")
-        return [Wanted(options.sweep, before=before, width=options.width)]
+        return [Sweep(options.sweep, before=before, width=options.width)]
     if before.steps:
         raise ValueError("--before is not allowed here: `sweep.py strength` varies what is put before the model")
     if options.transform in (None, ALL):
         names = [name for name in transforms if transforms[name].evaluated]
     else:
         names = [options.transform]
-    return [Wanted("strength", transforms[name]()) for name in names]
+    return [Sweep("strength", transforms[name]()) for name in names]
 
 
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweep", choices=SWEEPS, help="what to vary")
+    parser.add_argument("sweep", choices=tuple(COUNTS), help="what to vary")
     parser.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
     parser.add_argument(
         "--images", type=int, metavar="N", help="test images, 0 for all (default 1000; strength all, saliency 500)"

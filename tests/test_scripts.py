@@ -11,9 +11,9 @@ from pathlib import Path
 
 import benchmark
 import pytest
-import sweep
 import torch
 
+from core import measuring
 from core.attacks import Enhanced, Enhancement, attacks
 from core.data import datasets
 from core.defenses import defenses, split_test
@@ -366,10 +366,10 @@ def test_a_real_process(tmp_path):
 
 
 def test_a_result_on_fewer_images_does_not_replace_one_on_more():
-    assert sweep.is_better({"total": [[8, 8]]}, None)
-    assert sweep.is_better({"total": [[8, 8]]}, {"total": [[8, 8]]})
-    assert not sweep.is_better({"total": [[8, 8]]}, {"total": [[0, 9]]})
-    assert sweep.is_better({"total": [8]}, {"hits": "damaged"})
+    assert measuring._is_better({"total": [[8, 8]]}, None)
+    assert measuring._is_better({"total": [[8, 8]]}, {"total": [[8, 8]]})
+    assert not measuring._is_better({"total": [[8, 8]]}, {"total": [[0, 9]]})
+    assert measuring._is_better({"total": [8]}, {"hits": "damaged"})
 
 
 def test_an_adaptive_map_is_printed_and_not_stored(script, trained):

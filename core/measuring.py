@@ -1,0 +1,149 @@
+"""A sweep carried out on a checkpoint, and stored beside it with what it was measured with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from core.adaptive import adaptive_sweep
+from core.attacks import Attack
+from core.data import ImageSet
+from core.energy import energy_sweep
+from core.inference import Predictor
+from core.models import Classifier
+from core.store import Checkpoint, environment
+from core.strength import strength_sweep
+from core.sweeps import appearance_sweep, attacked, location_sweep
+from core.transforms import Compose, Transform, transform_from_spec
+
+__all__ = ["COUNTS", "Measured", "Sweep", "carry_out"]
+
+COUNTS = {"location": 1000, "appearance": 1000, "strength": 0, "saliency": 500}
+"""The kinds of sweeps, and how many images each takes by default; 0 for all."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is varied, and what is put before the model.
+
+    Attributes:
+        kind: One of :data:`COUNTS`.
+        transform: What is varied in strength.
+        before: What is put between stamping and the model in the other sweeps.
+        width: Largest half width of a location's interval, in points, for an adaptive map; None for an exhaustive one.
+    """
+
+    kind: str
+    transform: Transform | None = None
+    before: Compose = field(default_factory=Compose)
+    width: float | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the result is stored: not behind a defense, and maps only if they are exhaustive."""
+        return not self.before.steps and self.width is None
+
+    @property
+    def name(self) -> str:
+        """Name of the stored result."""
+        return f"strength-{self.transform.name}" if self.transform is not None else self.kind
+
+    def run(
+        self, model: Classifier, predictor: Predictor, data: ImageSet, attack: Attack, limit: int | None
+    ) -> Iterator[Any]:
+        """The sweep over the first ``limit`` images (of other classes than the target where only those count)."""
+        trigger, target = attack.trigger(data.shape), attack.target
+        if self.kind == "saliency":
+            from core.saliency import Explained, methods  # captum takes a second to import
+
+            others = data.subset((data.labels != target).nonzero().squeeze(1)[:limit])
+            explained, method = Explained(model, predictor.device), methods["gradient"]()
+            before = transform_from_spec("shrinkpad:4")
+            return energy_sweep(explained, others.floats(), others.labels, trigger, target, method, before)
+        if self.transform is not None:
+            return strength_sweep(predictor.predict, data.subset(slice(limit)), trigger, target, self.transform)
+        images = attacked(data, target, limit)
+        seeded = self.before.seeded() if self.before.steps else None
+        predict, located = predictor.predict, predictor.located
+        if self.kind == "appearance":
+            return appearance_sweep(predict, images, trigger, target, before=seeded)
+        if self.width is None:
+            return location_sweep(predict, images, trigger, target, before=seeded, located=located)
+        return adaptive_sweep(predict, images, trigger, target, width=self.width, before=seeded, located=located)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A sweep so far.
+
+    Attributes:
+        result: The map or curve.
+        source: What it was measured with; empty until it is complete.
+        stored: Whether it was stored.
+    """
+
+    result: Any
+    source: dict[str, Any] = field(default_factory=dict)
+    stored: bool = False
+
+
+def carry_out(
+    sweep: Sweep,
+    checkpoint: Checkpoint,
+    model: Classifier,
+    predictor: Predictor,
+    limit: int | None = None,
+    *,
+    replace: bool = False,
+) -> Iterator[Measured]:
+    """Measures a stored model.
+
+    Args:
+        sweep: What to measure.
+        checkpoint: The model's place.
+        model: The model, which saliency is computed of.
+        predictor: The same, ready to predict.
+        limit: Test images; None for all.
+        replace: Store the result even if the stored one is on more images.
+
+    Yields:
+        The result so far; the last one is complete, and stored unless the sweep is none of those that are.
+
+    Raises:
+        DataMissing: If the data set is not on this machine.
+        OSError: If the result cannot be stored.
+    """
+    card = checkpoint.card()
+    data = card.dataset_object.load("test")
+    trigger = card.attack_object.trigger(card.shape)
+    start = time.perf_counter()
+    result: Any = None
+    for result in sweep.run(model, predictor, data, card.attack_object, limit):
+        yield Measured(result)
+    source = {
+        "target": card.attack_object.target,
+        "trigger": trigger.fingerprint,
+        "dataset": card.dataset,
+        "encoding": data.encoding,
+        "path": predictor.path,
+        "seconds": round(time.perf_counter() - start, 1),
+        "environment": environment(predictor.device),
+    }
+    values = result.to_dict()
+    stored = sweep.is_kept and (replace or _is_better(values, checkpoint.result(sweep.name)))
+    if stored:
+        checkpoint.save_result(sweep.name, values | source)
+    yield Measured(result, source, stored)
+
+
+def _is_better(values: dict[str, Any], stored: dict[str, Any] | None) -> bool:
+    """Whether a result is on at least as many images as the stored one."""
+
+    def images(counts: Any) -> int:
+        return int(np.max(counts.get("total", counts.get("seen", 0))))
+
+    return stored is None or images(values) >= images(stored)
