@@ -30,7 +30,7 @@ from core.metrics import Rate
 from core.models import Classifier, build_model, models
 from core.params import flags_of
 
-__all__ = ["Card", "Checkpoint", "Damaged", "Missing", "Store", "environment"]
+__all__ = ["Card", "Checkpoint", "Damaged", "Missing", "Store", "environment", "is_key"]
 
 SCHEMA = 1
 DEFAULT_ROOT = Path(__file__).resolve().parent.parent / "checkpoints"
@@ -300,7 +300,8 @@ def _compact(value: Any) -> str:
     return json.dumps(value)
 
 
-def _is_key(key: str) -> bool:
+def is_key(key: str) -> bool:
+    """Whether a text reads like ``dataset/model/attack``."""
     return bool(re.fullmatch(r"[\w.+-]+(/[\w.+-]+){2}", key)) and not {".", ".."} & set(key.split("/"))
 
 
@@ -313,7 +314,7 @@ class Store:
     def keys(self) -> list[str]:
         """Keys of all folders that hold a card, sorted."""
         found = (path.parent.relative_to(self.root).as_posix() for path in self.root.glob(f"*/*/*/{CARD}"))
-        return sorted(key for key in found if _is_key(key))
+        return sorted(key for key in found if is_key(key))
 
     def checkpoint(self, key: str) -> Checkpoint:
         """The checkpoint at ``dataset/model/attack``.
@@ -321,7 +322,7 @@ class Store:
         Raises:
             ValueError: If the key is not three plain names.
         """
-        if not _is_key(key):
+        if not is_key(key):
             raise ValueError(f"checkpoint = {key!r} is not allowed: it reads DATASET/MODEL/ATTACK")
         return Checkpoint(self.root / key, key)
 
@@ -340,6 +341,9 @@ class Store:
                 yield key, self.checkpoint(key).card()
             except (Damaged, Missing) as error:
                 yield key, error if isinstance(error, Damaged) else Damaged(str(error))
+
+    def publish(self, key: str) -> None:
+        """Says that files of a checkpoint were written; a store that is elsewhere too copies them there."""
 
     def save(self, model: Classifier, card: Card) -> Checkpoint:
         """Stores rounded weights (see :func:`rounded`) and card, weights first.

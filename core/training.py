@@ -150,12 +150,14 @@ def train(
         seconds = before + time.perf_counter() - start
         history.append(Epoch(number + 1, recipe.epochs, loss, clean, success, seconds, len(data) / trained))
         state.save(model, optimizer, history)
+        store.publish(plan.key)
         if number + 1 < recipe.epochs:
             yield history[-1]
     _finish(plan, store, model, test, trigger, history, device)
     state.path.unlink(missing_ok=True)
     for left_behind in state.path.parent.glob(".*.tmp"):  # by runs that were killed while they wrote
         left_behind.unlink(missing_ok=True)
+    store.publish(plan.key)
     yield history[-1]
 
 

@@ -41,6 +41,7 @@ from core.energy import targets_of
 from core.inference import BATCH, Predictor, select_device
 from core.models import Classifier
 from core.places import Located
+from core.remote import open_store
 from core.saliency import Explained, methods
 from core.store import Card, Store, environment
 from core.sweeps import attacked, coarse_to_fine, location_sweep, predictions_at
@@ -275,7 +276,7 @@ def main() -> None:
     for name in ("images", "places", "turns"):
         if getattr(options, name) < 1:
             raise ValueError(f"{name} = {getattr(options, name)} is not allowed: an integer from 1 up")
-    checkpoint = Store(options.store).checkpoint(options.checkpoint)
+    checkpoint = open_store(options.store).checkpoint(options.checkpoint)
     card, model = checkpoint.card(), checkpoint.model()
     device = select_device(options.device)
     test = card.dataset_object.load("test")

@@ -35,10 +35,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was measured as JSON; - for stdout")
     parser.add_argument(
         "--store",
-        type=Path,
-        default=DEFAULT_ROOT,
+        default=str(DEFAULT_ROOT),
         metavar="DIR",
-        help="folder of the checkpoints (default: checkpoints)",
+        help="folder of the checkpoints (default: checkpoints), or any address that fsspec reads, e.g. s3://bucket/name",
     )
 
 

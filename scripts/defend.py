@@ -18,8 +18,8 @@ from tqdm import tqdm
 from core.defenses import Repair, defenses
 from core.inference import select_device
 from core.params import add_arguments, arguments_of
+from core.remote import open_store
 from core.repaired import Repaired, repair_sweep
-from core.store import Store
 
 ALL = "all"
 
@@ -60,7 +60,7 @@ def main() -> None:
     import sys
 
     options, repairs = parse(sys.argv[1:])
-    checkpoint = Store(options.store).checkpoint(options.checkpoint)
+    checkpoint = open_store(options.store).checkpoint(options.checkpoint)
     checkpoint.card()
     device = select_device(options.device)
     found: list[dict[str, Any]] = []

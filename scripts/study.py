@@ -25,6 +25,7 @@ from core.data import cache_folder, dataset_from
 from core.inference import select_device
 from core.models import models
 from core.recipes import recipe_for
+from core.remote import open_store
 from core.store import Store
 from core.study import Run, read_study, smallest_alpha, write_study
 from core.training import Plan, train
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of every training (default 0)")
     add_common(parser)
     options = parser.parse_args()
-    store, device, dataset = Store(options.store), select_device(options.device), dataset_from(options.dataset)
+    store, device, dataset = open_store(options.store), select_device(options.device), dataset_from(options.dataset)
     folder = store.checkpoint(f"{dataset.title}/{options.model}/consistent").folder
     base = recipe_for("fast", options.model)
     combinations = itertools.product(options.alphas, options.epochs, options.surrogates, options.epsilons)
@@ -87,6 +88,7 @@ def main() -> None:
         )
         # Read again: another study may have recorded its runs meanwhile.
         write_study(folder, [*read_study(folder), made])
+        store.publish(f"{dataset.title}/{options.model}/consistent")
     runs = read_study(folder)
     for one in runs:
         say(

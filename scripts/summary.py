@@ -21,6 +21,7 @@ from core.energy import Energies
 from core.files import write_atomically
 from core.metrics import Rate
 from core.paper import paper_number, paper_seconds
+from core.remote import open_store
 from core.repaired import read_repair
 from core.results import Results, read_result
 from core.store import Card, Checkpoint, Damaged, Store
@@ -280,7 +281,7 @@ def main() -> None:
     parser.add_argument("--update", type=Path, metavar="FILE", help="put the tables into this file")
     add_common(parser)
     options = parser.parse_args()
-    checkpoints = found(Store(options.store))
+    checkpoints = found(open_store(options.store))
     tables = {name: markdown(make(checkpoints)) for name, make in TABLES.items()}
     if options.update is not None:
         write_atomically(options.update, updated(options.update.read_text(), tables).encode())

@@ -24,7 +24,8 @@ from core.inference import Predictor, select_device
 from core.measuring import COUNTS, Measured, Sweep, carry_out
 from core.metrics import Rate
 from core.models import Classifier
-from core.store import Checkpoint, Store
+from core.remote import open_store
+from core.store import Checkpoint
 from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, LocationMap
 from core.transforms import transform_from_spec, transforms
@@ -132,7 +133,7 @@ def main() -> None:
     if count < 0:
         raise ValueError(f"images = {count} is not allowed: an integer from 0 up")
     sweeps = wanted_by(options)
-    checkpoint = Store(options.store).checkpoint(options.checkpoint)
+    checkpoint = open_store(options.store).checkpoint(options.checkpoint)
     card = checkpoint.card()
     model = checkpoint.model()
     predictor = Predictor(model, select_device(options.device))

@@ -20,7 +20,7 @@ from core.inference import select_device
 from core.models import models
 from core.params import add_arguments, arguments_of, params_of
 from core.recipes import RECIPES, Recipe, recipe_for
-from core.store import Store
+from core.remote import open_store
 from core.training import Plan, train
 
 
@@ -72,7 +72,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
 def main() -> None:
     options, plan = parse()
     device = select_device(options.device)
-    store = Store(options.store)
+    store = open_store(options.store)
     # What is wrong with the data or the target is said in one line, before there is a bar.
     plan.attack.check_target(len(plan.dataset.classes))
     plan.dataset.load("train", limit=1)

@@ -25,8 +25,9 @@ from core.defenses import defenses, split_test
 from core.inference import Predictor, select_device
 from core.metrics import Rate
 from core.randomness import generator_for
+from core.remote import open_store
 from core.repaired import read_repair, repaired_model
-from core.store import Checkpoint, Damaged, Missing, Store
+from core.store import Checkpoint, Damaged, Missing
 from core.strength import StrengthCurve, strength_sweep
 from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
 from core.training import measure
@@ -144,7 +145,7 @@ def main() -> None:
     parser.add_argument("--tolerance", type=float, default=0.01, help="allowed difference, share of n (default 0.01)")
     add_common(parser)
     options = parser.parse_args()
-    device, store = select_device(options.device), Store(options.store)
+    device, store = select_device(options.device), open_store(options.store)
     keys = [key for key in store.keys() if key.startswith(options.only)]  # noqa: SIM118 - not a dictionary
     if not keys:
         raise ValueError(f"there is no checkpoint whose name begins with {options.only!r} in {store.root}")

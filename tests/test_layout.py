@@ -32,6 +32,7 @@ ORDER = (
     "core.recipes",
     "core.optimizer",
     "core.store",
+    "core.remote",
     "core.study",
     "core.training",
     "core.defenses",
@@ -48,6 +49,7 @@ ORDER = (
     "core.claims",
     "core.results",
     "core.grid",
+    "core.engines",
     "dashboard",
     "scripts",
 )

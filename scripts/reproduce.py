@@ -1,0 +1,182 @@
+"""Reproduces the paper: trains what is missing, measures it, and prints the paper's numbers beside ours.
+
+    python scripts/reproduce.py --grid small
+    python scripts/reproduce.py --grid paper --device cuda --json results.json
+    python scripts/reproduce.py --grid small --dataset shapes10 --only table1,fig14 --workers 2
+    python scripts/reproduce.py --grid small --list
+
+``small`` is ResNet-20, which a laptop can do; ``paper`` is VGG-19 and ResNet-34. What is stored is not made again: an
+interrupted run continues when the same command is given again. With ``--engine ray`` the tasks run on a Ray cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from command import Parser, add_common, run, say, write_json
+from tqdm import tqdm
+
+from core.claims import Verdict
+from core.data import dataset_from
+from core.engines import Engine, Here, Processes, RayCluster, run_tasks
+from core.grid import PARTS, SHRINKS, Progress, Task, grid, pending
+from core.models import models
+from core.recipes import RECIPES
+from core.remote import open_store
+from core.results import Number, Results
+
+GRIDS = {"small": ("resnet20",), "paper": ("vgg19", "resnet34")}
+ENGINES = ("local", "ray")
+INCOMPLETE = 1
+
+
+def listed(text: str) -> list[str]:
+    """Names with commas between."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
+    """Reads the command line."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--grid", default="small", choices=tuple(GRIDS), help="which networks (default small)")
+    parser.add_argument("--dataset", default="cifar10", help="data set (default cifar10)")
+    parser.add_argument("--models", type=listed, metavar="NAMES", help=f"other networks: {', '.join(models)}")
+    parser.add_argument("--only", type=listed, default=[], metavar="PARTS", help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--recipe", default="fast", choices=RECIPES, help="recipe of every training (default fast)")
+    parser.add_argument("--epochs", type=int, help="epochs of every training (default: the recipe's)")
+    parser.add_argument("--images", type=int, default=500, help="test images of maps and saliency, 0 for all")
+    parser.add_argument("--limit", type=int, default=0, help="largest number of test images of any sweep")
+    parser.add_argument("--shrinks", type=listed, metavar="SIZES", help="largest shrink sizes of fig14 (default 0..8)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every training (default 0)")
+    parser.add_argument("--engine", default="local", choices=ENGINES, help="where the tasks run (default local)")
+    parser.add_argument("--workers", type=int, default=0, help="tasks at a time (default: 1 here, all of a cluster)")
+    parser.add_argument("--address", help="of the Ray cluster (default: one on this machine)")
+    parser.add_argument("--list", action="store_true", help="print the tasks that are left, and do none")
+    add_common(parser)
+    options = parser.parse_args()
+    for name, least in (("epochs", 1), ("images", 0), ("limit", 0), ("workers", 0), ("seed", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ValueError(f"{name} = {value} is not allowed: an integer from {least} up")
+    names = options.models or list(GRIDS[options.grid])
+    sizes = SHRINKS if options.shrinks is None else [_size(text) for text in options.shrinks]
+    tasks = grid(
+        dataset_from(options.dataset),
+        [models[name].name for name in names],
+        only=options.only,
+        recipe=options.recipe,
+        epochs=options.epochs,
+        images=options.images,
+        limit=options.limit,
+        shrinks=sizes,
+        seed=options.seed,
+    )
+    return options, tasks, names
+
+
+def _size(text: str) -> int:
+    if text not in {str(size) for size in SHRINKS}:
+        raise ValueError(f"shrinks = {text!r} is not allowed: integers from 0 to 8, with commas between")
+    return int(text)
+
+
+def engine_of(options: argparse.Namespace, report: Any) -> Engine:
+    """Where the tasks run."""
+    store = options.store if "://" in options.store else str(Path(options.store).resolve())
+    if options.engine == "ray":
+        return RayCluster(store, options.device, options.address, options.workers)
+    if options.workers > 1:
+        return Processes(store, options.device, options.workers)
+    return Here(store, options.device, report)
+
+
+def carry_out(options: argparse.Namespace, tasks: list[Task]) -> list[str]:
+    """Runs the tasks that are left; what failed, in a sentence each."""
+    left = pending(tasks, open_store(options.store))
+    if not left:
+        return []
+    failed = []
+    with tqdm(total=len(left), unit="task", initial=0) as bar:
+
+        def report(task: Task, progress: Progress) -> None:
+            bar.set_postfix_str(f"{task.id} {progress.done:.0%} {progress.note}")
+
+        engine = engine_of(options, report)
+        try:
+            for outcome in run_tasks(left, engine):
+                bar.update()
+                if outcome.error:
+                    failed.append(f"{outcome.task.id}: {outcome.error}")
+                    bar.write(failed[-1], file=sys.stderr)
+        finally:
+            engine.close()
+    return failed
+
+
+def table_of(numbers: list[Number]) -> str:
+    """Paper, ours and difference, line by line, with a head for each table and figure."""
+
+    def shown(value: float | None, sign: str = "") -> str:
+        return "" if value is None else f"{value:{sign}.1f}"
+
+    lines, last = [], ""
+    for one in numbers:
+        if one.ours is None:
+            continue
+        if one.table != last:
+            last = one.table
+            head = f"{last.replace('table', 'Table ').replace('fig', 'Figure ')}, {one.model}"
+            lines.append(f"\n{head:72} {'paper':>8} {'ours':>8} {'diff':>7} {'n':>6}")
+        what = " ".join(part for part in (one.attack, one.defense or "standard", one.quantity) if part)
+        beside = f" ({one.paper_model})" if one.paper_model not in ("", one.model) else ""
+        lines.append(
+            f"  {what + beside:70} {shown(one.paper):>8} {shown(one.ours):>8} {shown(one.difference, '+'):>7} "
+            f"{one.n or '':>6}"
+        )
+    return "\n".join(lines)
+
+
+def claims_of(verdicts: list[Verdict]) -> str:
+    """The claims with what decides them."""
+    words = {True: "holds", False: "does not hold", None: "not measured"}
+    lines = []
+    for verdict in verdicts:
+        lines.append(f"\n{words[verdict.holds]:14} {verdict.claim.section} {verdict.claim.text}")
+        for attack, numbers in verdict.numbers.items():
+            lines.append(f"{'':15}{attack}: " + ", ".join(f"{name} {value:.1f}" for name, value in numbers.items()))
+        if verdict.missing and verdict.holds is not None:
+            lines.append(f"{'':15}not measured: {', '.join(verdict.missing)}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    options, tasks, names = parse()
+    if options.list:
+        left = pending(tasks, open_store(options.store))
+        say(options, "\n".join([*(task.id for task in left), f"{len(left)} of {len(tasks)} tasks are left"]))
+        write_json(options.json, {"tasks": len(tasks), "left": [task.id for task in left]})
+        return
+    failed = carry_out(options, tasks)
+    dataset = dataset_from(options.dataset).title
+    found = {name: Results.read(open_store(options.store), dataset, name) for name in names}
+    for name, results in found.items():
+        say(options, f"{table_of(results.numbers())}\n\nThe paper's statements, {name} on {dataset}:")
+        say(options, claims_of(results.verdicts()))
+    write_json(
+        options.json,
+        {
+            "dataset": dataset,
+            "claims": [{"model": name, **v.to_dict()} for name, results in found.items() for v in results.verdicts()],
+            "numbers": [number.to_dict() for results in found.values() for number in results.numbers()],
+            "failed": failed,
+        },
+    )
+    if failed:
+        sys.exit(INCOMPLETE)
+
+
+if __name__ == "__main__":
+    run(main)
