@@ -12,7 +12,9 @@ interrupted run continues when the same command is given again. With ``--engine 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,7 @@ def engine_of(options: argparse.Namespace, report: Any) -> Engine:
 
 def carry_out(options: argparse.Namespace, tasks: list[Task]) -> list[str]:
     """Runs the tasks that are left; what failed, in a sentence each."""
+    start = time.time()
     left = pending(tasks, open_store(options.store))
     if not left:
         return []
@@ -113,7 +116,17 @@ def carry_out(options: argparse.Namespace, tasks: list[Task]) -> list[str]:
                     bar.write(failed[-1], file=sys.stderr)
         finally:
             engine.close()
+    _remove_left_behind({task.key for task in tasks}, options.store, start)
     return failed
+
+
+def _remove_left_behind(keys: set[str], store: str, before: float) -> None:
+    """Removes what runs that were killed while they wrote have left; not what others are writing now."""
+    for key in keys:
+        for path in open_store(store).checkpoint(key).folder.glob(".*.tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
 
 
 def table_of(numbers: list[Number]) -> str:
@@ -163,7 +176,8 @@ def main() -> None:
     dataset = dataset_from(options.dataset).title
     found = {name: Results.read(open_store(options.store), dataset, name) for name in names}
     for name, results in found.items():
-        say(options, f"{table_of(results.numbers())}\n\nThe paper's statements, {name} on {dataset}:")
+        numbers = [number for number in results.numbers() if not options.only or number.table in options.only]
+        say(options, f"{table_of(numbers)}\n\nThe paper's statements, {name} on {dataset}:")
         say(options, claims_of(results.verdicts()))
     write_json(
         options.json,
