@@ -256,7 +256,7 @@ class Results:
             yield number("fig4", title, "training location", found.at(*place))
             for distance in DISTANCES:
                 rate, _ = found.highest_at_distance(place, distance)
-                yield number("fig4", title, f"highest {distance} pixels away", rate)
+                yield number("fig4", title, f"highest {distance} pixel{'s' * (distance > 1)} away", rate)
         for title, curve in self.appearances.items():
             for value in VALUES:
                 yield number("fig5", title, f"pixel value {value}", curve.at(value))

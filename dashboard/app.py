@@ -31,6 +31,12 @@ def _saliency() -> None:
     saliency.show()
 
 
+def _paper() -> None:
+    from dashboard.views import paper  # reads every stored result, which no other page needs
+
+    paper.show()
+
+
 st.navigation(
     [
         st.Page(
@@ -40,5 +46,6 @@ st.navigation(
         st.Page(defenses.show, title="Defenses", icon=":material/shield:", url_path="defenses"),
         st.Page(enhanced.show, title="Enhanced attacks", icon=":material/auto_fix_high:", url_path="enhanced"),
         st.Page(_saliency, title="Saliency", icon=":material/visibility:", url_path="saliency"),
+        st.Page(_paper, title="Paper against measured", icon=":material/menu_book:", url_path="paper"),
     ]
 ).run()

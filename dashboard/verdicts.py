@@ -6,9 +6,8 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from core.attacks import attacks
 from core.claims import Verdict
-from dashboard.evaluated import ATTACKS
+from dashboard.against import attack_label
 
 __all__ = ["draw_verdicts"]
 
@@ -17,16 +16,18 @@ VERDICTS = {True: ":material/check_circle: holds", False: ":material/cancel: doe
 
 def draw_verdicts(title: str, verdicts: Iterable[Verdict]) -> None:
     """Every statement with its verdict, the numbers below it, and the rule on its question mark."""
-    labels = {name: attacks[name.rstrip("+")].label + "+" * name.endswith("+") for name in ATTACKS}
     st.markdown(f"### {title}")
     for verdict in verdicts:
-        st.markdown(f"**{VERDICTS[verdict.holds]}** · {verdict.claim.text}", help=verdict.claim.rule)
+        st.markdown(
+            f"**{VERDICTS[verdict.holds]}** · {verdict.claim.text} · Sec. {verdict.claim.section}",
+            help=verdict.claim.rule,
+        )
         lines = []
         for attack, numbers in verdict.numbers.items():
             shown = (f"{name.removesuffix(', %')} {_number(name, value)}" for name, value in numbers.items())
-            lines.append(f"**{labels[attack]}** {', '.join(shown)}")
+            lines.append(f"**{attack_label(attack)}** {', '.join(shown)}")
         if verdict.missing:
-            lines.append(f"not measured: {', '.join(labels[name] for name in verdict.missing)}")
+            lines.append(f"not measured: {', '.join(attack_label(name) for name in verdict.missing)}")
         st.caption("  \n".join(lines))
 
 

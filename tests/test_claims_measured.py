@@ -84,7 +84,7 @@ def test_repairs(title, changed, broken):
     found = judge_repairs(measured, dict.fromkeys(measured, 4))
     assert {name for name, holds in judged(found).items() if not holds} == broken
     flags = next(verdict for verdict in found if verdict.claim.id == "cleanse-flags-target")
-    assert flags.numbers["badnets"] == {"index of label 4": 5.0}
+    assert flags.numbers["badnets"] == {"label 4's index": 5.0}
 
 
 def test_a_model_without_all_repairs_is_missing():

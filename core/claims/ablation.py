@@ -20,8 +20,8 @@ ABLATION_STANDARD = Claim(
 ABLATION_DEFENDED = Claim(
     "max-shrink-defended",
     "5.6",
-    "Behind ShrinkPad-4 it rises from about 0 to almost 100% with the largest shrink size, up to 4, and stays there "
-    "for BadNets+ and Blended+.",
+    "Behind ShrinkPad-4, success rises from about 0 to almost 100% with the largest shrink size, up to 4, and stays "
+    "there for BadNets+ and Blended+.",
     "Trained without shrinking the rate is below 20%, trained with a largest shrink size of 4 or more at least 85%.",
 )
 

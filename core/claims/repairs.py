@@ -26,7 +26,7 @@ CLEANSE_FLAGS = Claim(
 CLEANSE_SPARES_CLEAN = Claim(
     "cleanse-spares-clean",
     "5.1",
-    "It flags nothing on a clean model.",
+    "Neural Cleanse flags nothing on a clean model.",
     "No label of the clean model has a mask smaller than the median with an anomaly index above 2.",
 )
 CLEANSE = "neural-cleanse"
@@ -48,7 +48,7 @@ def judge_repairs(measured: Mapping[str, Repairs], targets: Mapping[str, int]) -
     def numbers(found: tuple[Repaired, int]) -> dict[str, float]:
         record = found[0].record
         shown = {label: float(record["indices"][label]) for label in sorted({*record["flagged"], found[1]})}
-        return {f"index of label {label}": value for label, value in shown.items()}
+        return {f"label {label}'s index": value for label, value in shown.items()}
 
     return [
         judge(

@@ -28,7 +28,7 @@ APPEARANCE_FALLS = Claim(
 APPEARANCE_KEEPS = Claim(
     "appearance-keeps",
     "3.2",
-    "It is not influenced when they become brighter.",
+    "The attack success rate is not influenced when the trigger's pixels become brighter.",
     "At no pixel value from 128 to 255 is the rate more than 5 points below the one at 128.",
 )
 

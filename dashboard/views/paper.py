@@ -1,0 +1,138 @@
+"""Page *Paper against measured*: every number and statement of the paper beside ours."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.models import models
+from core.results import PAPER_MODELS, Number, Results
+from core.store import Store
+from dashboard import figures
+from dashboard.against import FAR, agreement, number_rows, number_table, tinted
+from dashboard.controls import choose, csv_button, explain, one_sentence, plot_config
+from dashboard.figures import COLOURS, Curve
+from dashboard.resources import Subject, store
+from dashboard.session import Choice, Session, one_of
+from dashboard.verdicts import draw_verdicts
+
+EXPLANATION = """
+Every table and figure of the paper beside what was measured here, for the network of the chosen model: its **numbers**,
+tinted by how far ours are from the paper's, and its **statements**, each with the numbers that decide it. Nothing on
+this page is typed in: it is read from the results stored beside the models, and *Live* leads to the page that shows
+where a number comes from.
+"""
+PARTS = {"claims": "Statements", "tables": "Tables", "figures": "Figures"}
+PART: Choice[str] = Choice("view", "claims", one_of(PARTS))
+TITLES = {
+    "table1": "Table 1: attacks under defenses",
+    "table2": "Table 2: seconds that a defense takes",
+    "table3": "Table 3: Gaussian noise",
+    "table4": "Table 4: colour shifts",
+    "table5": "Table 5: enhanced attacks",
+    "fig4": "Fig. 4: the trigger's location",
+    "fig5": "Fig. 5: the trigger's appearance",
+    "fig10": "Fig. 10: saliency inside the trigger",
+    "fig13": "Fig. 13: enhanced attacks under ShrinkPad",
+    "fig14": "Fig. 14: other largest shrink sizes in training",
+}
+GRAY = "badnets-gray"
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _read(root: str, dataset: str, model: str, state: tuple[tuple[str, int], ...]) -> Results:
+    return Results.read(Store(root), dataset, model)
+
+
+def results_of(main: Subject) -> Results:
+    """Everything stored of the network and data of a model; read again only when a file has changed."""
+    dataset, model = main.key.split("/")[:2]
+    files = sorted((store().root / dataset / model).glob("*/*.json"))
+    state = tuple((str(path), path.stat().st_mtime_ns) for path in files)
+    return _read(str(store().root), dataset, model, state)
+
+
+@one_sentence
+def show() -> None:
+    """Draws the page."""
+    session = Session()
+    st.title("Paper against measured", anchor=False)
+    explain(EXPLANATION)
+    chosen = choose(session, compare=False, repaired=False)
+    if chosen is None:
+        return
+    session.get(PART)
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
+    main = chosen.main
+    results = results_of(main)
+    numbers, verdicts = results.numbers(), results.verdicts()
+    st.markdown(f"### {models[main.card.model].label}, {main.dataset_label}")
+    there, measured, near = agreement(numbers)
+    decided = [verdict for verdict in verdicts if verdict.holds is not None]
+    columns = st.columns(3)
+    columns[0].metric("Statements that hold", f"{sum(bool(v.holds) for v in decided)} of {len(decided)} decided")
+    columns[1].metric("Rates of the paper measured", f"{measured} of {there}")
+    columns[2].metric("Within 5 points of the paper", f"{near} of {measured}")
+    if main.card.model not in PAPER_MODELS or main.card.dataset != "cifar10":
+        labels = " and ".join(models[name].label for name in PAPER_MODELS)
+        st.caption(
+            f"The paper's numbers are for {labels} on CIFAR-10, so these need not agree; its statements should hold."
+        )
+    st.segmented_control(
+        "Part", list(PARTS), format_func=lambda part: PARTS[part], required=True, label_visibility="collapsed",
+        **session.widget(PART),
+    )  # fmt: skip
+    if session.get(PART) == "claims":
+        draw_verdicts("The paper's statements", verdicts)
+    else:
+        _draw_numbers(main, results, [one for one in numbers if one.table.startswith(session.get(PART)[:3])])
+    session.write_link()
+
+
+def _draw_numbers(main: Subject, results: Results, numbers: list[Number]) -> None:
+    """Table by table, or figure by figure."""
+    dataset, model = main.key.split("/")[:2]
+    for name, title in TITLES.items():
+        own = [one for one in numbers if one.table == name]
+        if not own:
+            continue
+        st.markdown(f"#### {title}", help=None)
+        if not any(one.ours is not None for one in own):
+            command = f"python scripts/reproduce.py --dataset {main.dataset.spec} --models {model} --only {name}"
+            st.info(f"Nothing of it is measured yet; make it with: `{command}`")
+            continue
+        figure = _figure(name, main, results)
+        place = st.container()
+        if figure is not None:
+            drawn, place = st.columns([10, 13], gap="medium")
+            drawn.plotly_chart(figure, key=f"paper-{name}", config=plot_config(name), width="stretch")
+        place.dataframe(
+            tinted(number_table(own, dataset)),
+            hide_index=True,
+            width="stretch",
+            placeholder="",
+            column_config={"Live": st.column_config.LinkColumn("Live", display_text="show", width="small")},
+        )
+    caption, tools = st.columns([4, 1], vertical_alignment="center")
+    caption.caption(
+        f"Tinted by the difference from the nearer of the paper's numbers, fully from {FAR:g} points on. A number that "
+        "the paper's text has lost, or that was not measured, is empty."
+    )
+    with tools:
+        csv_button(f"paper-{dataset}-{model}", lambda: number_rows(numbers))
+
+
+def _figure(name: str, main: Subject, results: Results) -> go.Figure | None:
+    """The figure itself, where the paper draws one for the model of Sec. 3."""
+    if GRAY not in results.cards:
+        return None
+    card = results.cards[GRAY]
+    attack = card.attack_object
+    trigger = attack.trigger(card.shape)
+    if name == "fig4" and GRAY in results.maps:
+        return figures.location_map(results.maps[GRAY], trigger.location, f"{attack.label}, {main.dataset_label}")
+    if name == "fig5" and GRAY in results.appearances:
+        curve = Curve(attack.label, results.appearances[GRAY], COLOURS[0])
+        return figures.appearance_curves([curve], trigger.value, trigger.value)
+    return None

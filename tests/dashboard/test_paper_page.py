@@ -1,0 +1,108 @@
+"""Page *Paper against measured*: our numbers beside the paper's, and links that show where each comes from."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+import pytest
+from test_pages import _alone, page
+
+from core.results import Number, Results
+from core.store import Store
+from dashboard.against import agreement, attack_label, link_of, number_rows, number_table, tinted
+
+__all__ = ["_alone"]  # the fixture that keeps data and cache away
+KEY = "shapes10/resnet20/badnets"
+
+
+@pytest.fixture(scope="module")
+def numbers() -> list[Number]:
+    return Results.read(Store(), "shapes10", "resnet20").numbers()
+
+
+def number(**changes: object) -> Number:
+    values = {
+        "table": "table1", "model": "resnet20", "attack": "badnets", "defense": "flip", "quantity": "asr",
+        "paper": 10.0, "paper_model": "vgg19", "ours": 14.0, "n": 100, "low": 8.0, "high": 22.0,
+    }  # fmt: skip
+    return Number(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("view", ["claims", "tables", "figures"])
+def test_every_part_shows(view: str) -> None:
+    test = page("paper", model=KEY, view=view)
+    assert not test.exception
+    assert not test.error
+    assert not test.warning
+    assert next(metric.label for metric in test.metric) == "Statements that hold"
+    if view == "claims":
+        assert any("Moving the trigger by 2 to 3 pixels" in text.value for text in test.markdown)
+    else:
+        assert len(test.dataframe) == 5
+
+
+def test_a_network_without_results_says_what_makes_them(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    from core.store import DEFAULT_ROOT
+
+    (tmp_path / "store" / KEY).mkdir(parents=True)
+    shutil.copy(DEFAULT_ROOT / KEY / "card.json", tmp_path / "store" / KEY)
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(tmp_path / "store"))
+    test = page("paper", view="tables")
+    assert not test.exception
+    assert any("reproduce.py --dataset shapes10 --models resnet20 --only table3" in info.value for info in test.info)
+
+
+def test_what_is_not_allowed_in_the_link_is_one_sentence() -> None:
+    test = page("paper", view="nix")
+    assert any("view = 'nix'; allowed is one of claims, tables, figures" in warning.value for warning in test.warning)
+
+
+def test_links_lead_to_pages_that_take_them(numbers: list[Number]) -> None:
+    """One link of each kind, on the page it names: nothing in it is refused."""
+    kinds = {(one.table, one.defense.partition(":")[0]): one for one in numbers if one.ours is not None}
+    seen = set()
+    for one in kinds.values():
+        name, _, query = link_of(one, "shapes10").partition("?")
+        shape = (name, tuple(sorted(key for key, _ in parse_qsl(query))), one.defense.partition(":")[0])
+        if shape in seen:
+            continue
+        seen.add(shape)
+        test = page(name, **dict(parse_qsl(query)))
+        assert not test.exception, query
+        assert not test.warning, (query, [warning.value for warning in test.warning])
+    assert {name for name, *_ in seen} == {"location", "appearance", "defenses", "saliency", "enhanced"}
+
+
+def test_one_row_has_both_networks_of_the_paper_and_the_nearer_difference() -> None:
+    table = number_table([number(), number(paper=13.0, paper_model="resnet34")], "shapes10")
+    assert len(table) == 1
+    row = table.iloc[0]
+    assert (row["Paper, VGG-19"], row["Paper, ResNet-34"], row["Measured"], row["Difference"]) == (10, 13, 14, 1)
+    assert row["95% interval"] == "8.0 to 22.0"
+
+
+def test_the_tint_follows_the_difference() -> None:
+    far, near = number(ours=90.0), number(attack="blended", ours=10.0)
+    html = tinted(number_table([far, near], "shapes10")).to_html()  # type: ignore[attr-defined]
+    assert html.count("0.55)") == 1
+    assert "None" not in html
+
+
+def test_agreement_counts_each_rate_once() -> None:
+    both = [number(ours=40.0), number(ours=40.0, paper=38.0, paper_model="resnet34")]
+    missing = number(attack="blended", ours=None)
+    seconds = number(table="table2", quantity="seconds", ours=1.0)
+    assert agreement([*both, missing, seconds]) == (2, 1, 1)
+
+
+def test_the_file_has_every_number(numbers: list[Number]) -> None:
+    rows = number_rows(numbers)
+    assert rows[0][:3] == ["table", "model", "attack"]
+    assert len(rows) == len(numbers) + 1
+
+
+def test_labels_of_attacks() -> None:
+    assert attack_label("badnets") == "BadNets"
+    assert attack_label("blended+max2") == "Blended+ (max2)"
