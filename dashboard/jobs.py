@@ -45,7 +45,7 @@ class Result(Protocol):
 R = TypeVar("R", bound=Result)
 
 # Part of the name of every cached result: raised whenever the same question gets another answer than before.
-VERSION = 2
+VERSION = 3
 
 
 class Turnstile:
