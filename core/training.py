@@ -9,34 +9,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from core.adversarial import Surrogate, Surrogates
-from core.attacks import Attack
+from core.attacks import Attack, attack_from_dict
 from core.augment import augment, draw
-from core.data import Dataset, ImageSet
-from core.files import write_atomically
+from core.data import Dataset, ImageSet, datasets
 from core.inference import Predictor, has_fast_bfloat16
 from core.metrics import Rate, attack_success_rate, clean_accuracy
-from core.models import Classifier, build_model
+from core.models import Classifier, build_model, models
 from core.optimizer import Optimizer
 from core.randomness import generator_for
 from core.recipes import Recipe, recipe_for
 from core.store import Card, Checkpoint, Store, environment, rounded, weights_fingerprint
 from core.trigger import Trigger, stamp
+from core.unfinished import ABOUT, LOCK, STATE, Epoch, State, held
 
 __all__ = ["Epoch", "Plan", "train"]
 
-STATE = "training.safetensors"
 # Test images on which every epoch is measured; the card's numbers use all of them.
 WATCHED = 2000
 
@@ -72,28 +68,25 @@ class Plan:
             "seed": self.seed,
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`.
 
-@dataclass(frozen=True)
-class Epoch:
-    """What is known after an epoch: numbers on the first :data:`WATCHED` test images.
-
-    Attributes:
-        epoch: Epochs finished, 1 to ``epochs``.
-        epochs: Epochs planned.
-        loss: Mean training loss of the epoch.
-        clean_accuracy: On untouched test images.
-        attack_success_rate: On stamped test images (Eq. 3).
-        seconds: Training seconds so far, measuring included, interruptions not.
-        images_per_second: Training speed of this epoch, measuring not included.
-    """
-
-    epoch: int
-    epochs: int
-    loss: float
-    clean_accuracy: Rate
-    attack_success_rate: Rate
-    seconds: float
-    images_per_second: float
+        Raises:
+            ValueError: If something is missing or not allowed.
+        """
+        try:
+            dataset, recipe = values["dataset"], values["recipe"]
+            return cls(
+                dataset=datasets[dataset["name"]].from_dict(dataset["params"]),
+                model=models[values["model"]].name,
+                attack=attack_from_dict(values["attack"]),
+                recipe_name=recipe["name"],
+                recipe=Recipe.from_dict(recipe["params"]),
+                seed=int(values["seed"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"a plan is damaged: {error!r}") from error
 
 
 def train(
@@ -119,16 +112,32 @@ def train(
     Raises:
         DataMissing: If the data set is not on this machine.
         Missing: If the attack names a surrogate that is not stored.
-        ValueError: If the attack does not fit the data set.
+        ValueError: If the attack does not fit the data set, or another process trains this model.
         OSError: If the state or the checkpoint cannot be saved.
     """
-    device = torch.device(device)
     data, test = plan.dataset.load("train"), plan.dataset.load("test")
     plan.attack.check_target(len(data.classes))
+    folder = store.checkpoint(plan.key).folder
+    with held(folder, plan.to_dict()):
+        yield from _train(plan, data, test, store, torch.device(device), resume, surrogates or store)
+        (folder / ABOUT).unlink(missing_ok=True)
+    (folder / LOCK).unlink(missing_ok=True)
+
+
+def _train(
+    plan: Plan,
+    data: ImageSet,
+    test: ImageSet,
+    store: Store,
+    device: torch.device,
+    resume: bool,
+    surrogates: Store,
+) -> Iterator[Epoch]:
+    """As :func:`train`, in a folder that is held."""
     trigger = plan.attack.trigger(data.shape).to(device)
     poisoned = plan.attack.select(data.labels, generator_for(plan.seed, "select"))
     labels = plan.attack.relabel(data.labels, poisoned).to(device)
-    data = plan.attack.prepare(data, poisoned, _surrogates(plan, surrogates or store, device), plan.seed).to(device)
+    data = plan.attack.prepare(data, poisoned, _surrogates(plan, surrogates, device), plan.seed).to(device)
 
     model = build_model(plan.model, classes=len(data.classes), channels=data.shape[0], seed=plan.seed)
     model.normalise.fit(data.images)
@@ -136,7 +145,7 @@ def train(
     recipe = plan.effective_recipe
     optimizer = Optimizer(model, recipe)
     described = plan.to_dict() | {"data": [data.fingerprint, test.fingerprint]}
-    state = _State(store.checkpoint(plan.key).folder / STATE, json.dumps(described, sort_keys=True))
+    state = State(store.checkpoint(plan.key).folder / STATE, json.dumps(described, sort_keys=True))
     history = state.restore(model, optimizer) if resume else []
     yield from history[: recipe.epochs - 1]
 
@@ -296,40 +305,3 @@ def _entry(epoch: Epoch) -> dict[str, Any]:
     values = asdict(epoch)
     values.pop("epochs")
     return values | {name: round(values[name], 4) for name in ("loss", "seconds", "images_per_second")}
-
-
-class _State:
-    """The state of an unfinished training: one safetensors file with weights, momentum and history."""
-
-    def __init__(self, path: Path, plan: str) -> None:
-        self.path, self.plan = path, plan
-
-    def save(self, model: Classifier, optimizer: Optimizer, history: list[Epoch]) -> None:
-        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        tensors |= {f"momentum.{name}": tensor for name, tensor in optimizer.momentum().items()}
-        metadata = {"plan": self.plan, "history": json.dumps([asdict(epoch) for epoch in history])}
-        content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        write_atomically(self.path, save(content, metadata))
-
-    def restore(self, model: Classifier, optimizer: Optimizer) -> list[Epoch]:
-        """Puts a saved state back; an absent or unreadable state, or one of another plan, is a new beginning."""
-        try:
-            with safe_open(self.path, "pt") as file:
-                metadata = file.metadata()
-                if metadata["plan"] != self.plan:
-                    return []
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-            history = [
-                Epoch(**entry | {name: Rate(**entry[name]) for name in ("clean_accuracy", "attack_success_rate")})
-                for entry in json.loads(metadata["history"])
-            ]
-            weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-            momentum = {name[9:]: tensor for name, tensor in tensors.items() if name.startswith("momentum.")}
-            expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-            if {name: tensor.shape for name, tensor in weights.items()} != expected:
-                return []  # load_state_dict would raise only after it has copied what fits
-            optimizer.restore(momentum)
-            model.load_state_dict(weights)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
-            return []
-        return history

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import streamlit as st
 
-from core.params import Param, Parametrised, params_of
+from core.params import Param, Parametrised, Value, params_of
 from dashboard.session import Choice, Session
 
 __all__ = ["parameter_choice", "parametrised"]
@@ -34,17 +36,22 @@ def parameter_choice(prefix: str, name: str, param: Param) -> Choice[Any]:
     return Choice(f"{prefix}-{name.replace('_', '-')}", param.default, parse, write)
 
 
-def parametrised(session: Session, cls: type[Method], prefix: str) -> Method:
+def parametrised(
+    session: Session, cls: type[Method], prefix: str, defaults: Mapping[str, Value] | None = None
+) -> Method:
     """Draws one control per declared parameter, and returns the method with what is selected.
 
     Args:
         session: Holds the selections.
         cls: The method.
         prefix: Begins the selections' names in the URL.
+        defaults: Defaults that differ from the declared ones.
     """
     values: dict[str, Any] = {}
     for name, param in params_of(cls).items():
         choice = parameter_choice(prefix, name, param)
+        if defaults and name in defaults:
+            choice = replace(choice, default=defaults[name])
         label = name.replace("_", " ").capitalize() + (f" ({param.unit})" if param.unit else "")
         arguments: dict[str, Any] = {"help": param.help, **session.widget(choice)}
         if param.choices:

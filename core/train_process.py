@@ -1,0 +1,61 @@
+"""Trains a plan in a process of its own, and of low priority, for an application that goes on meanwhile.
+
+python -m core.train_process plan.json --store checkpoints
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from core.files import write_atomically
+from core.inference import select_device
+from core.remote import open_store
+from core.training import Plan, train
+
+__all__ = ["train_in_background"]
+
+
+def train_in_background(plan: Plan, store: Path | str, device: str, folder: Path) -> subprocess.Popen[bytes]:
+    """Starts a process that trains; it outlives this one.
+
+    Args:
+        plan: What to train.
+        store: Where the checkpoint goes.
+        device: Where to compute.
+        folder: Where the plan is written for the process, and ``log.txt``, what it says.
+
+    Raises:
+        OSError: If the files cannot be written.
+    """
+    write_atomically(folder / "plan.json", json.dumps(plan.to_dict()).encode())
+    root = Path(__file__).resolve().parent.parent
+    command = [sys.executable, "-m", "core.train_process", str(folder / "plan.json")]
+    command += ["--store", str(store), "--device", device]
+    with (folder / "log.txt").open("wb") as log:
+        return subprocess.Popen(command, cwd=root, stdout=log, stderr=log, start_new_session=True)
+
+
+def main() -> None:
+    """Trains the plan in a file."""
+    parser = argparse.ArgumentParser(description="Trains the plan in a file.")
+    parser.add_argument("plan", type=Path, help="the plan as JSON")
+    parser.add_argument("--store", required=True, help="where the checkpoint goes")
+    parser.add_argument("--device", default="auto", help="where to compute")
+    options = parser.parse_args()
+    if hasattr(os, "nice"):
+        os.nice(10)  # whoever drags a trigger meanwhile comes first
+    try:
+        plan = Plan.from_dict(json.loads(options.plan.read_text()))
+        for _ in train(plan, open_store(options.store), select_device(options.device)):
+            pass
+    except (ValueError, OSError) as error:
+        raise SystemExit(" ".join(str(error).split())) from None
+
+
+if __name__ == "__main__":
+    main()

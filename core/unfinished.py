@@ -1,0 +1,175 @@
+"""A training that has not ended: its state, its history, and whether a process is at it.
+
+Beside the checkpoint lie, until it is finished, ``training.safetensors`` with weights, momentum and history after the
+last epoch, a hidden file that says what is trained and by which process, and a lock which that process holds: when it
+dies, however it dies, the lock is free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from core.files import write_atomically
+from core.metrics import Rate
+from core.models import Classifier
+from core.optimizer import Optimizer
+
+__all__ = ["STATE", "Epoch", "State", "Unfinished", "discard", "held", "read_unfinished"]
+
+STATE = "training.safetensors"
+ABOUT, LOCK = ".training.json", ".training.lock"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known after an epoch: numbers on the first :data:`WATCHED` test images.
+
+    Attributes:
+        epoch: Epochs finished, 1 to ``epochs``.
+        epochs: Epochs planned.
+        loss: Mean training loss of the epoch.
+        clean_accuracy: On untouched test images.
+        attack_success_rate: On stamped test images (Eq. 3).
+        seconds: Training seconds so far, measuring included, interruptions not.
+        images_per_second: Training speed of this epoch, measuring not included.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    clean_accuracy: Rate
+    attack_success_rate: Rate
+    seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A training that has not ended.
+
+    Attributes:
+        plan: What is trained, as :meth:`core.training.Plan.to_dict` says it.
+        history: The epochs that are finished.
+        process: Id of the process that trains; None if it is interrupted.
+    """
+
+    plan: dict[str, Any]
+    history: tuple[Epoch, ...]
+    process: int | None
+
+
+@contextlib.contextmanager
+def held(folder: Path, plan: dict[str, Any]) -> Iterator[None]:
+    """Holds a checkpoint's folder while it is trained.
+
+    Raises:
+        ValueError: If another process trains it.
+        OSError: If nothing can be written there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"{'/'.join(folder.parts[-3:])} is being trained by another process") from None
+    try:
+        write_atomically(folder / ABOUT, json.dumps({"process": os.getpid(), "plan": plan}).encode())
+        yield
+    finally:
+        lock.release()
+
+
+def read_unfinished(folder: Path) -> Unfinished | None:
+    """The training of a checkpoint that has not ended, or None."""
+    about: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        about = dict(json.loads((folder / ABOUT).read_text()))
+    plan, history = about.get("plan"), tuple[Epoch, ...]()
+    with contextlib.suppress(OSError, SafetensorError, KeyError, TypeError, ValueError):
+        with safe_open(folder / STATE, "pt") as file:
+            metadata = file.metadata()
+        described = json.loads(metadata["plan"])
+        described.pop("data", None)
+        # A state of another plan is what a new training begins without.
+        if plan is None or described == plan:
+            plan, history = described, tuple(_epochs(metadata["history"]))
+    if not isinstance(plan, dict):
+        return None
+    return Unfinished(plan, history, about.get("process") if _is_held(folder) else None)
+
+
+def discard(folder: Path) -> None:
+    """Forgets an interrupted training; a checkpoint that is there stays.
+
+    Raises:
+        ValueError: If a process is at it.
+    """
+    if _is_held(folder):
+        raise ValueError(f"{'/'.join(folder.parts[-3:])} is being trained")
+    for name in (STATE, ABOUT, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _is_held(folder: Path) -> bool:
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
+def _epochs(text: str) -> list[Epoch]:
+    return [
+        Epoch(**entry | {name: Rate(**entry[name]) for name in ("clean_accuracy", "attack_success_rate")})
+        for entry in json.loads(text)
+    ]
+
+
+class State:
+    """The state of an unfinished training: one safetensors file with weights, momentum and history."""
+
+    def __init__(self, path: Path, plan: str) -> None:
+        self.path, self.plan = path, plan
+
+    def save(self, model: Classifier, optimizer: Optimizer, history: list[Epoch]) -> None:
+        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        tensors |= {f"momentum.{name}": tensor for name, tensor in optimizer.momentum().items()}
+        metadata = {"plan": self.plan, "history": json.dumps([asdict(epoch) for epoch in history])}
+        content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        write_atomically(self.path, save(content, metadata))
+
+    def restore(self, model: Classifier, optimizer: Optimizer) -> list[Epoch]:
+        """Puts a saved state back; an absent or unreadable state, or one of another plan, is a new beginning."""
+        try:
+            with safe_open(self.path, "pt") as file:
+                metadata = file.metadata()
+                if metadata["plan"] != self.plan:
+                    return []
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+            history = _epochs(metadata["history"])
+            weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+            momentum = {name[9:]: tensor for name, tensor in tensors.items() if name.startswith("momentum.")}
+            expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+            if {name: tensor.shape for name, tensor in weights.items()} != expected:
+                return []  # load_state_dict would raise only after it has copied what fits
+            optimizer.restore(momentum)
+            model.load_state_dict(weights)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
+            return []
+        return history

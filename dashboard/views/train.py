@@ -1,0 +1,263 @@
+"""Page *Train*: a model of one's own, attacked or clean, with everything the attack declares."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.attacks import Attack, Enhanced, Enhancement, attacks
+from core.data import datasets
+from core.estimate import Estimate, estimate
+from core.inference import select_device
+from core.models import models
+from core.recipes import RECIPES, recipe_for
+from core.store import Damaged, Missing
+from core.training import Plan
+from core.unfinished import Epoch
+from dashboard.controls import explain, one_sentence, plot_config
+from dashboard.figures import COLOURS
+from dashboard.jobs import Job
+from dashboard.parameters import parametrised
+from dashboard.resources import jobs, present, store
+from dashboard.session import Choice, Session, integer_in, one_of
+from dashboard.trainings import Training, Trainings, trainings
+
+EXPLANATION = """
+Here a model is trained on this machine: clean, or with a backdoor. Choose how the attack poisons the training images;
+while it trains you see how the model learns its task (**clean accuracy**) and the backdoor (**attack success rate**).
+A training goes on when the page is closed, survives a restart of the application, and its model is in every list as
+soon as it is finished.
+"""
+# A folder of one's own needs a path, which only the command line takes.
+DATASETS = [name for name in datasets if name != "folder"]
+DATASET: Choice[str] = Choice("train-on", "shapes10", one_of(DATASETS))
+MODEL: Choice[str] = Choice("train-model", "resnet20", one_of(models))
+ATTACK: Choice[str] = Choice("train-attack", "badnets", one_of(attacks))
+ENHANCED: Choice[bool] = Choice(
+    "train-enhanced", False, lambda text: {"yes": True, "no": False}[one_of(["yes", "no"])(text)],
+    lambda value: "yes" if value else "no",
+)  # fmt: skip
+RECIPE: Choice[str] = Choice("train-recipe", "fast", one_of(RECIPES))
+EPOCHS: Choice[int] = Choice("train-epochs", 0, integer_in(0, 1000))
+SEED: Choice[int] = Choice("train-seed", 0, integer_in(0, 9999))
+POLL_SECONDS = 1.0
+
+
+@one_sentence
+def show() -> None:
+    """Draws the page."""
+    session = Session()
+    present(session.identity)
+    st.title("Train", anchor=False)
+    explain(EXPLANATION)
+    what, how, long = st.columns(3, gap="medium")
+    plan = _choose_plan(session, what, how, long)
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
+    with long:
+        _offer(session, plan)
+    st.markdown("### Trainings")
+    _draw_trainings()
+    session.write_link()
+
+
+def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, long: DeltaGenerator) -> Plan:
+    """What is to be trained, chosen in three columns."""
+    with what:
+        st.markdown("##### What")
+        st.selectbox("Data set", DATASETS, format_func=lambda one: datasets[one].label, **session.widget(DATASET))
+        st.selectbox("Network", list(models), format_func=lambda one: models[one].label, **session.widget(MODEL))
+        st.selectbox("Attack", list(attacks), format_func=lambda one: attacks[one].label, **session.widget(ATTACK))
+        st.toggle(
+            "Enhanced (Sec. 4.2)", help="Poisoned images pass a random transformation.", **session.widget(ENHANCED)
+        )
+    kind, model = attacks[session.get(ATTACK)], session.get(MODEL)
+    with how:
+        st.markdown(f"##### {kind.label}")
+        attack: Attack = parametrised(session, kind, f"train-{kind.name}", kind.by_model.get(model, {}))
+    if session.get(ENHANCED):
+        with what:
+            attack = Enhanced(base=attack, enhancement=parametrised(session, Enhancement, "train-enhancement"))
+    with long:
+        st.markdown("##### How long")
+        st.selectbox("Recipe", RECIPES, help="The paper's, or a short one of the same class.", **session.widget(RECIPE))
+        recipe = recipe_for(session.get(RECIPE), model)
+        st.number_input("Epochs", 0, 1000, help=f"0 takes the recipe's {recipe.epochs}.", **session.widget(EPOCHS))
+        st.number_input("Seed", 0, 9999, help="Of every draw.", **session.widget(SEED))
+    if session.get(EPOCHS):
+        recipe = replace(recipe, epochs=session.get(EPOCHS))
+    dataset = datasets[session.get(DATASET)]()
+    return Plan(
+        dataset=dataset,
+        model=model,
+        attack=attack,
+        recipe_name=session.get(RECIPE),
+        recipe=recipe,
+        seed=session.get(SEED),
+    )
+
+
+def _offer(session: Session, plan: Plan) -> None:
+    """Says how long it will take, and the button that starts it."""
+    running = trainings(str(store().root))
+    if not plan.dataset.available():
+        st.info(f"{plan.dataset.label} is not on this machine; the page *Trigger location* offers to fetch it.")
+        return
+    text, button = st.columns([3, 1], vertical_alignment="center")
+    there = _is_stored(plan.key)
+    with text:
+        _draw_estimate(session, plan)
+        if there:
+            st.caption(f"`{plan.key}` is stored already; it stays until the new one is finished, and is replaced then.")
+    with button:
+        agreed = not there or st.checkbox("Replace it")
+        busy = any(one.running and one.key == plan.key for one in running.unfinished())
+        if st.button("Start", type="primary", disabled=not agreed or busy, icon=":material/play_arrow:"):
+            running.start(plan)
+            st.rerun()
+
+
+def _is_stored(key: str) -> bool:
+    try:
+        store().checkpoint(key).card()
+    except Missing:
+        return False
+    except Damaged:
+        return True
+    return True
+
+
+def _draw_estimate(session: Session, plan: Plan) -> None:
+    """How long it will take, measured with a few steps of it."""
+    device = select_device()
+    images = _training_images(json.dumps({"name": plan.dataset.name, "params": plan.dataset.to_dict()}, sort_keys=True))
+    described = json.dumps({**plan.to_dict(), "recipe": plan.effective_recipe.to_dict()}, sort_keys=True)
+    job: Job[Estimate] = jobs().request(
+        ("estimate", described, str(device)),
+        Estimate,
+        lambda: estimate(plan, images, device),
+        session.identity,
+        cached=False,
+    )
+    jobs().leave(session.identity, (job,))
+    running = job.snapshot().running
+
+    @st.fragment(run_every=0.5 if running else None)
+    def waiting() -> None:
+        snapshot = job.snapshot()
+        if running and not snapshot.running:
+            st.rerun()
+        found = snapshot.result
+        if snapshot.error:
+            st.error(f"This cannot be trained: {snapshot.error.partition(': ')[2] or snapshot.error}")
+        elif found is None or found.seconds == 0:
+            st.markdown("Timing a few steps ...")
+        else:
+            epochs = plan.effective_recipe.epochs
+            st.markdown(
+                f"**About {duration(found.seconds)}**: {epochs} epochs of {images:,} images at "
+                f"{found.images_per_second:,.0f} images a second, timed here just now."
+            )
+
+    waiting()
+
+
+@st.cache_data(show_spinner=False)
+def _training_images(source: str) -> int:
+    described = json.loads(source)
+    return len(datasets[described["name"]].from_dict(described["params"]).load("train"))
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def _draw_trainings() -> None:
+    """Every training that has not ended, with its curves and what can be done with it."""
+    every = trainings(str(store().root))
+    listed = every.unfinished()
+    if not listed:
+        st.caption("None is running or interrupted.")
+        return
+
+    @st.fragment(key="trainings", run_every=POLL_SECONDS if any(one.running for one in listed) else None)
+    @one_sentence
+    def live() -> None:
+        now = every.unfinished()
+        if [(one.key, one.running) for one in now] != [(one.key, one.running) for one in listed]:
+            st.rerun()
+        for one in now:
+            _draw_training(every, one)
+
+    live()
+
+
+def _draw_training(every: Trainings, one: Training) -> None:
+    """One training: its name and buttons, its progress, its curves."""
+    with st.container(border=True):
+        epochs = one.plan.effective_recipe.epochs if one.plan is not None else 0
+        title, buttons = st.columns([3, 2], vertical_alignment="center")
+        title.markdown(f"**{one.key}** · {'running' if one.running else 'interrupted'}")
+        with buttons.container(horizontal=True, horizontal_alignment="right"):
+            if one.running and st.button("Pause", key=f"pause {one.key}", icon=":material/pause:"):
+                every.pause(one.key)
+                st.rerun()
+            plan = one.plan if not one.running else None
+            if plan is not None and st.button("Continue", key=f"continue {one.key}", icon=":material/play_arrow:"):
+                every.start(plan)
+                st.rerun()
+            if st.button("Discard", key=f"discard {one.key}", icon=":material/delete:"):
+                every.forget(one.key)
+                st.rerun()
+        if one.error:
+            st.error(one.error)
+        left = ""
+        if one.history:
+            last = one.history[-1]
+            left = f", about {duration(last.seconds / last.epoch * (epochs - last.epoch))} left" * one.running
+        st.progress(one.done, f"{len(one.history)} of {epochs} epochs{left}")
+        if one.history:
+            name = one.key.replace("/", "-")
+            st.plotly_chart(curves(one.history), key=f"curves {one.key}", config=plot_config(name), width="stretch")
+
+
+def curves(history: tuple[Epoch, ...]) -> go.Figure:
+    """Clean accuracy and attack success rate with 95% intervals, and the loss on an axis of its own, over epochs."""
+    figure = go.Figure()
+    epochs = [epoch.epoch for epoch in history]
+    for name, colour, rates in (
+        ("attack success rate", COLOURS[0], [epoch.attack_success_rate for epoch in history]),
+        ("clean accuracy", COLOURS[1], [epoch.clean_accuracy for epoch in history]),
+    ):
+        values = [100 * rate.value for rate in rates]
+        ends = [rate.interval for rate in rates]
+        bars = {
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * high - value for (_, high), value in zip(ends, values, strict=True)],
+            "arrayminus": [value - 100 * low for (low, _), value in zip(ends, values, strict=True)],
+            "thickness": 1,
+        }
+        figure.add_scatter(x=epochs, y=values, name=name, mode="lines+markers", line={"color": colour}, error_y=bars)
+    losses = [epoch.loss for epoch in history]
+    figure.add_scatter(
+        x=epochs, y=losses, name="loss", yaxis="y2", line={"color": COLOURS[2], "dash": "dot"}, mode="lines"
+    )
+    figure.update_layout(
+        height=280,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        xaxis={"title": "epoch", "dtick": 1 if len(history) <= 12 else None},
+        yaxis={"title": "%", "range": [0, 102]},
+        yaxis2={"title": "loss", "overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False},
+        legend={"orientation": "h", "y": 1.15},
+    )
+    return figure

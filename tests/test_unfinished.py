@@ -1,0 +1,135 @@
+"""A training that has not ended: who is at it, what is known of it, and an estimate of how long it will take."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from squares import six_colours
+
+from core.attacks import Enhanced, attacks
+from core.data import dataset_from
+from core.estimate import STEPS, Estimate, estimate
+from core.recipes import Recipe
+from core.train_process import train_in_background
+from core.training import Plan, train
+from core.unfinished import discard, read_unfinished
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """A plan that another process can load too."""
+    dataset = dataset_from(f"folder:{six_colours(tmp_path / 'six')}")
+    recipe = Recipe(epochs=3, batch=16)
+    return Plan(dataset=dataset, model="resnet20", attack=attacks["badnets"](), recipe=recipe, seed=1)
+
+
+def test_a_plan_survives_json(plan):
+    again = Plan.from_dict(json.loads(json.dumps(plan.to_dict())))
+    assert again.to_dict() == plan.to_dict()
+    assert again.key == plan.key
+    enhanced = replace(plan, attack=Enhanced(base=attacks["blended"]()))
+    assert Plan.from_dict(enhanced.to_dict()).key.endswith("blended+")
+
+
+@pytest.mark.parametrize("damage", [{"dataset": None}, {"recipe": {"name": "fast"}}, {"seed": None}, {"model": "nix"}])
+def test_a_damaged_plan_is_refused(plan, damage):
+    with pytest.raises(ValueError, match=r"damaged|nix"):
+        Plan.from_dict(plan.to_dict() | damage)
+
+
+def test_an_interrupted_training_is_known_and_can_be_forgotten(plan, store):
+    folder = store.checkpoint(plan.key).folder
+    assert read_unfinished(folder) is None
+    running = train(plan, store)
+    first = next(running)
+    found = read_unfinished(folder)
+    assert found.process == os.getpid()
+    with pytest.raises(ValueError, match=r"six/resnet20/badnets is being trained"):
+        discard(folder)
+    running.close()
+    found = read_unfinished(folder)
+    assert found.process is None
+    assert found.history == (first,)
+    assert Plan.from_dict(found.plan).to_dict() == plan.to_dict()
+    discard(folder)
+    assert read_unfinished(folder) is None
+    assert not folder.exists()
+
+
+def test_a_finished_training_is_none(plan, store):
+    list(train(plan, store))
+    folder = store.checkpoint(plan.key).folder
+    assert read_unfinished(folder) is None
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "model.safetensors"]
+
+
+def test_of_two_trainings_of_one_model_the_second_is_refused(plan, store):
+    running = train(plan, store)
+    next(running)
+    with pytest.raises(ValueError, match="is being trained by another process"):
+        next(train(plan, store))
+    assert [epoch.epoch for epoch in running] == [2, 3]
+
+
+def test_a_state_of_another_plan_is_not_its_history(plan, store):
+    running = train(plan, store)
+    next(running)
+    running.close()
+    other = train(replace(plan, seed=2), store)
+    folder = store.checkpoint(plan.key).folder
+    state = (folder / "training.safetensors").read_bytes()
+    next(other)
+    (folder / "training.safetensors").write_bytes(state)
+    other.close()
+    assert read_unfinished(folder).history == ()
+
+
+def test_a_process_of_its_own_is_killed_and_another_goes_on(plan, store, tmp_path):
+    folder = store.checkpoint(plan.key).folder
+    plan = replace(plan, recipe=replace(plan.recipe, epochs=40))
+    process = train_in_background(plan, store.root, "cpu", tmp_path / "first")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and ((found := read_unfinished(folder)) is None or not found.history):
+        time.sleep(0.02)
+    assert found.process == process.pid
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    found = read_unfinished(folder)
+    assert found.process is None
+    assert 1 <= len(found.history) < 40
+    process = train_in_background(plan, store.root, "cpu", tmp_path / "second")
+    assert process.wait(120) == 0, (tmp_path / "second" / "log.txt").read_text()
+    assert store.checkpoint(plan.key).card().history[0]["loss"] == round(found.history[0].loss, 4)
+
+
+def test_what_cannot_be_trained_ends_with_one_sentence(plan, store, tmp_path):
+    plan = replace(plan, attack=attacks["badnets"](target=9))
+    process = train_in_background(plan, store.root, "cpu", tmp_path / "log")
+    assert process.wait(60) == 1
+    said = (tmp_path / "log" / "log.txt").read_text().strip().splitlines()
+    assert said == ["target = 9 is not allowed: there are 6 classes, 0 to 5"]
+    result = subprocess.run([sys.executable, "-m", "core.train_process", "--help"], capture_output=True, text=True)
+    assert result.returncode == 0
+
+
+def test_an_estimate_is_of_the_whole_training_and_changes_nothing(plan, store):
+    found = list(estimate(plan, 600, torch.device("cpu")))
+    assert [one.done for one in found] == [step / STEPS for step in range(STEPS + 1)]
+    last = found[-1]
+    assert last.seconds == pytest.approx(3 * 600 / last.images_per_second)
+    assert last.images_per_second > 0
+    assert not store.root.exists()
+    assert Estimate.from_dict(json.loads(json.dumps(last.to_dict()))) == last
+
+
+def test_a_damaged_estimate_is_refused():
+    with pytest.raises(ValueError, match="damaged"):
+        Estimate.from_dict({"done": 1})
