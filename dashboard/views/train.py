@@ -107,18 +107,16 @@ def _offer(session: Session, plan: Plan) -> None:
     if not plan.dataset.available():
         st.info(f"{plan.dataset.label} is not on this machine; the page *Trigger location* offers to fetch it.")
         return
-    text, button = st.columns([3, 1], vertical_alignment="center")
-    there = _is_stored(plan.key)
-    with text:
-        _draw_estimate(session, plan)
-        if there:
-            st.caption(f"`{plan.key}` is stored already; it stays until the new one is finished, and is replaced then.")
-    with button:
-        agreed = not there or st.checkbox("Replace it")
-        busy = any(one.running and one.key == plan.key for one in running.unfinished())
-        if st.button("Start", type="primary", disabled=not agreed or busy, icon=":material/play_arrow:"):
-            running.start(plan)
-            st.rerun()
+    _draw_estimate(session, plan)
+    agreed = True
+    if _is_stored(plan.key):
+        agreed = st.checkbox(
+            f"Replace the stored `{plan.key}`", help="It stays until the new one is finished, and is replaced then."
+        )
+    busy = any(one.running and one.key == plan.key for one in running.unfinished())
+    if st.button("Start", type="primary", disabled=not agreed or busy, icon=":material/play_arrow:"):
+        running.start(plan)
+        st.rerun()
 
 
 def _is_stored(key: str) -> bool:

@@ -1,0 +1,186 @@
+"""Page *Train*: what is chosen is what is trained, and every training that has not ended is listed and can go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from squares import six_colours
+from streamlit.testing.v1 import AppTest
+from test_pages import _alone, page
+
+from core.attacks import attacks
+from core.data import dataset_from
+from core.recipes import Recipe
+from core.store import Store
+from core.training import Plan, train
+from core.unfinished import read_unfinished
+from dashboard import trainings as module
+from dashboard.trainings import Trainings
+from dashboard.views.train import curves, duration
+
+__all__ = ["_alone"]  # the fixture that keeps data and cache away
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty store, which the application uses."""
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(tmp_path / "store"))
+    (tmp_path / "store").mkdir()
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """Tiny images, but many epochs."""
+    dataset = dataset_from(f"folder:{six_colours(tmp_path / 'six')}")
+    return Plan(dataset=dataset, model="resnet20", attack=attacks["badnets"](), recipe=Recipe(epochs=60, batch=16))
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """Plans that the page starts, in place of processes."""
+    plans: list[Plan] = []
+    monkeypatch.setattr(module.Trainings, "start", lambda self, plan, device="auto": plans.append(plan))
+    return plans
+
+
+def press(test: AppTest, label: str) -> AppTest:
+    return next(button for button in test.button if button.label == label).click().run()
+
+
+def test_what_is_chosen_is_trained(empty: Store, started: list[Plan]) -> None:
+    query = {
+        "train-attack": "blended",
+        "train-enhanced": "yes",
+        "train-enhancement-max-shrink": "2",
+        "train-blended-alpha": "0.5",
+        "train-epochs": "7",
+        "train-seed": "3",
+    }
+    test = page("train", **query)
+    assert not test.exception
+    assert not test.warning
+    press(test, "Start")
+    (made,) = started
+    assert made.key == "shapes10/resnet20/blended+max2"
+    assert made.attack.to_dict()["alpha"] == 0.5
+    assert (made.effective_recipe.epochs, made.seed) == (7, 3)
+
+
+def test_the_default_of_a_network_is_its_own(empty: Store, started: list[Plan]) -> None:
+    press(page("train", **{"train-attack": "consistent"}), "Start")
+    press(page("train", **{"train-attack": "consistent", "train-model": "vgg19"}), "Start")
+    assert [made.attack.to_dict()["alpha"] for made in started] == [1.0, 0.25]
+
+
+def test_a_stored_model_is_replaced_only_where_that_is_agreed_to(started: list[Plan]) -> None:
+    test = page("train")
+    start = next(button for button in test.button if button.label == "Start")
+    assert start.disabled
+    box = next(box for box in test.checkbox if "Replace the stored" in box.label)
+    test = box.check().run()
+    press(test, "Start")
+    assert len(started) == 1
+
+
+def test_it_is_said_how_long_it_will_take(empty: Store) -> None:
+    test = page("train")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not any("timed here just now" in text.value for text in test.markdown):
+        time.sleep(0.2)
+        test = test.run()
+    (said,) = [text.value for text in test.markdown if "timed here just now" in text.value]
+    assert "30 epochs of" in said
+
+
+def test_what_does_not_fit_is_one_sentence(empty: Store) -> None:
+    test = page("train", **{"train-epochs": "1e9", "train-badnets-target": "-3"})
+    said = [warning.value for warning in test.warning]
+    assert len(said) == 2
+    assert not test.exception
+
+
+def test_an_interrupted_training_is_listed_and_goes_on(empty: Store, plan: Plan, started: list[Plan]) -> None:
+    running = train(plan, empty)
+    next(running), next(running)
+    test = page("train")
+    assert any("six/resnet20/badnets" in text.value and "running" in text.value for text in test.markdown)
+    assert [button.label for button in test.button if button.label in ("Pause", "Continue", "Discard")] == [
+        "Pause",
+        "Discard",
+    ]
+    running.close()
+    test = page("train")
+    assert any("six/resnet20/badnets" in text.value and "interrupted" in text.value for text in test.markdown)
+    press(test, "Continue")
+    assert [made.to_dict() for made in started] == [plan.to_dict()]
+    press(page("train"), "Discard")
+    assert read_unfinished(empty.checkpoint(plan.key).folder) is None
+    assert any("None is running or interrupted" in caption.value for caption in page("train").caption)
+
+
+def wait_for(said: object, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not said():  # type: ignore[operator]
+        time.sleep(0.05)
+    assert said()  # type: ignore[operator]
+
+
+def test_start_pause_continue_crash_and_another_server(empty: Store, plan: Plan, tmp_path: Path) -> None:
+    here = Trainings(empty, tmp_path / "here")
+    folder = empty.checkpoint(plan.key).folder
+
+    def epochs() -> int:
+        found = read_unfinished(folder)
+        return len(found.history) if found is not None else 0
+
+    here.start(plan, "cpu")
+    with pytest.raises(ValueError, match="is being trained already"):
+        here.start(plan, "cpu")
+    wait_for(lambda: epochs() >= 1)
+    assert here.unfinished()[0].running
+
+    # A server that did not start it sees it, and can end it.
+    other = Trainings(empty, tmp_path / "other")
+    assert [one.running for one in other.unfinished()] == [True]
+    other.pause(plan.key)
+    wait_for(lambda: not here.unfinished()[0].running)
+    before = epochs()
+    assert "ended from outside" in here.unfinished()[0].error
+
+    other.start(plan, "cpu")
+    wait_for(lambda: epochs() > before)
+    found = read_unfinished(folder)
+    assert found is not None
+    assert found.process is not None
+    os.kill(found.process, signal.SIGKILL)
+    wait_for(lambda: not other.unfinished()[0].running)
+    assert "signal 9" in other.unfinished()[0].error
+    assert other.unfinished()[0].history[: len(found.history)] == found.history
+    other.forget(plan.key)
+    assert other.unfinished() == []
+
+
+def test_a_training_that_fails_at_once_says_why(empty: Store, plan: Plan, tmp_path: Path) -> None:
+    here = Trainings(empty, tmp_path / "here")
+    here.start(replace(plan, attack=attacks["consistent"]()), "cpu")
+    wait_for(lambda: bool(here.unfinished()) and bool(here.unfinished()[0].error))
+    assert "there is no checkpoint six/resnet20/robust" in here.unfinished()[0].error
+
+
+def test_curves_have_the_three_lines(empty: Store, plan: Plan) -> None:
+    running = train(plan, empty)
+    history = (next(running), next(running))
+    figure = curves(history)
+    assert [line.name for line in figure.data] == ["attack success rate", "clean accuracy", "loss"]
+    assert list(figure.data[2].y) == [epoch.loss for epoch in history]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(12, "12 seconds"), (600, "10 minutes"), (9000, "2.5 hours")])
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
