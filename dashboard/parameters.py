@@ -50,6 +50,8 @@ def parametrised(
     values: dict[str, Any] = {}
     for name, param in params_of(cls).items():
         choice = parameter_choice(prefix, name, param)
+        if param.low is not None and param.low == param.high:
+            continue  # there is nothing to choose
         if defaults and name in defaults:
             choice = replace(choice, default=defaults[name])
         label = name.replace("_", " ").capitalize() + (f" ({param.unit})" if param.unit else "")

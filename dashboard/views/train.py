@@ -42,7 +42,6 @@ ENHANCED: Choice[bool] = Choice(
     lambda value: "yes" if value else "no",
 )  # fmt: skip
 RECIPE: Choice[str] = Choice("train-recipe", "fast", one_of(RECIPES))
-EPOCHS: Choice[int] = Choice("train-epochs", 0, integer_in(0, 1000))
 SEED: Choice[int] = Choice("train-seed", 0, integer_in(0, 9999))
 POLL_SECONDS = 1.0
 
@@ -86,10 +85,10 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         st.markdown("##### How long")
         st.selectbox("Recipe", RECIPES, help="The paper's, or a short one of the same class.", **session.widget(RECIPE))
         recipe = recipe_for(session.get(RECIPE), model)
-        st.number_input("Epochs", 0, 1000, help=f"0 takes the recipe's {recipe.epochs}.", **session.widget(EPOCHS))
+        epochs = Choice("train-epochs", recipe.epochs, integer_in(1, 1000))
+        st.number_input("Epochs", 1, 1000, help=f"The recipe has {recipe.epochs}.", **session.widget(epochs))
         st.number_input("Seed", 0, 9999, help="Of every draw.", **session.widget(SEED))
-    if session.get(EPOCHS):
-        recipe = replace(recipe, epochs=session.get(EPOCHS))
+    recipe = replace(recipe, epochs=session.get(epochs))
     dataset = datasets[session.get(DATASET)]()
     return Plan(
         dataset=dataset,
@@ -255,7 +254,14 @@ def curves(history: tuple[Epoch, ...]) -> go.Figure:
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
         xaxis={"title": "epoch", "dtick": 1 if len(history) <= 12 else None},
         yaxis={"title": "%", "range": [0, 102]},
-        yaxis2={"title": "loss", "overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False},
-        legend={"orientation": "h", "y": 1.15},
+        yaxis2={
+            "title": "loss",
+            "overlaying": "y",
+            "side": "right",
+            "rangemode": "tozero",
+            "showgrid": False,
+            "tickformat": ".1f",
+        },
+        legend={"orientation": "h", "y": -0.25},
     )
     return figure

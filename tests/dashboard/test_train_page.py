@@ -72,6 +72,14 @@ def test_what_is_chosen_is_trained(empty: Store, started: list[Plan]) -> None:
     assert (made.effective_recipe.epochs, made.seed) == (7, 3)
 
 
+@pytest.mark.parametrize("name", list(attacks))
+def test_every_attack_can_be_chosen(name: str, empty: Store, started: list[Plan]) -> None:
+    test = page("train", **{"train-attack": name, "train-enhanced": "yes"})
+    assert not test.exception
+    press(test, "Start")
+    assert started[0].key == f"shapes10/resnet20/{name}+"
+
+
 def test_the_default_of_a_network_is_its_own(empty: Store, started: list[Plan]) -> None:
     press(page("train", **{"train-attack": "consistent"}), "Start")
     press(page("train", **{"train-attack": "consistent", "train-model": "vgg19"}), "Start")
