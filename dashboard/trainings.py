@@ -52,6 +52,14 @@ class Training:
         return len(self.history) / self.plan.effective_recipe.epochs if self.plan is not None else 0.0
 
 
+@dataclass(frozen=True)
+class _Started:
+    """A process that was started here, and for what."""
+
+    plan: Plan
+    process: subprocess.Popen[bytes]
+
+
 class Trainings:
     """All trainings of a store.
 
@@ -63,17 +71,17 @@ class Trainings:
     def __init__(self, store: Store, folder: Path | None = None) -> None:
         self.store = store
         self._folder = folder or cache_folder() / "trainings"
-        self._started: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: dict[str, _Started] = {}
         self._lock = threading.Lock()
 
     def unfinished(self) -> list[Training]:
         """Every training that has not ended, the running ones first."""
         folders = {path.parent for name in ("training.safetensors", ".training.json") for path in self._files(name)}
-        found = [self._training(folder) for folder in sorted(folders)]
-        failed = [self._failed(key) for key in list(self._started)]
-        keys = {one.key for one in found if one is not None}
-        every = [one for one in found if one is not None] + [one for one in failed if one and one.key not in keys]
-        return sorted(every, key=lambda one: not one.running)
+        found = {one.key: one for folder in sorted(folders) if (one := self._training(folder)) is not None}
+        for key in list(self._started):
+            if key not in found and (one := self._without_files(key)) is not None:
+                found[key] = one
+        return sorted(found.values(), key=lambda one: not one.running)
 
     def start(self, plan: Plan, device: str = "auto") -> None:
         """Starts a training, or continues it after its last epoch.
@@ -87,17 +95,17 @@ class Trainings:
             if self._is_running(checkpoint):
                 raise ValueError(f"{plan.key} is being trained already")
             folder = self._folder / plan.key.replace("/", " ")
-            self._started[plan.key] = train_in_background(plan, self.store.root, device, folder)
+            self._started[plan.key] = _Started(plan, train_in_background(plan, self.store.root, device, folder))
 
     def pause(self, key: str) -> None:
         """Stops the process; the training can go on after its last finished epoch."""
-        process = self._started.pop(key, None)
+        started = self._started.pop(key, None)
         found = read_unfinished(self.store.checkpoint(key).folder)
         number = found.process if found is not None else None
-        if process is not None:
-            process.terminate()
+        if started is not None:
+            started.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PATIENCE)
+                started.process.wait(PATIENCE)
         elif number is not None:
             # Started by another server, or by hand; only a process that holds the training's lock is asked to end.
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -119,8 +127,8 @@ class Trainings:
         return list(self.store.root.glob(f"*/*/*/{name}"))
 
     def _is_running(self, checkpoint: Checkpoint) -> bool:
-        process = self._started.get(checkpoint.key)
-        if process is not None and process.poll() is None:
+        started = self._started.get(checkpoint.key)
+        if started is not None and started.process.poll() is None:
             return True
         found = read_unfinished(checkpoint.folder)
         return found is not None and found.process is not None
@@ -137,16 +145,20 @@ class Trainings:
         running = self._is_running(self.store.checkpoint(key))
         return Training(key, plan, found.history, running, "" if running else self._error(key))
 
-    def _failed(self, key: str) -> Training | None:
-        """A training that ended before it had written anything."""
-        error = self._error(key)
-        return Training(key, None, (), False, error) if error else None
+    def _without_files(self, key: str) -> Training | None:
+        """A training that was started here and has written nothing yet, or ended before it could."""
+        started = self._started.get(key)
+        if started is None:
+            return None
+        running, error = started.process.poll() is None, self._error(key)
+        return Training(key, started.plan, (), running, error) if running or error else None
 
     def _error(self, key: str) -> str:
         """What ended the process that was started here."""
-        process = self._started.get(key)
-        if process is None or process.poll() in (None, 0):
+        started = self._started.get(key)
+        if started is None or started.process.poll() in (None, 0):
             return ""
+        process = started.process
         try:
             said = (self._folder / key.replace("/", " ") / "log.txt").read_text().strip().splitlines()
         except OSError:
