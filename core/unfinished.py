@@ -76,7 +76,10 @@ def held(folder: Path, plan: dict[str, Any]) -> Iterator[None]:
         ValueError: If another process trains it.
         OSError: If nothing can be written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, f"nothing can be saved in {folder}: {error.strerror}") from error
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)

@@ -386,13 +386,18 @@ def test_an_adaptive_map_is_printed_and_not_stored(script, trained):
     assert_refused(script("sweep", "appearance", "--checkpoint", key, "--store", store.root, "--width", 5), "--width")
 
 
-def test_benchmark_compares_four_ways(script, trained):
+def test_benchmark_compares_five_ways(script, trained):
     key, store, _ = trained
     options = ["--images", 6, "--places", 3, "--turns", 2, "--no-training", "--device", "cpu", "--json", "-"]
     status, out, err = script("benchmark", "--checkpoint", key, "--store", store.root, *options)
     assert status == 0, err
     found = strictly(out)
-    assert set(found["ratios"]) == {"engine_over_plain", "engine_over_toolbox", "adaptive_over_plain"}
+    assert set(found["ratios"]) == {
+        "engine_over_plain",
+        "engine_over_whole",
+        "engine_over_toolbox",
+        "adaptive_over_plain",
+    }
     for ways in (found["passes_per_second"], found["seconds_to_a_map"]):
         assert set(ways) == {"toolbox", "plain", "whole", "engine", "adaptive"}
         assert all(0 < way["low"] <= way["median"] <= way["high"] for way in ways.values())

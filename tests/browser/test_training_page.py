@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if os.environ.get("REQUIRE_BROWSER") != "1":
 
 from core.store import Store
 from core.unfinished import read_unfinished
+from dashboard.trainings import Trainings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -22,7 +24,7 @@ KEY = "shapes10/resnet20/blended+max2"
 
 
 def test_a_training_is_started_seen_by_a_second_user_paused_and_discarded(
-    page: Page, browser: Browser, serve: Any, tmp_path: Path
+    page: Page, browser: Browser, serve: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     from playwright.sync_api import expect
 
@@ -33,9 +35,20 @@ def test_a_training_is_started_seen_by_a_second_user_paused_and_discarded(
     query = "train-attack=blended&train-enhanced=yes&train-enhancement-max-shrink=2"
     page.goto(f"{url}/train?{query}")
     expect(page.get_by_text("timed here just now")).to_be_visible(timeout=90_000)
+    folder, discarded = Store(checkpoints).checkpoint(KEY).folder, []
+
+    def end() -> None:
+        """A failed test must not leave the training running; its process takes a while to be known."""
+        for _ in range(300):
+            found = read_unfinished(folder)
+            if discarded or (found is not None and found.process is not None):
+                break
+            time.sleep(0.1)
+        Trainings(Store(checkpoints), tmp_path).pause(KEY)
+
+    request.addfinalizer(end)
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_text(f"{KEY} · running")).to_be_visible(timeout=60_000)
-    folder = Store(checkpoints).checkpoint(KEY).folder
 
     context = browser.new_context()
     second = context.new_page()
@@ -56,4 +69,5 @@ def test_a_training_is_started_seen_by_a_second_user_paused_and_discarded(
     page.get_by_role("button", name="Discard").click()
     expect(page.get_by_text("None is running or interrupted")).to_be_visible(timeout=60_000)
     assert not folder.exists()
+    discarded.append(True)
     context.close()

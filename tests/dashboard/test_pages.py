@@ -25,7 +25,8 @@ from dashboard.resources import jobs
 
 PAGES = ("location", "appearance")
 MEASURING = (*PAGES, "defenses")
-ALL = (*MEASURING, "enhanced", "saliency", "paper")
+READING_IMAGES = (*MEASURING, "enhanced", "saliency")
+ALL = (*READING_IMAGES, "paper")
 # Those of the ablation in Fig. 14 differ from the others in nothing that a page looks at.
 SHIPPED = [key for key in Store().keys() if "+max" not in key]  # noqa: SIM118 - not a dictionary
 GRAY = "shapes10/resnet20/badnets-gray"
@@ -215,7 +216,7 @@ def test_damaged_data_are_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path
     for split in ("train", "test"):
         (folder / f"{split}-00000-of-00001.parquet").write_bytes(b"PAR1 not really")
     monkeypatch.setenv("TRIGGER_DATA", str(tmp_path / "data"))
-    for name in ALL:
+    for name in READING_IMAGES:
         test = page(name, model="cifar10/resnet20/badnets-gray")
         assert not test.exception
         assert len(test.error) == 1
