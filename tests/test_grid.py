@@ -240,7 +240,7 @@ def test_a_ray_cluster_loses_a_worker_and_nothing_else(small, tmp_path, monkeypa
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline and not list(root.glob("*/*/*/card.json")):
             time.sleep(0.02)
-        written.update({path: path.stat().st_mtime_ns for path in root.glob("*/*/*/*.json")})
+        written.update({path: path.stat().st_mtime_ns for path in root.glob("*/*/*/[!.]*.json")})
         while time.monotonic() < deadline and not victims:
             for worker in ray_workers()[:1]:
                 os.kill(worker, 9)
