@@ -220,8 +220,8 @@ def pending(tasks: Sequence[Task], store: Store) -> list[Task]:
     for task in reversed(tasks):
         if task.name != TRAINING:
             continue
-        checkpoint, card = store.checkpoint(task.key), _card(store.checkpoint(task.key))
-        if card is None or (task.id in needed and not checkpoint.has_weights):
+        checkpoint = store.checkpoint(task.key)
+        if _card(checkpoint) is None or (task.id in needed and not checkpoint.has_weights):
             left.append(task)
             needed.update(task.needs)
     ids = {task.id for task in left}

@@ -64,7 +64,6 @@ class RemoteStore(Store):
             self.files, self.base = fsspec.core.url_to_fs(address)
         except (ValueError, ImportError) as error:
             raise ValueError(f"store = {address!r} cannot be opened: {error}") from None
-        # Large files are looked at by size and time, not by content, so an old listing would be a wrong one.
         self.address = address
         super().__init__(cache_folder() / "stores" / hashlib.sha256(address.encode()).hexdigest()[:16])
         self._known: dict[Path, tuple[Any, Any]] = {}

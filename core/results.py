@@ -32,7 +32,7 @@ from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, LocationMap
 from core.transforms import transform_from_spec, transforms
 
-__all__ = ["PAPER_MODELS", "Number", "Results", "read_result"]
+__all__ = ["DISTANCES", "PAPER_MODELS", "VALUES", "Number", "Results", "read_result"]
 
 PAPER_MODELS = ("vgg19", "resnet34")
 VALUES = (0, 64, 128, 192, 255)

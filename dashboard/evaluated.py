@@ -9,16 +9,24 @@ from core.defenses import defenses
 from core.metrics import Rate
 from core.paper import PaperNumber, paper_number
 from core.repaired import read_repair
+from core.results import PAPER_MODELS
 from core.strength import StrengthCurve
 from core.transforms import Transform, transforms
 from dashboard.resources import Subject
 
-__all__ = ["ATTACKS", "Evaluated", "evaluated", "repaired", "siblings", "stored_strength", "transform_names"]
+__all__ = [
+    "ATTACKS",
+    "PAPER_MODELS",
+    "Evaluated",
+    "evaluated",
+    "repaired",
+    "siblings",
+    "stored_strength",
+    "transform_names",
+]
 
 ATTACKS = ("badnets", "badnets+", "blended", "blended+", "consistent", "consistent+")
 """The six attacks of Table 5."""
-
-PAPER_MODELS = ("vgg19", "resnet34")
 
 
 def transform_names() -> list[str]:

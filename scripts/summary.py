@@ -23,15 +23,13 @@ from core.metrics import Rate
 from core.paper import paper_number, paper_seconds
 from core.remote import open_store
 from core.repaired import read_repair
-from core.results import Results, read_result
+from core.results import DISTANCES, VALUES, Results, read_result
 from core.store import Card, Checkpoint, Damaged, Store
 from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, LocationMap
 from core.transforms import transform_from_spec, transforms
 from core.transforms.spatial import LARGEST
 
-VALUES = (0, 64, 128, 192, 255)
-DISTANCES = (1, 2, 3)
 # Columns of the tables of defenses: Tables 1 and 5, then the strongest of Tables 3 and 4.
 SPATIAL = ("flip", "shrinkpad:1", "shrinkpad:2", "shrinkpad:3", "shrinkpad:4", "shrinkpad:6", "shrinkpad:8")
 VALUE_SHIFTS = ("noise:10", "noise:20", "hue:0.4", "contrast:0.4", "brightness:0.4", "saturation:0.4")

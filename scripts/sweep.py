@@ -25,14 +25,13 @@ from core.measuring import COUNTS, Measured, Sweep, carry_out
 from core.metrics import Rate
 from core.models import Classifier
 from core.remote import open_store
+from core.results import DISTANCES, VALUES
 from core.store import Checkpoint
 from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, LocationMap
 from core.transforms import transform_from_spec, transforms
 from core.trigger import Trigger
 
-SHOWN_VALUES = (0, 64, 128, 192, 255)
-SHOWN_DISTANCES = (1, 2, 3)
 ALL = "all"
 
 
@@ -52,12 +51,12 @@ def summary(result: Any, trigger: Trigger) -> dict[str, Any]:
         return found
     if isinstance(result, LocationMap):
         found = {"at training location": entry(result.at(*trigger.location), location=list(trigger.location))}
-        for distance in SHOWN_DISTANCES:
+        for distance in DISTANCES:
             rate, place = result.highest_at_distance(trigger.location, distance)
             found[f"highest {distance} pixels away"] = entry(rate, location=list(place))
         return found
     if isinstance(result, AppearanceCurve):
-        return {f"at value {value}": entry(result.at(value), value=value) for value in SHOWN_VALUES}
+        return {f"at value {value}": entry(result.at(value), value=value) for value in VALUES}
     return {name: getattr(result, name).to_dict() for name in ("attacked", "transformed")}
 
 

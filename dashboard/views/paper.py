@@ -97,7 +97,7 @@ def _draw_numbers(main: Subject, results: Results, numbers: list[Number]) -> Non
         own = [one for one in numbers if one.table == name]
         if not own:
             continue
-        st.markdown(f"#### {title}", help=None)
+        st.markdown(f"#### {title}")
         if not any(one.ours is not None for one in own):
             command = f"python scripts/reproduce.py --dataset {main.dataset.spec} --models {model} --only {name}"
             st.info(f"Nothing of it is measured yet; make it with: `{command}`")
