@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="where to compute")
     options = parser.parse_args()
     if hasattr(os, "nice"):
-        os.nice(10)  # whoever drags a trigger meanwhile comes first
+        os.nice(5)  # whoever drags a trigger meanwhile comes first
     try:
         plan = Plan.from_dict(json.loads(options.plan.read_text()))
         for _ in train(plan, open_store(options.store), select_device(options.device)):

@@ -34,12 +34,12 @@ def test_a_training_is_started_seen_by_a_second_user_paused_and_discarded(
     url = serve(APP, home)
     query = "train-attack=blended&train-enhanced=yes&train-enhancement-max-shrink=2"
     page.goto(f"{url}/train?{query}")
-    expect(page.get_by_text("timed here just now")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("timed here just now")).to_be_visible(timeout=400_000)
     folder, discarded = Store(checkpoints).checkpoint(KEY).folder, []
 
     def end() -> None:
         """A failed test must not leave the training running; its process takes a while to be known."""
-        for _ in range(300):
+        for _ in range(4000):
             found = read_unfinished(folder)
             if discarded or (found is not None and found.process is not None):
                 break
@@ -48,15 +48,15 @@ def test_a_training_is_started_seen_by_a_second_user_paused_and_discarded(
 
     request.addfinalizer(end)
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text(f"{KEY} · running")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(f"{KEY} · running")).to_be_visible(timeout=400_000)
 
     context = browser.new_context()
     second = context.new_page()
     second.goto(f"{url}/train")
-    expect(second.get_by_text(f"{KEY} · running")).to_be_visible(timeout=60_000)
+    expect(second.get_by_text(f"{KEY} · running")).to_be_visible(timeout=400_000)
 
     # Where the process holds the training, it can be paused; before that, its modules are still being loaded.
-    for _ in range(600):
+    for _ in range(4000):
         found = read_unfinished(folder)
         if found is not None and found.process is not None:
             break
@@ -64,10 +64,10 @@ def test_a_training_is_started_seen_by_a_second_user_paused_and_discarded(
     assert found is not None
     assert found.process is not None
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_text(f"{KEY} · interrupted")).to_be_visible(timeout=60_000)
-    expect(second.get_by_text(f"{KEY} · interrupted")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(f"{KEY} · interrupted")).to_be_visible(timeout=400_000)
+    expect(second.get_by_text(f"{KEY} · interrupted")).to_be_visible(timeout=400_000)
     page.get_by_role("button", name="Discard").click()
-    expect(page.get_by_text("None is running or interrupted")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("None is running or interrupted")).to_be_visible(timeout=400_000)
     assert not folder.exists()
     discarded.append(True)
     context.close()
