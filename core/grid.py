@@ -25,7 +25,7 @@ from core.claims.base import STANDARD
 from core.data import Dataset, datasets
 from core.defenses import defenses
 from core.inference import Predictor
-from core.measuring import Sweep, carry_out
+from core.measuring import STRANGE, Sweep, carry_out
 from core.models import Classifier
 from core.recipes import recipe_for
 from core.repaired import repair_sweep, result_name
@@ -45,6 +45,8 @@ PARTS = (
     "fig4",
     "fig5",
     "fig10",
+    "fig11",
+    "fig12",
     "fig13",
     "fig14",
 )
@@ -158,7 +160,7 @@ def grid(
     wanted = set(only or PARTS)
     found: dict[str, Task] = {}
     for model in models:
-        for attack, results in _results_of(model, shrinks):
+        for attack, results in _results_of(model, shrinks, dataset.name):
             results = {name: parts & wanted for name, parts in results.items() if parts & wanted}
             if results:
                 _add(found, replace(base, model=model, attack=attack.to_card()), results)
@@ -171,7 +173,7 @@ def _images(name: str, images: int, limit: int) -> int:
     return min((count for count in (0 if name.startswith("strength-") else images, limit) if count), default=0)
 
 
-def _results_of(model: str, shrinks: Sequence[int]) -> Iterator[tuple[Attack, dict[str, set[str]]]]:
+def _results_of(model: str, shrinks: Sequence[int], dataset: str) -> Iterator[tuple[Attack, dict[str, set[str]]]]:
     """Every attack of the paper with the results it needs, and the tables and figures that need each."""
     maps = {"location": {"fig4"}, "appearance": {"fig5"}}
     yield attacks["benign"](), maps | {result_name("neural-cleanse"): {"table1"}}
@@ -186,9 +188,12 @@ def _results_of(model: str, shrinks: Sequence[int]) -> Iterator[tuple[Attack, di
     saliency = {"saliency": {"fig10"}}
     for name in STANDARD:
         attack = attacks[name].for_model(model)
-        yield attack, maps | strengths | saliency | repairs
+        photographs = {"physical": {"fig11"}} if name == "badnets" else {}
+        if photographs and dataset != STRANGE:
+            photographs["out-of-sample"] = {"fig12"}
+        yield attack, maps | strengths | saliency | repairs | photographs
         enhanced = {part: {*parts, "fig13", "fig14"} for part, parts in strengths.items() if part.endswith("shrinkpad")}
-        yield Enhanced(base=attack), maps | strengths | enhanced | saliency | repairs
+        yield Enhanced(base=attack), maps | strengths | enhanced | saliency | repairs | photographs
         for size in shrinks:
             if size != TRAINED_SHRINK:
                 ablated = Enhanced(base=attack, enhancement=Enhancement(max_shrink=size))

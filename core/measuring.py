@@ -11,19 +11,24 @@ import numpy as np
 
 from core.adaptive import adaptive_sweep
 from core.attacks import Attack
-from core.data import ImageSet
+from core.data import ImageSet, datasets
 from core.energy import energy_sweep
 from core.inference import Predictor
 from core.models import Classifier
+from core.photographed import PhysicalResult, physical_sweep, presets
 from core.store import Checkpoint, environment
 from core.strength import strength_sweep
 from core.sweeps import appearance_sweep, attacked, location_sweep
 from core.transforms import Compose, Transform, transform_from_spec
+from core.trigger import Trigger
 
-__all__ = ["COUNTS", "Measured", "Sweep", "carry_out"]
+__all__ = ["COUNTS", "STRANGE", "Measured", "Sweep", "carry_out"]
 
-COUNTS = {"location": 1000, "appearance": 1000, "strength": 0, "saliency": 500}
+COUNTS = {"location": 1000, "appearance": 1000, "strength": 0, "saliency": 500, "physical": 560, "out-of-sample": 560}
 """The kinds of sweeps, and how many images each takes by default; 0 for all."""
+
+STRANGE = "shapes10"
+"""The data set whose images are unlike those of every other one, and on every machine."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,10 @@ class Sweep:
             return energy_sweep(explained, others.floats(), others.labels, trigger, target, method, before)
         if self.transform is not None:
             return strength_sweep(predictor.predict, data.subset(slice(limit)), trigger, target, self.transform)
+        if self.kind == "physical":
+            return physical_sweep(predictor.predict, data.subset(slice(limit)), trigger, target)
+        if self.kind == "out-of-sample":
+            return _out_of_sample(predictor, data, trigger, target, limit)
         images = attacked(data, target, limit)
         seeded = self.before.seeded() if self.before.steps else None
         predict, located = predictor.predict, predictor.located
@@ -74,6 +83,19 @@ class Sweep:
         if self.width is None:
             return location_sweep(predict, images, trigger, target, before=seeded, located=located)
         return adaptive_sweep(predict, images, trigger, target, width=self.width, before=seeded, located=located)
+
+
+def _out_of_sample(
+    predictor: Predictor, own: ImageSet, trigger: Trigger, target: int, limit: int | None
+) -> Iterator[PhysicalResult]:
+    """The physical attack on pictures unlike those that the model was trained on (Fig. 12)."""
+    strange = datasets[STRANGE]()
+    if own.name == strange.title:
+        raise ValueError(f"out-of-sample pictures are those of {strange.title}, which this model was trained on")
+    pictures = strange.load("test", limit)
+    if pictures.shape != own.shape:
+        raise ValueError(f"out-of-sample pictures are {pictures.shape}, but the model sees images of {own.shape}")
+    return physical_sweep(predictor.predict, pictures, trigger, target, presets(), known=False)
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,18 @@ from core.claims import (
     Verdict,
     judge_ablation,
     judge_defenses,
+    judge_physical,
     judge_repairs,
     judge_saliency,
     judge_sensitivity,
 )
 from core.claims.base import ENHANCED
+from core.claims.physical import PHOTOGRAPHS
 from core.defenses import defenses
 from core.energy import Energies
 from core.metrics import Rate
 from core.paper import paper_numbers, paper_seconds
+from core.photographed import PhysicalResult
 from core.repaired import Repaired, read_repair
 from core.store import Card, Checkpoint, Damaged, Store
 from core.strength import StrengthCurve
@@ -61,7 +64,7 @@ class Number:
     """One number of the paper, or one that decides what it says, beside ours.
 
     Attributes:
-        table: ``table1`` to ``table5``, ``fig4``, ``fig5``, ``fig10``, ``fig13`` or ``fig14``.
+        table: ``table1`` to ``table5``, ``fig4``, ``fig5``, ``fig10`` to ``fig14``.
         model: Registered name of the network that was measured.
         attack: Title of the attack.
         defense: Text of the transformation, name of the repair, or nothing; in figures, what is varied.
@@ -117,6 +120,8 @@ class Results:
         curves: Curves over the strength of transformations, by the transformation's name.
         repairs: Repairs by their names.
         energies: What of the saliency falls on the trigger.
+        photographs: Success on photographs of prints.
+        strange: Success on photographs of printed pictures of another data set.
     """
 
     dataset: str
@@ -127,11 +132,13 @@ class Results:
     curves: Mapping[str, Mapping[str, StrengthCurve]] = field(default_factory=dict)
     repairs: Mapping[str, Mapping[str, Repaired]] = field(default_factory=dict)
     energies: Mapping[str, Energies] = field(default_factory=dict)
+    photographs: Mapping[str, PhysicalResult] = field(default_factory=dict)
+    strange: Mapping[str, PhysicalResult] = field(default_factory=dict)
 
     @classmethod
     def read(cls, store: Store, dataset: str, model: str) -> Self:
         """Reads what is stored; damaged models and results are left out."""
-        found = cls(dataset, model, {}, {}, {}, {}, {}, {})
+        found = cls(dataset, model, {}, {}, {}, {}, {}, {}, {}, {})
         for key, card in store.cards():
             if isinstance(card, Damaged) or (card.dataset, card.model) != (dataset, model):
                 continue
@@ -145,6 +152,8 @@ class Results:
             ("location", LocationMap, self.maps),
             ("appearance", AppearanceCurve, self.appearances),
             ("saliency", Energies, self.energies),
+            ("physical", PhysicalResult, self.photographs),
+            ("out-of-sample", PhysicalResult, self.strange),
         )
         for name, kind, where in kinds:
             result = read_result(checkpoint, name, kind)
@@ -179,6 +188,7 @@ class Results:
             *judge_repairs(self.repairs, targets),
             *judge_defenses(self.curves),
             *judge_saliency(self.energies),
+            *judge_physical(self.photographs, self.strange),
             *judge_ablation(self.ablation()),
         ]
         return sorted(judged, key=lambda verdict: verdict.claim.section)
@@ -274,6 +284,11 @@ class Results:
                     low=100 * low,
                     high=100 * high,
                 )
+        for table, photographs in (("fig11", self.photographs), ("fig12", self.strange)):
+            for title, result in photographs.items():
+                for what, (_, rate) in result.of("preset").items():
+                    if what in PHOTOGRAPHS:
+                        yield number(table, title, what, rate)
         for title in ENHANCED:
             shrinkpad = self.curves.get(title, {}).get("shrinkpad")
             for strength in shrinkpad.strengths if shrinkpad is not None else ():

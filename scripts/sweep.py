@@ -1,10 +1,12 @@
 """Sweeps the trigger of a stored model over its locations (Fig. 4) or its pixel values (Fig. 5), a defense over its
-strength (Tables 1 and 3 to 5, Fig. 13), or measures what of the saliency falls on the trigger (Fig. 10).
+strength (Tables 1 and 3 to 5, Fig. 13), measures what of the saliency falls on the trigger (Fig. 10), or how the attack
+does on simulated photographs of prints, of test images (Fig. 11) and of pictures of another data set (Fig. 12).
 
     python scripts/sweep.py location --checkpoint cifar10/resnet20/badnets-gray
     python scripts/sweep.py appearance --checkpoint shapes10/resnet20/badnets --images 500 --json -
     python scripts/sweep.py strength --checkpoint cifar10/resnet20/blended --transform shrinkpad
     python scripts/sweep.py saliency --checkpoint cifar10/resnet20/blended --images 500
+    python scripts/sweep.py physical --checkpoint cifar10/resnet20/badnets+
     python scripts/sweep.py location --checkpoint shapes10/resnet20/badnets --width 5
 
 The result is stored beside the model, where the dashboard finds it, and a summary is printed.
@@ -24,6 +26,7 @@ from core.inference import Predictor, select_device
 from core.measuring import COUNTS, Measured, Sweep, carry_out
 from core.metrics import Rate
 from core.models import Classifier
+from core.photographed import PhysicalResult
 from core.remote import open_store
 from core.results import DISTANCES, VALUES
 from core.store import Checkpoint
@@ -48,6 +51,14 @@ def summary(result: Any, trigger: Trigger) -> dict[str, Any]:
             clean, success = result.at(strength)
             found[f"ASR at strength {strength:g}"] = entry(success, strength=strength)
             found[f"clean accuracy at strength {strength:g}"] = entry(clean, strength=strength)
+        return found
+    if isinstance(result, PhysicalResult):
+        found = {}
+        for group in dict.fromkeys(one.group for one in result.conditions):
+            for name, (clean, success) in result.of(group).items():
+                found[f"ASR, {group} {name}"] = entry(success, group=group, condition=name)
+                if clean.total:
+                    found[f"clean accuracy, {group} {name}"] = entry(clean, group=group, condition=name)
         return found
     if isinstance(result, LocationMap):
         found = {"at training location": entry(result.at(*trigger.location), location=list(trigger.location))}
@@ -91,6 +102,8 @@ def wanted_by(options: argparse.Namespace) -> list[Sweep]:
         if options.sweep != "location":
             raise ValueError("--width is not allowed here: it makes the map of `sweep.py location` adaptive")
         looks_for(options.width)
+    if options.sweep in ("physical", "out-of-sample") and before.steps:
+        raise ValueError("--before is not allowed here: a photograph is what stands before the model")
     if options.sweep != "strength":
         if options.sweep == "saliency" and before.steps:
             raise ValueError("--before is not allowed here: `sweep.py saliency` compares with ShrinkPad-4")
@@ -111,7 +124,10 @@ def main() -> None:
     parser.add_argument("sweep", choices=tuple(COUNTS), help="what to vary")
     parser.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
     parser.add_argument(
-        "--images", type=int, metavar="N", help="test images, 0 for all (default 1000; strength all, saliency 500)"
+        "--images",
+        type=int,
+        metavar="N",
+        help="test images, 0 for all (default 1000; strength all, saliency 500, physical and out-of-sample 560)",
     )
     parser.add_argument("--replace", action="store_true", help="store it even if the stored one is on more images")
     parser.add_argument(

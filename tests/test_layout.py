@@ -45,6 +45,7 @@ ORDER = (
     "core.sweeps",
     "core.adaptive",
     "core.strength",
+    "core.photographed",
     "core.measuring",
     "core.repaired",
     "core.warm",

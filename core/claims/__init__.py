@@ -9,6 +9,7 @@ Where a claim compares, it is decided by intervals: what lies within its uncerta
 
 from core.claims.ablation import judge_ablation
 from core.claims.base import Claim, Verdict
+from core.claims.physical import judge_physical
 from core.claims.repairs import judge_repairs
 from core.claims.saliency import judge_saliency
 from core.claims.sensitivity import judge_sensitivity
@@ -19,6 +20,7 @@ __all__ = [
     "Verdict",
     "judge_ablation",
     "judge_defenses",
+    "judge_physical",
     "judge_repairs",
     "judge_saliency",
     "judge_sensitivity",
