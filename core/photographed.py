@@ -19,9 +19,9 @@ from core.trigger import Trigger, stamp
 
 __all__ = ["DISTANCES", "YAWS", "Condition", "PhysicalResult", "conditions", "physical_sweep", "placed", "presets"]
 
-DISTANCES = (1.0, 1.1, 1.2, 1.4, 1.7, 2.0)
+DISTANCES = (1.0, 1.05, 1.1, 1.15, 1.25, 1.4, 1.7)
 """Distances of the map, in multiples of that at which the print fills the picture."""
-YAWS = (-40.0, -20.0, 0.0, 20.0, 40.0)
+YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 """Viewing angles of the map, in degrees."""
 # Images between two results; part of what decides the draws.
 CHUNK = 64

@@ -37,6 +37,12 @@ def _paper() -> None:
     paper.show()
 
 
+def _physical() -> None:
+    from dashboard.views import physical  # OpenCV and captum, which few pages need
+
+    physical.show()
+
+
 def _train() -> None:
     from dashboard.views import train  # training has imports of its own, which no other page needs
 
@@ -52,6 +58,7 @@ st.navigation(
         st.Page(defenses.show, title="Defenses", icon=":material/shield:", url_path="defenses"),
         st.Page(enhanced.show, title="Enhanced attacks", icon=":material/auto_fix_high:", url_path="enhanced"),
         st.Page(_saliency, title="Saliency", icon=":material/visibility:", url_path="saliency"),
+        st.Page(_physical, title="Physical attack", icon=":material/photo_camera:", url_path="physical"),
         st.Page(_train, title="Train", icon=":material/model_training:", url_path="train"),
         st.Page(_paper, title="Paper against measured", icon=":material/menu_book:", url_path="paper"),
     ]

@@ -11,7 +11,7 @@ import streamlit as st
 from core.params import Param, Parametrised, Value, params_of
 from dashboard.session import Choice, Session
 
-__all__ = ["parameter_choice", "parametrised"]
+__all__ = ["control", "parameter_choice", "parametrised"]
 
 Method = TypeVar("Method", bound=Parametrised)
 
@@ -49,25 +49,30 @@ def parametrised(
     """
     values: dict[str, Any] = {}
     for name, param in params_of(cls).items():
-        choice = parameter_choice(prefix, name, param)
         if param.low is not None and param.low == param.high:
             continue  # there is nothing to choose
+        choice = parameter_choice(prefix, name, param)
         if defaults and name in defaults:
             choice = replace(choice, default=defaults[name])
-        label = name.replace("_", " ").capitalize() + (f" ({param.unit})" if param.unit else "")
-        arguments: dict[str, Any] = {"help": param.help, **session.widget(choice)}
-        if param.choices:
-            st.selectbox(label, param.choices, **arguments)
-        elif param.kind is bool:
-            st.toggle(label, **arguments)
-        elif param.kind is str:
-            st.text_input(label, **arguments)
-        elif param.low is not None and param.high is not None:
-            number = param.kind
-            step = number(param.step or (1 if number is int else (param.high - param.low) / 100))
-            st.slider(label, number(param.low), number(param.high), step=step, **arguments)
-        else:
-            bounds = {"min_value": param.low, "max_value": param.high, "step": param.step}
-            st.number_input(label, **{n: param.kind(v) for n, v in bounds.items() if v is not None}, **arguments)
-        values[name] = session.get(choice)
+        values[name] = control(session, choice, name, param)
     return cls(**values)
+
+
+def control(session: Session, choice: Choice[Any], name: str, param: Param) -> Any:
+    """Draws the control of one declared parameter, and returns what is selected."""
+    label = name.replace("_", " ").capitalize() + (f" ({param.unit})" if param.unit else "")
+    arguments: dict[str, Any] = {"help": param.help, **session.widget(choice)}
+    if param.choices:
+        st.selectbox(label, param.choices, **arguments)
+    elif param.kind is bool:
+        st.toggle(label, **arguments)
+    elif param.kind is str:
+        st.text_input(label, **arguments)
+    elif param.low is not None and param.high is not None:
+        number = param.kind
+        step = number(param.step or (1 if number is int else (param.high - param.low) / 100))
+        st.slider(label, number(param.low), number(param.high), step=step, **arguments)
+    else:
+        bounds = {"min_value": param.low, "max_value": param.high, "step": param.step}
+        st.number_input(label, **{n: param.kind(v) for n, v in bounds.items() if v is not None}, **arguments)
+    return session.get(choice)

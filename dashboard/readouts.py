@@ -16,7 +16,7 @@ from torch import Tensor
 from core.metrics import Rate
 from dashboard.figures import COLOURS
 
-__all__ = ["Reading", "Shown", "data_url", "rate_bars", "stored_note", "strip", "svg_image", "to_uint8"]
+__all__ = ["Reading", "Shown", "captioned", "data_url", "rate_bars", "stored_note", "strip", "svg_image", "to_uint8"]
 
 STYLE = """
 <style>
@@ -83,6 +83,16 @@ def data_url(image: Tensor) -> str:
     buffer = io.BytesIO()
     Image.fromarray(to_uint8(image)).save(buffer, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def captioned(url: str, caption: str, *, smooth: bool = False) -> str:
+    """HTML of one picture as wide as there is room, its pixels as squares or smooth."""
+    rendering = "auto" if smooth else "pixelated"
+    return (
+        f'<figure style="margin:0"><img src="{url}" alt="{escape(caption)}" '
+        f'style="width:100%;border-radius:.25rem;image-rendering:{rendering}">'
+        f'<figcaption style="font-size:.85rem;opacity:.8">{escape(caption)}</figcaption></figure>'
+    )
 
 
 def counted_note(rate: Rate) -> str:

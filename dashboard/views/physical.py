@@ -1,0 +1,284 @@
+"""Page *Physical attack*: print it, photograph it, classify it (Sec. 5.5; Fig. 11, 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+
+from core.claims import judge_physical
+from core.photographed import DISTANCES, YAWS, Condition, PhysicalResult, physical_sweep, placed
+from core.physical import Camera
+from core.trigger import stamp
+from dashboard import figures, physical_figures
+from dashboard.controls import choose, downloads, explain, image_choice, image_slider, one_sentence, plot_config
+from dashboard.fetching import offer_data
+from dashboard.jobs import Job, gathered
+from dashboard.photographs import camera_controls, pair_of, preset_controls, rates, selected_camera, set_camera, take
+from dashboard.readouts import Reading, Shown, captioned, data_url, rate_bars, strip
+from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested
+from dashboard.session import Choice, Session, one_of
+from dashboard.views.photo import draw_photo
+from dashboard.views.printed import draw_sheet
+
+EXPLANATION = """
+An attacked image is **printed** and **photographed**, and the photograph is what the network gets, resized to its
+input. The trigger is then no longer where and what it was in training: the sheet lies at some distance and angle, the
+light has a colour, the lens blurs, the sensor adds noise. A **standard** attack was trained with one trigger at one
+place; an **enhanced** one with moved and shrunk triggers. Switch the factors on and off to see which one breaks which.
+"""
+PARTS = {"simulated": "Simulated photographs", "sheet": "Printable sheet", "photo": "Your photograph"}
+PART: Choice[str] = Choice("part", "simulated", one_of(PARTS))
+COUNTS = (32, 64, 128, 256)
+COUNT: Choice[int] = Choice("photos", 64, lambda text: int(one_of(map(str, COUNTS))(text)))
+GROUPS = {"only": "One factor alone", "without": "All factors but one"}
+GROUP: Choice[str] = Choice("factor-group", "only", one_of(GROUPS))
+MAP_IMAGES = 128
+STRIP = 10
+POLL_SECONDS = 0.5
+
+
+@one_sentence
+def show() -> None:
+    """Draws the page."""
+    session = Session()
+    st.title("Physical attack", anchor=False)
+    explain(EXPLANATION)
+    chosen = choose(session, compare=False)
+    if chosen is None:
+        return
+    main = chosen.main
+    with st.sidebar:
+        st.select_slider("Photographs per measurement", COUNTS, **session.widget(COUNT))
+    data = tested(main)
+    image = image_choice(data)
+    found, _ = subjects()
+    pair = pair_of(found, main) or [main]
+    camera = selected_camera(session)
+    session.get(image), session.get(GROUP), session.get(PART)
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
+    st.segmented_control(
+        "Part", list(PARTS), format_func=lambda part: PARTS[part], required=True, label_visibility="collapsed",
+        **session.widget(PART),
+    )  # fmt: skip
+    part = session.get(PART)
+    if part == "photo":
+        draw_photo(session, pair, camera)
+    elif data is None:
+        offer_data(session, main)
+    if part == "sheet" and data is not None:
+        draw_sheet(session, main, data, image)
+    if part == "simulated":
+        if data is not None:
+            _draw_live(session, pair, data, image)
+        _draw_places(session, pair, data, camera)
+        _draw_factors(session, pair)
+        _draw_strange(pair)
+    session.write_link()
+
+
+def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: Choice[int]) -> None:
+    @st.fragment(key="photographs")
+    @one_sentence
+    def live() -> None:
+        preset_controls(session)
+        left, right = st.columns([8, 13], gap="large")
+        with left:
+            camera_controls(session)
+        camera, index, count = selected_camera(session), session.get(image), session.get(COUNT)
+        with right:
+            pictures, said = st.columns([5, 4], gap="medium")
+            taken = {}
+            for subject in pair:
+                fingerprint = subject.trigger.fingerprint
+                if fingerprint not in taken:
+                    taken[fingerprint] = take(camera, stamp(data.images[index : index + 1], subject.trigger), index)
+            first = taken[pair[0].trigger.fingerprint]
+            with pictures:
+                before, after = st.columns(2)
+                before.html(
+                    captioned(data_url(stamp(data.images[index : index + 1], pair[0].trigger)[0]), "The attacked image")
+                )
+                after.html(captioned(data_url(first.inputs[0]), "What the network gets"))
+                st.html(captioned(data_url(first.photos[0]), "Its print, photographed", smooth=True))
+            with said:
+                readings = []
+                for subject, colour in zip(pair, figures.COLOURS, strict=False):
+                    model = predictor(subject)
+                    measured = rates(subject, data, count, camera)
+                    if model is None or measured is None:
+                        continue
+                    with jobs().turnstile.interactive():
+                        answer = int(model.predict(taken[subject.trigger.fingerprint].inputs)[0])
+                    name = subject.card.classes[answer]
+                    hit = ":material/warning:" if answer == subject.attack.target else ":material/check:"
+                    st.markdown(f"{subject.label} says {hit} **{name}**")
+                    readings.append(Reading(f"{subject.label}: taken for “{subject.target_name}”", measured[1], colour))
+                    readings.append(Reading(f"{subject.label}: clean accuracy", measured[0], colour))
+                st.caption(f"It is {main_class(pair[0], data, index)}.")
+                readings.sort(key=lambda reading: "clean" in reading.name)
+                st.html(rate_bars(readings, camera.spec))
+            image_slider(session, "Image", image, data)
+            _draw_strip(pair[-1], data, camera, index)
+        if st.session_state.get("settled", True):
+            session.write_link()
+
+    live()
+
+
+def main_class(subject: Subject, data: Tested, index: int) -> str:
+    """The true class of a test image."""
+    return subject.card.classes[int(data.labels[index])]
+
+
+def _draw_strip(subject: Subject, data: Tested, camera: Camera, start: int) -> None:
+    """Some photographs as one network gets them, and what it says."""
+    model = predictor(subject)
+    if model is None:
+        return
+    images = take(camera, stamp(data.images[start : start + STRIP], subject.trigger), start).inputs
+    with jobs().turnstile.interactive():
+        answers = model.predict(images).tolist()
+    classes, target = subject.card.classes, subject.attack.target
+    shown = [
+        Shown(data_url(image), classes[answer], classes[truth], answer == target)
+        for image, answer, truth in zip(images, answers, data.labels[start : start + STRIP].tolist(), strict=True)
+    ]
+    st.markdown(f"**Photographs of attacked images**, as {subject.label} gets them, and what it says")
+    st.html(strip(shown, subject.target_name))
+
+
+def stored_photographs(subject: Subject, name: str = "physical") -> PhysicalResult | None:
+    """The stored rates of a model, if they were measured with its own trigger."""
+    values = subject.result(name)
+    try:
+        return PhysicalResult.from_dict(values) if values is not None else None
+    except ValueError:
+        return None
+
+
+def _request_map(session: Session, subject: Subject, data: Tested, camera: Camera) -> Job[PhysicalResult] | None:
+    model = predictor(subject)
+    if model is None:
+        return None
+    ways = [Condition("map", f"{d:g} {yaw:g}", placed(camera, d, yaw)) for d in DISTANCES for yaw in YAWS]
+    images, trigger, target = data.clean.subset(slice(MAP_IMAGES)), subject.trigger, subject.attack.target
+    return jobs().request(
+        ("photographs", subject.weights, trigger.fingerprint, data.name, len(images), placed(camera, 1, 0).spec),
+        PhysicalResult,
+        lambda: physical_sweep(model.predict, images, trigger, target, ways),
+        session.identity,
+    )
+
+
+def _draw_places(session: Session, pair: Sequence[Subject], data: Tested | None, camera: Camera) -> None:
+    """Success over distance and angle, of both attacks side by side."""
+    st.markdown("### Over distance and angle")
+    stored = [stored_photographs(subject) for subject in pair]
+    here = data is not None and st.toggle(
+        "Measure with the settings above",
+        value=not any(stored),
+        help=f"{MAP_IMAGES} test images at each place; the stored maps have the settings of “near”.",
+    )
+    requested: list[PhysicalResult | Job[PhysicalResult] | None] = []
+    for subject, kept in zip(pair, stored, strict=True):
+        requested.append(_request_map(session, subject, data, camera) if here and data is not None else kept)
+    running = tuple(one for one in requested if isinstance(one, Job))
+    jobs().leave(session.identity, running)
+    polling = any(job.snapshot().running for job in running)
+
+    @st.fragment(key="places", run_every=POLL_SECONDS if polling else None)
+    @one_sentence
+    def maps() -> None:
+        results, errors, shares = gathered(requested)
+        if polling and not any(job.snapshot().running for job in running):
+            st.rerun()
+        for error in errors:
+            st.error(f"The map could not be measured: {error}")
+        now = selected_camera(session)
+        for column, subject, result in zip(st.columns(len(pair)), pair, results, strict=True):
+            with column:
+                st.markdown(f"**{subject.title}**")
+                if result is None:
+                    st.caption("Nothing is stored, and nothing is measured here." if not polling else "Measuring ...")
+                    continue
+                _draw_map(session, subject, result, (now.distance, now.yaw))
+        if polling:
+            bar, stop = st.columns([4, 1], vertical_alignment="center")
+            bar.progress(min(shares, default=0.0), "Measuring ...")
+            if stop.button("Stop", key="stop-places"):
+                for job in running:
+                    job.cancel()
+                st.rerun()
+
+    maps()
+
+
+def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: tuple[float, float]) -> None:
+    name = f"physical-{subject.identity.replace('/', '-')}"
+    figure = physical_figures.place_map(result, now)
+    event = st.plotly_chart(
+        figure, key=f"places-{subject.identity}", config=plot_config(name), width="stretch", on_select="rerun",
+        selection_mode="points",
+    )  # fmt: skip
+    points = event.selection.points if event else []
+    picked = tuple(points[0]["customdata"][:2]) if points else None
+    last = f"picked-{subject.identity}"
+    if picked is not None and st.session_state.get(last) != picked:
+        set_camera(session, {"distance": picked[0], "yaw": picked[1], "pitch": 0.0, "roll": 0.0, "aim": 0.0})
+        st.session_state[last] = picked
+        st.rerun()
+    if picked is None:
+        st.session_state.pop(last, None)
+    counts = [rate.total for rate in physical_figures.places_of(result).values()]
+    caption, tools = st.columns([3, 1.4], vertical_alignment="center")
+    if counts:
+        caption.caption(f"{min(counts)} to {max(counts)} photographs of each. Click a place to go there.")
+    with tools:
+        downloads(name, partial(physical_figures.place_rows, [(subject.label, result)]), lambda: figure)
+
+
+def _draw_factors(session: Session, pair: Sequence[Subject]) -> None:
+    """Which factor breaks which attack."""
+    named = [(s.label, result) for s in pair if (result := stored_photographs(s)) is not None]
+    st.markdown("### Factor by factor")
+    if not named:
+        st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py physical --checkpoint {pair[0].key}`")
+        return
+    st.segmented_control(
+        "Factors", list(GROUPS), format_func=lambda group: GROUPS[group], required=True, label_visibility="collapsed",
+        **session.widget(GROUP),
+    )  # fmt: skip
+    group = session.get(GROUP)
+    ends = {"off": "nothing"} if group == "only" else {"near": "everything"}
+    bars, said = st.columns([5, 4], gap="large")
+    file = f"physical-factors-{pair[0].identity.replace('/', '-')}"
+    figure = physical_figures.factor_bars(named, group, ends)
+    with bars:
+        st.plotly_chart(figure, key="factors", config=plot_config(file), width="stretch")
+        caption, tools = st.columns([3, 1.2], vertical_alignment="center")
+        caption.caption(f"Stored: {int(named[0][1].total.max())} photographs of each, as of “near”; 95% intervals.")
+        with tools:
+            downloads(file, partial(physical_figures.factor_rows, named), lambda: figure)
+    with said:
+        rows = [("off", "preset", "Not printed at all"), ("near", "preset", "Near"), ("far", "preset", "Far")]
+        rows += [(name, "crop", f"{name.capitalize()}, print cropped") for name in ("near", "far")]
+        rows += [(name, "perspective", f"{name.capitalize()}, seen straight") for name in ("near", "far")]
+        rows += [(name, "area", f"{name.capitalize()}, antialiased") for name in ("near", "far")]
+        table: dict[str, list[str]] = {"Photograph": [text for *_, text in rows]}
+        for label, result in named:
+            pairs = [result.of(kind).get(name) for name, kind, _ in rows]
+            table[f"{label}: ASR (%)"] = [f"{100 * one[1].value:.1f}" if one else "" for one in pairs]
+            table[f"{label}: clean (%)"] = [f"{100 * one[0].value:.1f}" if one else "" for one in pairs]
+        st.dataframe(table, hide_index=True, width="stretch", height="content")
+
+
+def _draw_strange(pair: Sequence[Subject]) -> None:
+    """The verdicts, with what is stored of pictures unlike any training image."""
+    from dashboard.verdicts import draw_verdicts  # reads every kind of stored result
+
+    measured = {s.attack.title: r for s in pair if (r := stored_photographs(s)) is not None}
+    strange = {s.attack.title: r for s in pair if (r := stored_photographs(s, "out-of-sample")) is not None}
+    draw_verdicts("What the paper says about it (Sec. 5.5)", judge_physical(measured, strange))

@@ -1,0 +1,71 @@
+"""The printable sheet: benign and attacked images with registration marks, as PDF and PNG."""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import partial
+
+import streamlit as st
+import torch
+from PIL import Image
+
+from core.physical import Sheet
+from core.trigger import stamp
+from dashboard.controls import image_slider
+from dashboard.parameters import parametrised
+from dashboard.resources import Subject, Tested
+from dashboard.session import Choice, Session
+
+__all__ = ["draw_sheet"]
+
+PREVIEW = 900
+
+
+def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int]) -> None:
+    """Draws the controls, the page as it will be printed, and the buttons that save it."""
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        sheet = parametrised(session, Sheet, "sheet")
+        image_slider(session, "First image", image, data)
+        page = _page(sheet, main, data, session.get(image))
+        name = f"sheet-{main.identity.replace('/', '-')}"
+        for kind, mime in (("PDF", "application/pdf"), ("PNG", "image/png")):
+            st.download_button(
+                kind,
+                partial(sheet.file, page, kind),
+                f"{name}.{kind.lower()}",
+                mime,
+                key=f"sheet-{kind}",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+        st.caption(
+            f"Print it at 100 %: each image is {sheet.print_size:g} mm high. The square marks say which image is "
+            "which, and where it lies; keep at least two of an image's four in the picture."
+        )
+    with right:
+        st.html(
+            f'<img src="{_preview(page)}" alt="the sheet" '
+            'style="width:100%;border:1px solid #8888;border-radius:.25rem">'
+        )
+
+
+def _page(sheet: Sheet, main: Subject, data: Tested, start: int) -> Image.Image:
+    """Benign and attacked images, one beside the other, as many as fit."""
+    height, width = main.card.shape[1:]
+    pairs = max(1, sheet.capacity(width / height) // 2)
+    images = data.images[start : start + pairs]
+    stamped = stamp(images, main.trigger)
+    names = [main.card.classes[label] for label in data.labels[start : start + pairs].tolist()]
+    captions = [text for name in names for text in (name, f"{name}, attacked")]
+    prints = torch.stack([images, stamped], 1).flatten(0, 1)[: sheet.capacity(width / height)]
+    return sheet.page(prints, captions[: len(prints)])
+
+
+def _preview(page: Image.Image) -> str:
+    small = page.copy()
+    small.thumbnail((PREVIEW, PREVIEW), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
