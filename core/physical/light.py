@@ -43,7 +43,7 @@ def colour_of(temperature: float, channels: int = 3) -> Tensor:
     """How much of each channel a lamp gives, against one of 6500 K: float64 ``(channels,)``; all 1 for gray images.
 
     >>> [round(gain, 2) for gain in colour_of(3000).tolist()]
-    [1.82, 0.87, 0.22]
+    [1.69, 0.86, 0.26]
     """
     if channels != 3:
         return torch.ones(channels, dtype=torch.float64)

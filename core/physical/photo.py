@@ -16,7 +16,7 @@ LARGEST_FILE = 25 * 2**20
 MOST_PIXELS = 64_000_000
 """Pixels that are decoded; phones make up to 50 million by default."""
 _SMALLEST = 16
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "MPO")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 # Longest side that is kept: a network's input has 32 pixels, and marks are found in less.
 _LONGEST = 3000
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +69,7 @@ def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera) -> Non
     height, width = pair[0].card.shape[1:]
     with left:
         if session.get(KIND) == "sheet":
-            inputs = {subject.identity: picture for subject, picture in _from_sheet(session, photo, pair).items()}
+            inputs = dict.fromkeys((subject.identity for subject in pair), _from_sheet(session, photo, pair[0]))
         else:
             inputs = _any_picture(photo, pair, camera, (height, width))
     with right:
@@ -84,9 +83,9 @@ def _planes(photo: npt.NDArray[np.uint8], channels: int) -> Tensor:
     return planes if channels == 3 else planes.mean(1, keepdim=True)
 
 
-def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], pair: Sequence[Subject]) -> dict[Any, Tensor]:
+def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], subject: Subject) -> Tensor:
     """What the networks get of a print in the photograph, which its marks or the user show."""
-    channels, height, width = pair[0].card.shape
+    channels, height, width = subject.card.shape
     st.segmented_control(
         "The network gets",
         list(FRAMINGS),
@@ -107,8 +106,7 @@ def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], pair: Sequence[S
     else:
         st.caption("No marks were found. Drag a box around the print.")
         corners = _dragged(photo)
-    seen = rectified(_planes(photo, channels), corners[None], session.get(FRAMING), (height, width))
-    return dict.fromkeys(pair, seen)
+    return rectified(_planes(photo, channels), corners[None], session.get(FRAMING), (height, width))
 
 
 def _marks(prints: Sequence[Print]) -> int:

@@ -52,15 +52,19 @@ def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int]
 
 
 def _page(sheet: Sheet, main: Subject, data: Tested, start: int) -> Image.Image:
-    """Benign and attacked images, one beside the other, as many as fit."""
+    """Benign and attacked images, as many as fit: below each other where rows come in pairs, else side by side."""
     height, width = main.card.shape[1:]
-    pairs = max(1, sheet.capacity(width / height) // 2)
+    (rows, cols), most = sheet.grid(width / height), sheet.capacity(width / height)
+    run = cols if rows % 2 == 0 else 1  # so many benign images, then the same ones attacked
+    pairs = max(1, most // 2 // run) * run
     images = data.images[start : start + pairs]
-    stamped = stamp(images, main.trigger)
     names = [main.card.classes[label] for label in data.labels[start : start + pairs].tolist()]
-    captions = [text for name in names for text in (name, f"{name}, attacked")]
-    prints = torch.stack([images, stamped], 1).flatten(0, 1)[: sheet.capacity(width / height)]
-    return sheet.page(prints, captions[: len(prints)])
+    prints, captions = [], []
+    for first in range(0, len(images), run):
+        part, its = images[first : first + run], names[first : first + run]
+        prints += [part, stamp(part, main.trigger)]
+        captions += [*its, *(f"{name}, attacked" for name in its)]
+    return sheet.page(torch.cat(prints)[:most], captions[:most])
 
 
 def _preview(page: Image.Image) -> str:
