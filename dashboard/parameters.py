@@ -31,7 +31,7 @@ def parameter_choice(prefix: str, name: str, param: Param) -> Choice[Any]:
             raise ValueError(param.allowed()) from None
 
     def write(value: Any) -> str:
-        return ("yes" if value else "no") if param.kind is bool else str(value)
+        return ("yes" if value else "no") if param.kind is bool else str(value).removesuffix(".0")
 
     return Choice(f"{prefix}-{name.replace('_', '-')}", param.default, parse, write)
 

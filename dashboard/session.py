@@ -111,7 +111,10 @@ class Session:
         >>> st.slider("Pixel value", 0, 255, **session.widget(VALUE))  # doctest: +SKIP
         """
         key = f"choice-{choice.name}"
-        st.session_state[key] = self.get(choice)
+        value = self.get(choice)
+        # Only where it differs: a value that is set here replaces what the user has moved on to meanwhile.
+        if key not in st.session_state or st.session_state[key] != value:
+            st.session_state[key] = value
 
         def changed() -> None:
             st.session_state.selected[choice.name] = st.session_state[key]

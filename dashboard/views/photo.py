@@ -97,9 +97,11 @@ def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], subject: Subject
     if prints:
         chosen = prints[0]
         if len(prints) > 1:
-            chosen = st.radio(
-                "Which image", prints, format_func=lambda one: f"{one.number + 1}", horizontal=True, key="which-print"
+            numbers = [one.number for one in prints]
+            number = st.radio(
+                "Which image", numbers, format_func=lambda one: f"{one + 1}", horizontal=True, key="which-print"
             )
+            chosen = prints[numbers.index(number)]
         st.html(_marked(photo, prints, chosen))
         st.caption(f"{len(prints)} image{'s' * (len(prints) > 1)} of the sheet found by {_marks(prints)} marks.")
         corners = chosen.corners

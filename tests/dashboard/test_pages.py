@@ -25,7 +25,7 @@ from dashboard.resources import jobs
 
 PAGES = ("location", "appearance")
 MEASURING = (*PAGES, "defenses")
-READING_IMAGES = (*MEASURING, "enhanced", "saliency")
+READING_IMAGES = (*MEASURING, "enhanced", "saliency", "physical")
 ALL = (*READING_IMAGES, "paper")
 # Those of the ablation in Fig. 14 differ from the others in nothing that a page looks at.
 SHIPPED = [key for key in Store().keys() if "+max" not in key]  # noqa: SIM118 - not a dictionary

@@ -124,7 +124,7 @@ def test_from_twice_the_distance_the_print_is_half_as_large():
 def test_upside_down():
     images = pictures(2, 3, 16, 16)
     seen = taken(Camera(roll=180, resize="area"), images)
-    assert (seen - images.flip(2, 3)).abs().mean() < 0.03  # the edges of pixels are soft
+    assert (seen - images.flip(2, 3)).abs().mean() < 0.05  # the edges of pixels are soft
     assert (seen - images).abs().mean() > 0.1
 
 
@@ -270,10 +270,13 @@ VALUES = {
 def test_whatever_is_selected_keeps_shape_and_range(values, shape):
     camera = Camera(**values)
     images = pictures(2, *shape)
+    refused = ""
     try:
         seen = taken(camera, images)
     except ValueError as error:
-        assert "lie on a line" in str(error)  # a sheet seen from its edge has no corners to cut it out by
+        refused = str(error)
+    if refused:  # a sheet seen from its edge has no corners to cut it out by
+        assert "lie on a line" in refused
         return
     assert seen.shape == images.shape
     assert bool(seen.isfinite().all())

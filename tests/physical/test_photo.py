@@ -69,6 +69,7 @@ def test_an_image_that_claims_too_many_pixels_is_not_decoded(monkeypatch):
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    bomb += struct.pack(">I", 8) + b"IDAT" + bytes(12)
     with pytest.raises(ValueError, match="at most 64 million"):
         decoded_photo(bomb)
     monkeypatch.setattr(module, "MOST_PIXELS", 100)
