@@ -71,18 +71,20 @@ class PhysicalResult(Counted):
         conditions: How they were taken.
         clean_hits: Photographs of benign images predicted right.
         clean_total: Photographs of benign images.
-        images: Benign images to be tried under each condition.
+        images: Images to be tried under each condition, those of the target class included.
+        tried: Images that were tried so far, over all conditions.
     """
 
     conditions: tuple[Condition, ...]
     clean_hits: Counts
     clean_total: Counts
     images: int
+    tried: int
 
     @property
     def done(self) -> float:
         """Share of the sweep that is measured, 0 to 1."""
-        return float(max(self.clean_total.sum(), self.total.sum()) / (self.images * len(self.conditions)))
+        return self.tried / (self.images * len(self.conditions))
 
     @property
     def clean(self) -> Counted:
@@ -108,6 +110,7 @@ class PhysicalResult(Counted):
             "clean_hits": self.clean_hits.tolist(),
             "clean_total": self.clean_total.tolist(),
             "images": self.images,
+            "tried": self.tried,
         }
 
     @classmethod
@@ -126,12 +129,13 @@ class PhysicalResult(Counted):
             hits, total = read_counts({"index": index, "hits": values["hits"], "total": values["total"]}, "index")
             clean = {"index": index, "hits": values["clean_hits"], "total": values["clean_total"]}
             clean_hits, clean_total = read_counts(clean, "index")
-            images = values["images"]
+            images, tried = values["images"], values["tried"]
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"a stored result is damaged: {error!r}") from error
-        if not found or type(images) is not int or images < 1 or (clean_total > images).any():
+        numbers = type(images) is int and type(tried) is int
+        if not found or not numbers or images < 1 or (clean_total > images).any() or (total > images).any():
             raise ValueError("a stored result is damaged: its conditions or its number of images is wrong")
-        return cls(hits, total, found, clean_hits, clean_total, images)
+        return cls(hits, total, found, clean_hits, clean_total, images, tried)
 
 
 def presets() -> tuple[Condition, ...]:
@@ -147,6 +151,7 @@ def physical_sweep(
     wanted: Sequence[Condition] | None = None,
     *,
     known: bool = True,
+    with_clean: bool = True,
     seed: int = 0,
 ) -> Iterator[PhysicalResult]:
     """Clean accuracy and attack success rate on simulated photographs of printed images.
@@ -159,6 +164,7 @@ def physical_sweep(
         wanted: Ways to take the photographs; by default :func:`conditions`.
         known: Whether the classes of the images are those of the model; otherwise all are attacked, and the clean
             accuracy is not measured.
+        with_clean: Whether to measure the clean accuracy too, which takes as long again.
         seed: Seed of the draws. Every condition has the same ones, and so have attacked images and their benign ones.
 
     Yields:
@@ -171,6 +177,7 @@ def physical_sweep(
     if len(data) == 0 or not ways:
         raise ValueError("a sweep needs at least one image and one condition")
     hits, total, clean_hits, clean_total = np.zeros((4, len(ways)), dtype=np.int64)
+    tried = 0
     for start in range(0, len(data), CHUNK):
         part = data.subset(slice(start, start + CHUNK))
         images = part.floats()
@@ -180,7 +187,7 @@ def physical_sweep(
             generator = generator_for(seed, "photograph", start, device=images.device)
             drawn = way.camera.draw(len(images), data.shape, generator)
             taken = way.camera.apply(stamped, tuple(its[others] for its in drawn))
-            if known:
+            if known and with_clean:
                 predicted = predict(torch.cat([way.camera.apply(images, drawn), taken]))
                 clean_hits[i] += int((predicted[: len(images)] == part.labels).sum())
                 clean_total[i] += len(images)
@@ -188,4 +195,7 @@ def physical_sweep(
                 predicted = predict(taken)
             hits[i] += int((predicted[len(predicted) - len(taken) :] == target).sum())
             total[i] += len(taken)
-            yield PhysicalResult(hits.copy(), total.copy(), ways, clean_hits.copy(), clean_total.copy(), len(data))
+            tried += len(part)
+            yield PhysicalResult(
+                hits.copy(), total.copy(), ways, clean_hits.copy(), clean_total.copy(), len(data), tried
+            )

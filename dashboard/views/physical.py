@@ -168,7 +168,7 @@ def _request_map(session: Session, subject: Subject, data: Tested, camera: Camer
     return jobs().request(
         ("photographs", subject.weights, trigger.fingerprint, data.name, len(images), placed(camera, 1, 0).spec),
         PhysicalResult,
-        lambda: physical_sweep(model.predict, images, trigger, target, ways),
+        lambda: physical_sweep(model.predict, images, trigger, target, ways, with_clean=False),
         session.identity,
     )
 

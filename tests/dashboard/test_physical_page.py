@@ -139,7 +139,7 @@ def result(seed: int = 0) -> PhysicalResult:
     ways = conditions()
     total = np.full(len(ways), 50)
     hits = torch.randint(0, 51, (len(ways),), generator=torch.Generator().manual_seed(seed)).numpy()
-    return PhysicalResult(hits, total, ways, hits, total, 50)
+    return PhysicalResult(hits, total, ways, hits, total, 50, 50 * len(ways))
 
 
 def test_the_map_has_every_place_as_a_cell_and_as_a_point() -> None:

@@ -74,6 +74,14 @@ def test_pictures_of_unknown_classes_are_all_attacked():
     assert last.done == 1
 
 
+def test_the_clean_accuracy_can_be_left_out():
+    *_, last = physical_sweep(predict, labelled(10), trigger_of(), TARGET, WAYS, with_clean=False)
+    *_, whole = physical_sweep(predict, labelled(10), trigger_of(), TARGET, WAYS)
+    assert last.hits.tolist() == whole.hits.tolist()
+    assert last.clean_total.tolist() == [0, 0]
+    assert (last.done, whole.done) == (1, 1)
+
+
 def test_conditions_cover_presets_factors_framings_and_the_map():
     found = {(one.group, one.name): one.camera for one in conditions()}
     assert len(found) == len(conditions())
@@ -106,6 +114,7 @@ def test_results_survive_json():
         {"clean_total": [9, 8]},
         {"images": "8"},
         {"images": None},
+        {"tried": None},
     ],
 )
 def test_a_damaged_result_is_refused(damage):
@@ -175,7 +184,7 @@ def result_of(near, far, total=500):
     )
     hits = np.array([round(near * total), round(far * total), 0])
     counts = np.full(3, total)
-    return PhysicalResult(hits, counts, ways, counts, counts, total)
+    return PhysicalResult(hits, counts, ways, counts, counts, total, 3 * total)
 
 
 def test_results_like_the_papers_bear_out_the_claims():
