@@ -10,6 +10,7 @@ import pandas as pd
 from core.attacks import attacks
 from core.defenses import defenses
 from core.models import models
+from core.physical import PRESETS
 from core.results import Number
 from core.transforms import transform_from_spec
 from dashboard.figures import COLOURS
@@ -49,6 +50,10 @@ def link_of(number: Number, dataset: str) -> str:
         return "appearance?" + urlencode(query | {"value": number.defense.rpartition(" ")[2]})
     if number.table == "fig10":
         return "saliency?" + urlencode(query)
+    if number.table in ("fig11", "fig12"):
+        camera = PRESETS[number.defense].to_dict()
+        changed = {name: value for name, value in camera.items() if value != getattr(PRESETS["near"], name)}
+        return "physical?" + urlencode(query | {f"cam-{n.replace('_', '-')}": v for n, v in changed.items()})
     if number.table == "fig14":
         return "enhanced?" + urlencode({"model": f"{dataset}/{number.model}/{number.attack}"})
     if number.defense in defenses:

@@ -21,6 +21,8 @@ from core.energy import Energies
 from core.files import write_atomically
 from core.metrics import Rate
 from core.paper import paper_number, paper_seconds
+from core.photographed import PhysicalResult
+from core.physical import FACTORS
 from core.remote import open_store
 from core.repaired import read_repair
 from core.results import DISTANCES, VALUES, Results, read_result
@@ -34,6 +36,9 @@ from core.transforms.spatial import LARGEST
 SPATIAL = ("flip", "shrinkpad:1", "shrinkpad:2", "shrinkpad:3", "shrinkpad:4", "shrinkpad:6", "shrinkpad:8")
 VALUE_SHIFTS = ("noise:10", "noise:20", "hue:0.4", "contrast:0.4", "brightness:0.4", "saturation:0.4")
 ORDER = ("benign", "robust", "badnets-gray", "badnets", "blended", "consistent")
+
+# What of a photograph the network gets, apart from the whole.
+FRAMED = {"crop": "cropped", "perspective": "seen straight", "area": "antialiased"}
 
 Row = list[str]
 Table = Callable[[list[tuple[Checkpoint, Card]]], Iterator[Row]]
@@ -206,6 +211,32 @@ def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
             yield [checkpoint.key, str(result.seen), *shares, *areas, *peaks]
 
 
+def physical(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """Fig. 11 and 12: success on simulated photographs of prints, whole, cut out, and of other pictures."""
+    columns = [("off", "preset", "not printed"), ("near", "preset", "near"), ("far", "preset", "far")]
+    columns += [(name, group, f"{name}, {text}") for group, text in FRAMED.items() for name in ("near", "far")]
+    yield ["ASR / clean accuracy (%)", "n", *(text for *_, text in columns), "other pictures, near", "far"]
+    for checkpoint, _ in checkpoints:
+        result, strange = (read_result(checkpoint, name, PhysicalResult) for name in ("physical", "out-of-sample"))
+        if result is None:
+            continue
+        pairs = [result.of(group)[name] for name, group, _ in columns]
+        cells = [f"{100 * success.value:.1f} / {100 * clean.value:.1f}" for clean, success in pairs]
+        others = [f"{100 * strange.of('preset')[name][1].value:.1f}" if strange else "" for name in ("near", "far")]
+        yield [checkpoint.key, str(result.total.max()), *cells, *others]
+
+
+def factors(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """The attack success rate with one factor of the photograph alone, and with all but one."""
+    yield ["ASR (%), alone / all but it", *FACTORS]
+    for checkpoint, _ in checkpoints:
+        result = read_result(checkpoint, "physical", PhysicalResult)
+        if result is not None:
+            only, without = result.of("only"), result.of("without")
+            cells = [f"{100 * only[name][1].value:.1f} / {100 * without[name][1].value:.1f}" for name in FACTORS]
+            yield [checkpoint.key, *cells]
+
+
 def claims(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """The paper's statements about its results, and the numbers that decide them."""
     yield ["section", "statement", "model", "holds", "numbers"]
@@ -248,6 +279,8 @@ TABLES: dict[str, Table] = {
     "flagged": without_ablation(flagged),
     "max-shrink": max_shrink,
     "saliency": without_ablation(saliency),
+    "physical": without_ablation(physical),
+    "factors": without_ablation(factors),
     "claims": without_ablation(claims),
 }
 

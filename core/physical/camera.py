@@ -19,7 +19,6 @@ from typing import Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from core.params import Param, Parametrised, Value, choice, integer, number, params_of
 from core.physical.geometry import CORNERS, frame_points, pinhole, projected, sampled
@@ -327,6 +326,8 @@ def _blurred(light: Tensor, kernels: Tensor) -> Tensor:
 
 def _through_jpeg(photos: Tensor, quality: int) -> Tensor:
     """Encodes and decodes; libjpeg computes on the CPU."""
+    from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg  # a quarter of a second that pages do without
+
     mode = ImageReadMode.GRAY if photos.shape[1] == 1 else ImageReadMode.RGB
     files = encode_jpeg(list((photos * 255).round().to(torch.uint8).cpu()), quality)
     return torch.stack([decode_jpeg(file, mode) for file in files]).to(photos) / 255

@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -22,7 +22,6 @@ from core.params import Parametrised, choice, integer, number
 __all__ = ["MOST_PRINTS", "Print", "Sheet", "found_in"]
 
 PAPERS = {"A4": (210.0, 297.0), "Letter": (215.9, 279.4)}
-_MARKERS = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_250)
 MOST_PRINTS = 62
 """Prints that the markers can tell apart."""
 # Side of a marker, its distance from the print, and the white rim that it needs, as shares of the print's height.
@@ -105,7 +104,7 @@ class Sheet(Parametrised):
             page.paste(picture.resize((box[2] - box[0], box[3] - box[1]), Image.Resampling.NEAREST), (box[0], box[1]))
             side, gap = round(_MARK * self.print_size * dots), round(_GAP * self.print_size * dots)
             for corner in range(4):
-                mark = Image.fromarray(cv2.aruco.generateImageMarker(_MARKERS, 4 * index + corner, side))
+                mark = Image.fromarray(_marker(4 * index + corner, side))
                 mark_x = box[0] - gap - side if corner in (0, 3) else box[2] + gap
                 mark_y = box[1] - gap - side if corner in (0, 1) else box[3] + gap
                 page.paste(mark, (mark_x, mark_y))
@@ -134,6 +133,8 @@ def found_in(photo: npt.NDArray[np.uint8], aspect: float = 1.0) -> list[Print]:
         photo: ``(h, w, 3)`` or ``(h, w)``.
         aspect: Width of a printed image over its height.
     """
+    import cv2  # large, and only the printed sheet needs it
+
     gray = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) if photo.ndim == 3 else photo
     height, width = gray.shape
     scale = min(1.0, _LONGEST / max(height, width))
@@ -141,7 +142,7 @@ def found_in(photo: npt.NDArray[np.uint8], aspect: float = 1.0) -> list[Print]:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     parameters = cv2.aruco.DetectorParameters()
     parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
-    marks, ids, _ = cv2.aruco.ArucoDetector(_MARKERS, parameters).detectMarkers(gray)
+    marks, ids, _ = cv2.aruco.ArucoDetector(_markers(), parameters).detectMarkers(gray)
     seen: dict[int, list[tuple[int, npt.NDArray[np.float32]]]] = {}
     for corners, index in zip(marks, [] if ids is None else [int(each) for each in np.ravel(ids)], strict=True):
         if index < 4 * MOST_PRINTS:
@@ -162,6 +163,20 @@ def found_in(photo: npt.NDArray[np.uint8], aspect: float = 1.0) -> list[Print]:
         plane = torch.from_numpy((2 * pixels + 1 - [width, height]) / height)
         prints.append(Print(index, plane, len(its)))
     return prints
+
+
+def _markers() -> Any:
+    """The set of markers: 250 of 4 x 4 cells."""
+    import cv2
+
+    return cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_250)
+
+
+def _marker(index: int, side: int) -> npt.NDArray[np.uint8]:
+    """One marker as a picture, ``(side, side)``."""
+    import cv2
+
+    return np.asarray(cv2.aruco.generateImageMarker(_markers(), index, side), dtype=np.uint8)
 
 
 def _mark_corners(corner: int, aspect: float) -> npt.NDArray[np.float64]:

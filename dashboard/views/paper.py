@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from core.models import models
 from core.results import PAPER_MODELS, Number, Results
 from core.store import Store
-from dashboard import figures
 from dashboard.against import FAR, agreement, number_rows, number_table, tinted
 from dashboard.controls import choose, csv_button, explain, one_sentence, plot_config
-from dashboard.figures import COLOURS, Curve
+from dashboard.paper_figures import paper_figure
 from dashboard.resources import Subject, store
 from dashboard.session import Choice, Session, one_of
 from dashboard.verdicts import draw_verdicts
@@ -30,13 +28,15 @@ TITLES = {
     "table3": "Table 3: Gaussian noise",
     "table4": "Table 4: colour shifts",
     "table5": "Table 5: enhanced attacks",
+    "fig1": "Fig. 1: seconds against what is left of the attack",
     "fig4": "Fig. 4: the trigger's location",
     "fig5": "Fig. 5: the trigger's appearance",
     "fig10": "Fig. 10: saliency inside the trigger",
+    "fig11": "Fig. 11: photographs of printed images, simulated",
+    "fig12": "Fig. 12: photographs of other pictures, simulated",
     "fig13": "Fig. 13: enhanced attacks under ShrinkPad",
     "fig14": "Fig. 14: other largest shrink sizes in training",
 }
-GRAY = "badnets-gray"
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -86,27 +86,29 @@ def show() -> None:
     if session.get(PART) == "claims":
         draw_verdicts("The paper's statements", verdicts)
     else:
-        _draw_numbers(main, results, [one for one in numbers if one.table.startswith(session.get(PART)[:3])])
+        _draw_numbers(main, results, numbers, session.get(PART)[:3])
     session.write_link()
 
 
-def _draw_numbers(main: Subject, results: Results, numbers: list[Number]) -> None:
-    """Table by table, or figure by figure."""
+def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: str) -> None:
+    """Table by table (part ``tab``), or figure by figure (``fig``)."""
     dataset, model = main.key.split("/")[:2]
+    numbers = [one for one in numbers if one.table.startswith(part)]
     for name, title in TITLES.items():
-        own = [one for one in numbers if one.table == name]
-        if not own:
+        if not name.startswith(part):
             continue
+        own, figure = [one for one in numbers if one.table == name], paper_figure(name, results)
         st.markdown(f"#### {title}")
-        if not any(one.ours is not None for one in own):
+        if figure is None and not any(one.ours is not None for one in own):
             command = f"python scripts/reproduce.py --dataset {main.dataset.spec} --models {model} --only {name}"
             st.info(f"Nothing of it is measured yet; make it with: `{command}`")
             continue
-        figure = _figure(name, main, results)
         place = st.container()
         if figure is not None:
-            drawn, place = st.columns([10, 13], gap="medium")
+            drawn, place = st.columns([10, 13], gap="medium") if own else (place, place)
             drawn.plotly_chart(figure, key=f"paper-{name}", config=plot_config(name), width="stretch")
+        if not own:
+            continue
         place.dataframe(
             tinted(number_table(own, dataset)),
             hide_index=True,
@@ -121,18 +123,3 @@ def _draw_numbers(main: Subject, results: Results, numbers: list[Number]) -> Non
     )
     with tools:
         csv_button(f"paper-{dataset}-{model}", lambda: number_rows(numbers))
-
-
-def _figure(name: str, main: Subject, results: Results) -> go.Figure | None:
-    """The figure itself, where the paper draws one for the model of Sec. 3."""
-    if GRAY not in results.cards:
-        return None
-    card = results.cards[GRAY]
-    attack = card.attack_object
-    trigger = attack.trigger(card.shape)
-    if name == "fig4" and GRAY in results.maps:
-        return figures.location_map(results.maps[GRAY], trigger.location, f"{attack.label}, {main.dataset_label}")
-    if name == "fig5" and GRAY in results.appearances:
-        curve = Curve(attack.label, results.appearances[GRAY], COLOURS[0])
-        return figures.appearance_curves([curve], trigger.value, trigger.value)
-    return None
