@@ -16,7 +16,18 @@ from torch import Tensor
 from core.metrics import Rate
 from dashboard.figures import COLOURS
 
-__all__ = ["Reading", "Shown", "captioned", "data_url", "rate_bars", "stored_note", "strip", "svg_image", "to_uint8"]
+__all__ = [
+    "Reading",
+    "Shown",
+    "beside",
+    "captioned",
+    "data_url",
+    "rate_bars",
+    "stored_note",
+    "strip",
+    "svg_image",
+    "to_uint8",
+]
 
 STYLE = """
 <style>
@@ -90,8 +101,15 @@ def captioned(url: str, caption: str, *, smooth: bool = False) -> str:
     rendering = "auto" if smooth else "pixelated"
     return (
         f'<figure style="margin:0"><img src="{url}" alt="{escape(caption)}" '
-        f'style="width:100%;border-radius:.25rem;image-rendering:{rendering}">'
+        f'style="width:100%;max-width:26rem;border-radius:.25rem;image-rendering:{rendering}">'
         f'<figcaption style="font-size:.85rem;opacity:.8">{escape(caption)}</figcaption></figure>'
+    )
+
+
+def beside(*figures: str) -> str:
+    """HTML of pictures side by side, on narrow screens too."""
+    return (
+        f'<div style="display:grid;grid-template-columns:repeat({len(figures)},1fr);gap:.8rem">{"".join(figures)}</div>'
     )
 
 

@@ -20,7 +20,7 @@ from core.trigger import stamp
 from dashboard.figures import COLOURS
 from dashboard.heat import heat
 from dashboard.photographs import chances, take
-from dashboard.readouts import captioned, data_url, svg_image
+from dashboard.readouts import beside, captioned, data_url, svg_image
 from dashboard.resources import Subject, explained
 from dashboard.session import Choice, Session, one_of
 
@@ -128,9 +128,8 @@ def _any_picture(
         taken = take(camera, stamped)
         inputs[subject.identity] = taken.inputs
         if subject is pair[0]:
-            before, after = st.columns(2)
-            before.html(captioned(data_url(stamped[0]), "attacked"))
-            after.html(captioned(data_url(taken.photos[0]), "printed and photographed"))
+            photograph = captioned(data_url(taken.photos[0]), "printed and photographed", smooth=True)
+            st.html(beside(captioned(data_url(stamped[0]), "attacked"), photograph))
     return inputs
 
 
@@ -216,9 +215,8 @@ def _draw_answer(subject: Subject, picture: Tensor) -> None:
     )
     pictures, bars = st.columns([5, 4], gap="medium")
     with pictures:
-        before, after = st.columns(2)
-        before.html(captioned(data_url(picture[0]), "what it gets"))
-        after.html(captioned(data_url(heat(saliency)), "what it looks at"))
+        looks = captioned(data_url(heat(saliency)), "what it looks at")
+        st.html(beside(captioned(data_url(picture[0]), "what it gets"), looks))
     with bars:
         for label in [*ranked[:MOST_SAID], *([target] if target not in ranked[:MOST_SAID] else [])]:
             share = found[0][label]

@@ -16,7 +16,7 @@ from dashboard.controls import choose, downloads, explain, image_choice, image_s
 from dashboard.fetching import offer_data
 from dashboard.jobs import Job, gathered
 from dashboard.photographs import camera_controls, pair_of, preset_controls, rates, selected_camera, set_camera, take
-from dashboard.readouts import Reading, Shown, captioned, data_url, rate_bars, strip
+from dashboard.readouts import Reading, Shown, beside, captioned, data_url, rate_bars, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested
 from dashboard.session import Choice, Session, one_of
 from dashboard.views.photo import draw_photo
@@ -84,11 +84,9 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
     @one_sentence
     def live() -> None:
         preset_controls(session)
-        left, right = st.columns([8, 13], gap="large")
-        with left:
-            camera_controls(session)
+        left, right = st.columns([13, 8], gap="large")
         camera, index, count = selected_camera(session), session.get(image), session.get(COUNT)
-        with right:
+        with left:
             pictures, said = st.columns([5, 4], gap="medium")
             taken = {}
             for subject in pair:
@@ -97,11 +95,12 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
                     taken[fingerprint] = take(camera, stamp(data.images[index : index + 1], subject.trigger), index)
             first = taken[pair[0].trigger.fingerprint]
             with pictures:
-                before, after = st.columns(2)
-                before.html(
-                    captioned(data_url(stamp(data.images[index : index + 1], pair[0].trigger)[0]), "The attacked image")
+                attacked = stamp(data.images[index : index + 1], pair[0].trigger)[0]
+                small = (
+                    captioned(data_url(attacked), "The attacked image"),
+                    captioned(data_url(first.inputs[0]), "What the network gets"),
                 )
-                after.html(captioned(data_url(first.inputs[0]), "What the network gets"))
+                st.html(beside(*small))
                 st.html(captioned(data_url(first.photos[0]), "Its print, photographed", smooth=True))
             with said:
                 readings = []
@@ -113,8 +112,8 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
                     with jobs().turnstile.interactive():
                         answer = int(model.predict(taken[subject.trigger.fingerprint].inputs)[0])
                     name = subject.card.classes[answer]
-                    hit = ":material/warning:" if answer == subject.attack.target else ":material/check:"
-                    st.markdown(f"{subject.label} says {hit} **{name}**")
+                    hit = answer == subject.attack.target
+                    st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
                     readings.append(Reading(f"{subject.label}: taken for “{subject.target_name}”", measured[1], colour))
                     readings.append(Reading(f"{subject.label}: clean accuracy", measured[0], colour))
                 st.caption(f"It is {main_class(pair[0], data, index)}.")
@@ -122,6 +121,8 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
                 st.html(rate_bars(readings, camera.spec))
             image_slider(session, "Image", image, data)
             _draw_strip(pair[-1], data, camera, index)
+        with right:
+            camera_controls(session)
         if st.session_state.get("settled", True):
             session.write_link()
 
