@@ -44,7 +44,9 @@ def judge_physical(measured: Mapping[str, PhysicalResult], strange: Mapping[str,
         return [result.of("preset")[name][1].value for name in PHOTOGRAPHS]
 
     def numbers(result: PhysicalResult) -> dict[str, float]:
-        return {f"{name}, %": 100 * rate for name, rate in zip(PHOTOGRAPHS, rates(result), strict=True)}
+        found = {f"{name}, %": 100 * rate for name, rate in zip(PHOTOGRAPHS, rates(result), strict=True)}
+        straight = result.of("perspective")
+        return found | {f"{name} and seen straight, %": 100 * straight[name][1].value for name in straight}
 
     def full(results: Mapping[str, PhysicalResult]) -> dict[str, PhysicalResult]:
         return {title: result for title, result in results.items() if set(PHOTOGRAPHS) <= set(result.of("preset"))}

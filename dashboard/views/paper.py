@@ -71,7 +71,7 @@ def show() -> None:
     there, measured, near = agreement(numbers)
     decided = [verdict for verdict in verdicts if verdict.holds is not None]
     columns = st.columns(3)
-    columns[0].metric("Statements that hold", f"{sum(bool(v.holds) for v in decided)} of {len(decided)} decided")
+    columns[0].metric("Statements that hold", f"{sum(bool(v.holds) for v in decided)} of {len(decided)}")
     columns[1].metric("Rates of the paper measured", f"{measured} of {there}")
     columns[2].metric("Within 5 points of the paper", f"{near} of {measured}")
     if main.card.model not in PAPER_MODELS or main.card.dataset != "cifar10":

@@ -236,7 +236,8 @@ def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: t
     counts = [rate.total for rate in physical_figures.places_of(result).values()]
     caption, tools = st.columns([3, 1.4], vertical_alignment="center")
     if counts:
-        caption.caption(f"{min(counts)} to {max(counts)} photographs of each. Click a place to go there.")
+        images = str(max(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+        caption.caption(f"{images} photographs of each. Click a place to go there.")
     with tools:
         downloads(name, partial(physical_figures.place_rows, [(subject.label, result)]), lambda: figure)
 
