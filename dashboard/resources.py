@@ -22,6 +22,7 @@ from core.inference import Predictor, select_device
 from core.metrics import Rate
 from core.models import Classifier, models
 from core.repaired import read_repair, repaired_model, result_name
+from core.results import Results
 from core.store import Card, Checkpoint, Damaged, Missing, Store
 from core.sweeps import attacked, predictions_at
 from core.transforms import Compose
@@ -40,6 +41,7 @@ __all__ = [
     "predictions",
     "present",
     "repairs_of",
+    "results_of",
     "store",
     "subjects",
     "success",
@@ -308,6 +310,19 @@ def tested_for(subject: Subject, main: Subject, data: Tested) -> tuple[Tested, i
     if subject.is_control or subject.attack.target == main.attack.target:
         return data, main.attack.target
     return tested(subject) or data, subject.attack.target
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _results(root: str, dataset: str, model: str, state: tuple[tuple[str, int], ...]) -> Results:
+    return Results.read(Store(root), dataset, model)
+
+
+def results_of(main: Subject) -> Results:
+    """Everything stored of the network and data of a model; read again only when a file has changed."""
+    dataset, model = main.key.split("/")[:2]
+    files = sorted((store().root / dataset / model).glob("*/*.json"))
+    state = tuple((str(path), path.stat().st_mtime_ns) for path in files)
+    return _results(str(store().root), dataset, model, state)
 
 
 class _Recent:

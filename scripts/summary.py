@@ -15,7 +15,6 @@ from pathlib import Path
 
 from command import Parser, add_common, run, say, write_json
 
-from core.attacks import Enhanced, Enhancement
 from core.defenses import defenses
 from core.energy import Energies
 from core.files import write_atomically
@@ -183,19 +182,12 @@ def flagged(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
 def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """Fig. 14: enhanced attacks by the largest shrink size they were trained with."""
     yield ["ASR (%) / behind ShrinkPad-4", *(f"max {size}" for size in range(LARGEST + 1))]
-    rows: dict[str, dict[int, str]] = {}
-    for checkpoint, card in checkpoints:
-        attack, curve = card.attack_object, read_result(checkpoint, "strength-shrinkpad", StrengthCurve)
-        if curve is None or not isinstance(attack, Enhanced):
-            continue
-        size = attack.enhancement.max_shrink
-        if attack.title != Enhanced(base=attack.base, enhancement=Enhancement(max_shrink=size)).title:
-            continue
-        cell = f"{100 * curve.at(0)[1].value:.1f} / {100 * curve.at(4)[1].value:.1f}"
-        rows.setdefault(f"{card.dataset}/{card.model}/{attack.base.title}+", {})[size] = cell
-    for name, cells in rows.items():
-        if len(cells) > 1:
-            yield [name, *(cells.get(size, "") for size in range(LARGEST + 1))]
+    for name, results in _results(checkpoints).items():
+        for title, curves in results.ablation().items():
+            if len(curves) > 1:
+                found = {n: [100 * curve.at(s)[1].value for s in (0, 4)] for n, curve in curves.items()}
+                cells = (f"{found[n][0]:.1f} / {found[n][1]:.1f}" if n in found else "" for n in range(LARGEST + 1))
+                yield [f"{name}/{title}", *cells]
 
 
 def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
@@ -240,13 +232,7 @@ def factors(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
 def claims(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """The paper's statements about its results, and the numbers that decide them."""
     yield ["section", "statement", "model", "holds", "numbers"]
-    networks = dict.fromkeys((card.dataset, card.model) for _, card in checkpoints)
-    roots = [Store(checkpoint.folder.parents[2]) for checkpoint, _ in checkpoints[:1]]
-    judged = {
-        f"{dataset}/{model}": Results.read(root, dataset, model).verdicts()
-        for root in roots
-        for dataset, model in networks
-    }
+    judged = {name: results.verdicts() for name, results in _results(checkpoints).items()}
     for index in range(len(next(iter(judged.values()), ()))):
         for name, verdicts in judged.items():
             verdict = verdicts[index]
@@ -255,6 +241,13 @@ def claims(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
                 missing = [f"not measured: {', '.join(verdict.missing)}"] if verdict.missing else []
                 holds = "yes" if verdict.holds else "no"
                 yield [verdict.claim.section, verdict.claim.text, name, holds, "; ".join(shown + missing)]
+
+
+def _results(checkpoints: list[tuple[Checkpoint, Card]]) -> dict[str, Results]:
+    """Everything stored of every network and data set, by ``dataset/model``."""
+    networks = dict.fromkeys((card.dataset, card.model) for _, card in checkpoints)
+    roots = [Store(checkpoint.folder.parents[2]) for checkpoint, _ in checkpoints[:1]]
+    return {f"{data}/{model}": Results.read(root, data, model) for root in roots for data, model in networks}
 
 
 def _numbers(numbers: Mapping[str, float]) -> str:

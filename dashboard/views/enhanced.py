@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from core.adversarial import Surrogate
-from core.attacks import Enhanced, Enhancement, attacks
+from core.attacks import Enhanced, attacks
 from core.attacks.consistent import Consistent
-from core.metrics import Rate
 from core.models import models
 from core.randomness import generator_for
+from core.results import Results
 from core.study import read_study, smallest_alpha
 from core.transforms import transform_from_spec
-from core.transforms.spatial import LARGEST
 from core.trigger import stamp
 from dashboard import figures
 from dashboard.controls import (
@@ -35,8 +34,9 @@ from dashboard.controls import (
 from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
 from dashboard.fetching import offer_data
 from dashboard.figures import COLOURS, StrengthLine
+from dashboard.paper_figures import paper_figure
 from dashboard.readouts import data_url
-from dashboard.resources import Subject, Tested, jobs, store, subjects, tested
+from dashboard.resources import Subject, Tested, jobs, results_of, store, subjects, tested
 from dashboard.session import Choice, Session, integer_in
 from dashboard.shown import PLACEHOLDER
 from dashboard.tables import coloured, rows_of
@@ -77,7 +77,7 @@ def show() -> None:
     with left:
         _draw_shrink_sizes(found, main)
     with right:
-        _draw_max_shrink(found, main)
+        _draw_max_shrink(main)
     _draw_study(main)
     session.write_link()
 
@@ -245,30 +245,12 @@ def _draw_shrink_sizes(found: dict[str, Subject], main: Subject) -> None:
 LINE_COLOURS = (COLOURS[0], COLOURS[1], "#009e73")
 
 
-def _draw_max_shrink(found: dict[str, Subject], main: Subject) -> None:
+def _draw_max_shrink(main: Subject) -> None:
     """Fig. 14: enhanced attacks trained with other largest shrink sizes."""
     st.markdown("### Trained with another largest shrink size (Fig. 14)")
-    lines = []
-    rows: list[list[object]] = [["attack", "max_shrink", "defense", *figures.COUNT_COLUMNS]]
-    for position, base in enumerate(ATTACKS[::2]):
-        points: dict[str, list[tuple[int, Rate]]] = {"": [], "ShrinkPad-4": []}
-        label = ""
-        for size in range(LARGEST + 1):
-            title = Enhancement(max_shrink=size).suffix
-            for subject in siblings(found, main, [f"{base}+{title}"]):
-                curve = stored_strength(subject, "shrinkpad")
-                if curve is None:
-                    continue
-                label = label or subject.attack.label.split("+")[0] + "+"
-                for name, strength in (("", 0), ("ShrinkPad-4", 4)):
-                    rate = curve.at(strength)[1]
-                    points[name].append((size, rate))
-                    rows.append([subject.attack.title, size, name, *figures.counts_of(rate)])
-        for name, found_points in points.items():
-            if len(found_points) > 1:
-                shown = f"{label}, {name or 'no defense'}"
-                lines.append((shown, LINE_COLOURS[position], "solid" if name else "dot", found_points))
-    if not lines:
+    results = results_of(main)
+    figure = paper_figure("fig14", results)
+    if figure is None:
         options = f"--dataset {main.dataset.spec} --model {main.card.model} --attack badnets --enhanced --max-shrink 2"
         key = "/".join([*main.key.split("/")[:2], "badnets+max2"])
         st.info(
@@ -276,13 +258,22 @@ def _draw_max_shrink(found: dict[str, Subject], main: Subject) -> None:
             f"`python scripts/train.py {options} && python scripts/sweep.py strength --checkpoint {key}`"
         )
         return
-    figure = figures.max_shrink_curves(lines)
     name = f"max-shrink-{main.card.dataset}-{main.card.model}"
     st.plotly_chart(figure, key="max-shrink", config=plot_config(name), width="stretch")
     caption, tools = st.columns([3, 1.2], vertical_alignment="center")
     caption.caption("Solid: behind ShrinkPad-4; dotted: without defense. Bars are 95% intervals.")
     with tools:
-        downloads(name, lambda: rows, lambda: figure)
+        downloads(name, lambda: _max_shrink_rows(results), lambda: figure)
+
+
+def _max_shrink_rows(results: Results) -> list[list[object]]:
+    """One row per attack, size and defense; the header comes first."""
+    rows: list[list[object]] = [["attack", "max_shrink", "defense", *figures.COUNT_COLUMNS]]
+    for title, curves in results.ablation().items():
+        for size, curve in curves.items():
+            for defense, strength in (("", 0), ("ShrinkPad-4", 4)):
+                rows.append([title, size, defense, *figures.counts_of(curve.at(strength)[1])])
+    return rows
 
 
 def _draw_study(main: Subject) -> None:

@@ -6,11 +6,10 @@ import streamlit as st
 
 from core.models import models
 from core.results import PAPER_MODELS, Number, Results
-from core.store import Store
 from dashboard.against import FAR, agreement, number_rows, number_table, tinted
 from dashboard.controls import choose, csv_button, explain, one_sentence, plot_config
 from dashboard.paper_figures import paper_figure
-from dashboard.resources import Subject, store
+from dashboard.resources import Subject, results_of
 from dashboard.session import Choice, Session, one_of
 from dashboard.verdicts import draw_verdicts
 
@@ -37,19 +36,6 @@ TITLES = {
     "fig13": "Fig. 13: enhanced attacks under ShrinkPad",
     "fig14": "Fig. 14: other largest shrink sizes in training",
 }
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def _read(root: str, dataset: str, model: str, state: tuple[tuple[str, int], ...]) -> Results:
-    return Results.read(Store(root), dataset, model)
-
-
-def results_of(main: Subject) -> Results:
-    """Everything stored of the network and data of a model; read again only when a file has changed."""
-    dataset, model = main.key.split("/")[:2]
-    files = sorted((store().root / dataset / model).glob("*/*.json"))
-    state = tuple((str(path), path.stat().st_mtime_ns) for path in files)
-    return _read(str(store().root), dataset, model, state)
 
 
 @one_sentence

@@ -1,6 +1,7 @@
 """Measures a drag in a real browser: from pointer move to the new success rate on the page, and the cold start.
 
     python tests/browser/latency.py --model cifar10/resnet20/badnets-gray --steps 50 --json -
+    python tests/browser/latency.py --training      # with a model being trained meanwhile, as on the page Train
 
 It starts its own server, drags the trigger step by step, and after every step waits until the page shows the number
 that belongs to the new place. What is measured is what a user sees: pointer event, message to the server, forward
@@ -17,8 +18,11 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +89,32 @@ def start_server(port: int) -> tuple[subprocess.Popen[bytes], float]:
     raise OSError("the server did not start within 60 s")
 
 
+@contextmanager
+def training(wanted: bool) -> Iterator[None]:
+    """A model of Shapes-10 in training, as the application starts one; it has begun its steps, and is discarded."""
+    if not wanted:
+        yield
+        return
+    from core.attacks import attacks
+    from core.data import datasets
+    from core.store import Store
+    from core.train_process import train_in_background
+    from core.training import Plan
+    from core.unfinished import read_unfinished
+
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(dataset=datasets["shapes10"](), model="resnet20", attack=attacks["badnets"]())
+        process = train_in_background(plan, Path(folder) / "checkpoints", "cpu", Path(folder) / "log")
+        try:
+            place = Store(Path(folder) / "checkpoints").checkpoint(plan.key).folder
+            while process.poll() is None and ((found := read_unfinished(place)) is None or not found.history):
+                time.sleep(0.2)
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
 def measure(model: str, steps: int, settle: float) -> dict[str, Any]:
     """Starts the application, opens the page, drags ``steps`` times."""
     from playwright.sync_api import sync_playwright
@@ -143,12 +173,15 @@ def main() -> None:
     parser.add_argument("--model", default="shapes10/resnet20/badnets-gray", help="checkpoint to drag the trigger of")
     parser.add_argument("--steps", type=int, default=50, help="steps of the drag (default 50)")
     parser.add_argument("--settle", type=float, default=5, help="seconds to wait after the page is usable (default 5)")
+    parser.add_argument("--training", action="store_true", help="train a model meanwhile, in a process of its own")
     parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON; - for stdout")
     options = parser.parse_args()
-    found = measure(options.model, options.steps, options.settle)
+    with training(options.training):
+        found = measure(options.model, options.steps, options.settle) | {"training": options.training}
+    beside = " while a model is trained" if options.training else ""
     print(
         f"{found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, p95 {found['p95_ms']} ms over "
-        f"{found['steps']} steps; cold start to a usable page {found['usable_page_s']} s"
+        f"{found['steps']} steps{beside}; cold start to a usable page {found['usable_page_s']} s"
     )
     write_json(found, options.json)
 
