@@ -388,7 +388,7 @@ def test_an_adaptive_map_is_printed_and_not_stored(script, trained):
 
 def test_benchmark_compares_five_ways(script, trained):
     key, store, _ = trained
-    options = ["--images", 6, "--places", 3, "--turns", 2, "--no-training", "--device", "cpu", "--json", "-"]
+    options = ["--images", 6, "--places", 3, "--turns", 1, "--no-training", "--device", "cpu", "--json", "-"]
     status, out, err = script("benchmark", "--checkpoint", key, "--store", store.root, *options)
     assert status == 0, err
     found = strictly(out)
