@@ -25,7 +25,7 @@ from core.claims.base import STANDARD
 from core.data import Dataset, datasets
 from core.defenses import defenses
 from core.inference import Predictor
-from core.measuring import STRANGE, Sweep, carry_out
+from core.measuring import COUNTS, STRANGE, Sweep, carry_out
 from core.models import Classifier
 from core.recipes import recipe_for
 from core.repaired import repair_sweep, result_name
@@ -170,7 +170,10 @@ def grid(
 
 def _images(name: str, images: int, limit: int) -> int:
     """How many test images a sweep takes; 0 for all."""
-    return min((count for count in (0 if name.startswith("strength-") else images, limit) if count), default=0)
+    wanted = 0 if name.startswith("strength-") else images
+    if wanted and name in ("physical", "out-of-sample"):
+        wanted = max(wanted, COUNTS[name])  # so that at least 500 are attacked
+    return min((count for count in (wanted, limit) if count), default=0)
 
 
 def _results_of(model: str, shrinks: Sequence[int], dataset: str) -> Iterator[tuple[Attack, dict[str, set[str]]]]:
@@ -289,8 +292,8 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
         for step in repair_sweep(checkpoint, defenses[task.name.removeprefix("repair-")](), device):
             yield Progress(step.done, step.note)
     else:
-        kind, _, name = task.name.partition("-")
-        sweep = Sweep(kind, transforms[name]() if name else None)
+        varied = task.name.startswith("strength-")
+        sweep = Sweep("strength", transforms[task.name.removeprefix("strength-")]()) if varied else Sweep(task.name)
         model, predictor = _ready(checkpoint.folder.as_posix(), checkpoint.card().weights, task.key, str(device))
         for measured in carry_out(sweep, checkpoint, model, predictor, task.images or None):
             yield Progress(measured.result.done)

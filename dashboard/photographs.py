@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
+import torch
 from torch import Tensor
 
 from core.attacks import Enhanced
@@ -17,7 +18,7 @@ from core.randomness import generator_for
 from core.transforms import Drawn
 from core.trigger import Trigger, stamp
 from dashboard.parameters import control, parameter_choice
-from dashboard.resources import Subject, Tested, jobs, predictor
+from dashboard.resources import Subject, Tested, jobs, predictor, tested_for
 from dashboard.session import Choice, Session
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Taken",
     "camera_controls",
     "chances",
+    "go_to",
     "pair_of",
     "photographs",
     "rates",
@@ -33,6 +35,8 @@ __all__ = [
     "take",
 ]
 
+# Images that are photographed at once: what a drag waits for, and what is in memory.
+CHUNK = 32
 GROUPS = {
     "Place of the sheet": ("distance", "yaw", "pitch", "roll", "aim", "view"),
     "Print and background": ("print_size", "print_dpi", "dot_gain", "ink_black", "margin", "background"),
@@ -82,7 +86,8 @@ def preset_controls(session: Session) -> None:
     """Draws the presets and a switch for every factor."""
     presets = {name: camera.to_dict() for name, camera in PRESETS.items()}
     now = {name: session.get(_choice(name)) for name in params_of(Camera)}
-    st.session_state["preset"] = next((name for name, values in presets.items() if values == now), None)
+    whole = len(session.get(FACTORS_ON)) == len(FACTORS)
+    st.session_state["preset"] = next((name for name, values in presets.items() if values == now and whole), None)
 
     def picked() -> None:
         name = st.session_state["preset"]
@@ -98,10 +103,19 @@ def preset_controls(session: Session) -> None:
     )  # fmt: skip
 
 
+def go_to(session: Session, distance: float, yaw: float) -> None:
+    """Selects a place of the map, with the factors that it needs switched on."""
+    set_camera(session, {"distance": distance, "yaw": yaw, "pitch": 0.0, "roll": 0.0, "aim": 0.0})
+    session.set(FACTORS_ON, [name for name in FACTORS if name in {*session.get(FACTORS_ON), "distance", "angle"}])
+
+
 def camera_controls(session: Session) -> None:
     """Draws one control per parameter."""
     for title, names in GROUPS.items():
         with st.expander(title, expanded=title == next(iter(GROUPS))):
+            off = [f for f in FACTORS if f not in session.get(FACTORS_ON) and set(FACTORS[f]) & set(names)]
+            if off:
+                st.caption(f"Switched off: {', '.join(off)}.")
             for name in names:
                 control(session, _choice(name), name, params_of(Camera)[name])
 
@@ -123,12 +137,10 @@ class Taken:
     Attributes:
         photos: As the camera stores them, ``(N, C, h, w)``.
         inputs: What the network gets, ``(N, C, H, W)``.
-        corners: Where the prints are, ``(N, 4, 2)``; see :meth:`core.physical.Camera.corners`.
     """
 
     photos: Tensor
     inputs: Tensor
-    corners: Tensor
 
 
 def take(camera: Camera, images: Tensor, seed: int = 0) -> Taken:
@@ -136,11 +148,8 @@ def take(camera: Camera, images: Tensor, seed: int = 0) -> Taken:
     channels, height, width = images.shape[1:]
     # The draws do not depend on the camera: while a slider moves, nothing else does.
     drawn: Drawn = camera.draw(len(images), (channels, height, width), generator_for(seed, "photograph"))
-    return Taken(
-        camera.photograph(images, drawn),
-        camera.apply(images, drawn),
-        camera.corners(drawn, images.shape[3] / images.shape[2]),
-    )
+    photos = camera.photograph(images, drawn)
+    return Taken(photos, images if camera.is_off else camera.developed(photos, images.shape[2:], drawn))
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -148,7 +157,8 @@ def _inputs(
     trigger: str, data: str, count: int, camera: str, _trigger: Trigger | None, _data: Tested, _camera: Camera
 ) -> Tensor:
     images = _data.clean.floats(slice(count)) if _trigger is None else stamp(_data.images[:count], _trigger)
-    return take(_camera, images).inputs
+    parts = torch.split(images, CHUNK)
+    return torch.cat([take(_camera, part, number).inputs for number, part in enumerate(parts)])
 
 
 def photographs(trigger: Trigger | None, data: Tested, count: int, camera: Camera) -> Tensor:
@@ -157,8 +167,17 @@ def photographs(trigger: Trigger | None, data: Tested, count: int, camera: Camer
     return _inputs(stamped, data.name, count, camera.spec, trigger, data, camera)
 
 
-def rates(subject: Subject, data: Tested, count: int, camera: Camera) -> tuple[Rate, Rate] | None:
-    """Clean accuracy and attack success on photographs; None where the weights are not stored."""
+def rates(subject: Subject, main: Subject, data: Tested, count: int, camera: Camera) -> tuple[Rate, Rate] | None:
+    """Clean accuracy and attack success on photographs; None where the weights are not stored.
+
+    Args:
+        subject: The model.
+        main: The model under study, whose test images ``data`` are.
+        data: The test images.
+        count: How many.
+        camera: How they are photographed.
+    """
+    data, _ = tested_for(subject, main, data)
     model = predictor(subject)
     if model is None:
         return None

@@ -61,6 +61,26 @@ def test_each_table_and_figure_can_be_made_alone(part):
     assert {task.id for task in tasks} <= everything
 
 
+def test_photographs_are_enough_to_attack_500():
+    tasks = grid(dataset_from("cifar10"), ["resnet20"], only=["fig11", "fig12"], images=500)
+    counts = {task.name: task.images for task in tasks if task.name != TRAINING}
+    assert counts == {"physical": 560, "out-of-sample": 560}
+    assert {t.images for t in grid(SHAPES, ["resnet20"], only=["fig11"], limit=7) if t.name == "physical"} == {7}
+
+
+def test_out_of_sample_photographs_are_a_task_that_is_performed(tmp_path):
+    dataset = dataset_from(f"folder:{six_colours(tmp_path / 'six')}")
+    tasks = grid(dataset, ["resnet20"], only=["fig12"], epochs=1, limit=4)
+    store = Store(tmp_path / "store")
+    found = [task for task in tasks if task.attack_object.title == "badnets"]
+    assert [task.name for task in found] == [TRAINING, "out-of-sample"]
+    list(perform(found[0], store, torch.device("cpu")))
+    list(perform(found[1], store, torch.device("cpu")))
+    stored = store.checkpoint(found[1].key).result("out-of-sample")
+    assert stored is not None
+    assert stored["total"] == [4, 4, 4]
+
+
 def test_out_of_sample_pictures_are_never_the_data_sets_own():
     assert all(task.name != "out-of-sample" for task in grid(SHAPES, ["resnet20"]))
 

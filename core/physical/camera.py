@@ -69,7 +69,7 @@ class Camera(Parametrised, Layer):
     jpeg: int = integer(0, low=0, high=100, step=5, help="Quality of the JPEG file; 0 is without one.")
     framing: str = choice("picture", choices=FRAMINGS, help="What of the photograph the network sees.")
     resize: str = choice("bilinear", choices=RESIZES, help="How it is resized: ShrinkPad's way, or antialiased.")
-    pixels: int = integer(128, low=32, high=512, step=32, help="Height of the photograph.", unit="pixels")
+    pixels: int = integer(128, low=32, high=256, step=32, help="Height of the photograph.", unit="pixels")
 
     @property
     def spec(self) -> str:
@@ -123,15 +123,17 @@ class Camera(Parametrised, Layer):
         return aim, direction, clutter, torch.randn(size, generator=generator, device=device)
 
     def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
-        if self.is_off:
+        if self.is_off or len(images) == 0:
             return images.clone()
         return self.developed(self.photograph(images, drawn), images.shape[2:], drawn)
 
     def follow(self, masks: Tensor, drawn: Drawn) -> Tensor:
-        if not self.moves:
+        if not self.moves or len(masks) == 0:
             return masks
         matrix = self._matrix(drawn, masks)
-        return self.developed(self._seen(masks, torch.zeros_like(masks[:, :1, :1, :1]), matrix), masks.shape[2:], drawn)
+        return self.developed(
+            self._seen(masks, torch.zeros_like(masks[:, :1, :1, :1]), matrix, paper=0), masks.shape[2:], drawn
+        )
 
     def corners(self, drawn: Drawn, aspect: float = 1.0) -> Tensor:
         """Where the printed image's corners are in the photograph, in order of :data:`CORNERS`.
@@ -142,10 +144,16 @@ class Camera(Parametrised, Layer):
 
         Returns:
             ``(N, 4, 2)``: x from -aspect to aspect, y from -1 to 1.
+
+        Raises:
+            ValueError: If a corner is not in front of the camera.
         """
         matrix = self._matrix(drawn, drawn[0])
         signs = torch.tensor(CORNERS, dtype=matrix.dtype, device=matrix.device)
-        return projected(matrix, signs * torch.tensor([aspect, 1.0], dtype=matrix.dtype, device=matrix.device))[0]
+        seen, weight = projected(matrix, signs * torch.tensor([aspect, 1.0], dtype=matrix.dtype, device=matrix.device))
+        if bool((weight <= 0).any()):
+            raise ValueError(f"{self.spec} is not possible: a corner of the print is behind the camera")
+        return seen
 
     def photograph(self, images: Tensor, drawn: Drawn) -> Tensor:
         """The photographs as the camera stores them.
@@ -216,13 +224,14 @@ class Camera(Parametrised, Layer):
         shade = torch.full_like(images[:, :, :1, :1], _SHADES[self.background])
         return to_linear(shade)
 
-    def _seen(self, light: Tensor, behind: Tensor, matrix: Tensor) -> Tensor:
+    def _seen(self, light: Tensor, behind: Tensor, matrix: Tensor, paper: float = 1) -> Tensor:
         """The sheet as the lens sees it, before its background.
 
         Args:
             light: What the print reflects, ``(N, C, h, w)``.
             behind: What the background reflects; of the size of the photograph, or 1 x 1.
             matrix: Homographies of the sheet to the photograph.
+            paper: What the paper around the print reflects.
         """
         rows, cols = self.pixels, round(self.pixels * light.shape[3] / light.shape[2])
         if not self.moves:
@@ -233,7 +242,7 @@ class Camera(Parametrised, Layer):
         seen = sampled(fine, on_sheet.reshape(-1, rows, cols, 2))
         beyond = torch.maximum(on_sheet[..., 0].abs() * (rows / cols), on_sheet[..., 1].abs())
         beyond = beyond.masked_fill_(weight <= 0, torch.inf).reshape(-1, 1, rows, cols)
-        seen.masked_fill_(beyond > 1, 1)
+        seen.masked_fill_(beyond > 1, paper)
         return torch.where(beyond <= 1 + 2 * self.margin / 100, seen, behind)
 
     def _falloff(self, light: Tensor) -> Tensor:

@@ -73,7 +73,8 @@ def rectified(photos: Tensor, corners: Tensor, framing: str, size: tuple[int, in
 def _shrunk(photos: Tensor, corners: Tensor, rows: int) -> Tensor:
     """The photographs, antialiased where they are much finer than what is read of them."""
     sides = (corners - corners.roll(1, 1)).norm(dim=2).amin() / 2 * photos.shape[2]
-    factor = math.floor(float(sides) / rows)
+    # A side far outside of the photograph says nothing about how fine it is.
+    factor = min(math.floor(float(sides) / rows), min(photos.shape[2:]) // 2)
     if factor < 2:
         return photos
     return F.interpolate(photos, scale_factor=1 / factor, mode="bilinear", antialias=True, align_corners=False)

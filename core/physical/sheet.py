@@ -29,7 +29,7 @@ _MARK, _GAP, _RIM = 0.2, 0.06, 0.05
 # What a page keeps free on all sides, in mm.
 _BORDER = 6.0
 # Longest side of a picture in which markers are looked for.
-_LONGEST = 2400
+_LONGEST = 1600
 _ENOUGH = 2
 
 
@@ -120,7 +120,7 @@ class Sheet(Parametrised):
         """
         stream = io.BytesIO()
         if kind == "PDF":
-            page.save(stream, "PDF", resolution=self.print_dpi)
+            page.save(stream, "PDF", resolution=self.print_dpi, quality=95, subsampling=0)
         else:
             page.save(stream, kind, dpi=(self.print_dpi, self.print_dpi))
         return stream.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Sequence
 
@@ -24,7 +25,7 @@ from dashboard.readouts import beside, captioned, data_url, svg_image
 from dashboard.resources import Subject, explained
 from dashboard.session import Choice, Session, one_of
 
-__all__ = ["draw_photo"]
+__all__ = ["draw_photo", "read_photo"]
 
 SOURCES = {"file": "Upload", "camera": "Webcam"}
 SOURCE: Choice[str] = Choice("source", "file", one_of(SOURCES))
@@ -39,6 +40,11 @@ FRAMING: Choice[str] = Choice("seen", "perspective", one_of(FRAMINGS))
 SHOWN = 900
 MOST_SAID = 3
 TYPES = ["jpg", "jpeg", "png", "webp", "bmp"]
+
+
+def read_photo(session: Session) -> None:
+    """Reads the selections from the link, so that what is wrong there can be said."""
+    session.get(SOURCE), session.get(KIND), session.get(FRAMING)
 
 
 def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera) -> None:
@@ -58,6 +64,7 @@ def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera) -> Non
             given = st.camera_input("The picture stays in memory, and is forgotten with this page.")
         st.radio("It is", list(KINDS), format_func=lambda name: KINDS[name], **session.widget(KIND))
     if given is None:
+        st.session_state.pop("photo-read", None)  # what was taken away is forgotten
         with right:
             st.info(
                 "Print the sheet (*Printable sheet*), photograph one of its images with two or more of its marks in "
@@ -65,16 +72,27 @@ def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera) -> Non
                 "photographed in simulation."
             )
         return
-    photo = decoded_photo(given.getvalue())
     height, width = pair[0].card.shape[1:]
+    photo, prints = _read(given.getvalue(), width / height)
     with left:
         if session.get(KIND) == "sheet":
-            inputs = dict.fromkeys((subject.identity for subject in pair), _from_sheet(session, photo, pair[0]))
+            inputs = dict.fromkeys((subject.identity for subject in pair), _from_sheet(session, photo, prints, pair[0]))
         else:
             inputs = _any_picture(photo, pair, camera, (height, width))
     with right:
         for subject in pair:
             _draw_answer(subject, inputs[subject.identity])
+
+
+def _read(file: bytes, aspect: float) -> tuple[npt.NDArray[np.uint8], Sequence[Print]]:
+    """The photograph and the prints in it; those of the last run of this session, if it is the same file."""
+    name = hashlib.sha256(file).hexdigest(), aspect
+    known = st.session_state.get("photo-read")
+    if known is None or known[0] != name:
+        photo = decoded_photo(file)
+        known = (name, photo, found_in(photo, aspect))
+        st.session_state["photo-read"] = known
+    return known[1], known[2]
 
 
 def _planes(photo: npt.NDArray[np.uint8], channels: int) -> Tensor:
@@ -83,7 +101,7 @@ def _planes(photo: npt.NDArray[np.uint8], channels: int) -> Tensor:
     return planes if channels == 3 else planes.mean(1, keepdim=True)
 
 
-def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], subject: Subject) -> Tensor:
+def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], prints: Sequence[Print], subject: Subject) -> Tensor:
     """What the networks get of a print in the photograph, which its marks or the user show."""
     channels, height, width = subject.card.shape
     st.segmented_control(
@@ -93,7 +111,6 @@ def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], subject: Subject
         required=True,
         **session.widget(FRAMING),
     )
-    prints = found_in(photo, width / height)
     if prints:
         chosen = prints[0]
         if len(prints) > 1:

@@ -15,12 +15,12 @@ from dashboard import figures, physical_figures
 from dashboard.controls import choose, downloads, explain, image_choice, image_slider, one_sentence, plot_config
 from dashboard.fetching import offer_data
 from dashboard.jobs import Job, gathered
-from dashboard.photographs import camera_controls, pair_of, preset_controls, rates, selected_camera, set_camera, take
+from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
 from dashboard.readouts import Reading, Shown, beside, captioned, data_url, rate_bars, strip
-from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested
+from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of
-from dashboard.views.photo import draw_photo
-from dashboard.views.printed import draw_sheet
+from dashboard.views.photo import draw_photo, read_photo
+from dashboard.views.printed import draw_sheet, read_sheet
 
 EXPLANATION = """
 An attacked image is **printed** and **photographed**, and the photograph is what the network gets, resized to its
@@ -57,6 +57,8 @@ def show() -> None:
     pair = pair_of(found, main) or [main]
     camera = selected_camera(session)
     session.get(image), session.get(GROUP), session.get(PART)
+    read_sheet(session)
+    read_photo(session)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
     st.segmented_control(
@@ -72,6 +74,7 @@ def show() -> None:
         draw_sheet(session, main, data, image)
     if part == "simulated":
         if data is not None:
+            st.session_state["camera-drawn"] = camera.spec
             _draw_live(session, pair, data, image)
         _draw_places(session, pair, data, camera)
         _draw_factors(session, pair)
@@ -106,7 +109,7 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
                 readings = []
                 for subject, colour in zip(pair, figures.COLOURS, strict=False):
                     model = predictor(subject)
-                    measured = rates(subject, data, count, camera)
+                    measured = rates(subject, pair[0], data, count, camera)
                     if model is None or measured is None:
                         continue
                     with jobs().turnstile.interactive():
@@ -123,8 +126,9 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
             _draw_strip(pair[-1], data, camera, index)
         with right:
             camera_controls(session)
-        if st.session_state.get("settled", True):
-            session.write_link()
+        session.write_link()
+        if camera.spec != st.session_state["camera-drawn"]:
+            st.rerun()  # the maps below are of this camera
 
     live()
 
@@ -160,12 +164,15 @@ def stored_photographs(subject: Subject, name: str = "physical") -> PhysicalResu
         return None
 
 
-def _request_map(session: Session, subject: Subject, data: Tested, camera: Camera) -> Job[PhysicalResult] | None:
+def _request_map(
+    session: Session, subject: Subject, main: Subject, data: Tested, camera: Camera
+) -> Job[PhysicalResult] | None:
     model = predictor(subject)
     if model is None:
         return None
     ways = [Condition("map", f"{d:g} {yaw:g}", placed(camera, d, yaw)) for d in DISTANCES for yaw in YAWS]
-    images, trigger, target = data.clean.subset(slice(MAP_IMAGES)), subject.trigger, subject.attack.target
+    data, target = tested_for(subject, main, data)
+    images, trigger = data.clean.subset(slice(MAP_IMAGES)), subject.trigger
     return jobs().request(
         ("photographs", subject.weights, trigger.fingerprint, data.name, len(images), placed(camera, 1, 0).spec),
         PhysicalResult,
@@ -185,7 +192,7 @@ def _draw_places(session: Session, pair: Sequence[Subject], data: Tested | None,
     )
     requested: list[PhysicalResult | Job[PhysicalResult] | None] = []
     for subject, kept in zip(pair, stored, strict=True):
-        requested.append(_request_map(session, subject, data, camera) if here and data is not None else kept)
+        requested.append(_request_map(session, subject, pair[0], data, camera) if here and data is not None else kept)
     running = tuple(one for one in requested if isinstance(one, Job))
     jobs().leave(session.identity, running)
     polling = any(job.snapshot().running for job in running)
@@ -228,7 +235,7 @@ def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: t
     picked = tuple(points[0]["customdata"][:2]) if points else None
     last = f"picked-{subject.identity}"
     if picked is not None and st.session_state.get(last) != picked:
-        set_camera(session, {"distance": picked[0], "yaw": picked[1], "pitch": 0.0, "roll": 0.0, "aim": 0.0})
+        go_to(session, *picked)
         st.session_state[last] = picked
         st.rerun()
     if picked is None:
@@ -261,7 +268,10 @@ def _draw_factors(session: Session, pair: Sequence[Subject]) -> None:
     with bars:
         st.plotly_chart(figure, key="factors", config=plot_config(file), width="stretch")
         caption, tools = st.columns([3, 1.2], vertical_alignment="center")
-        caption.caption(f"Stored: {int(named[0][1].total.max())} photographs of each, as of “near”; 95% intervals.")
+        caption.caption(
+            f"Stored: {int(named[0][1].total.max())} photographs of each, as of “near”; 95% intervals. As long as the "
+            "sheet fills the picture, a blur of less than a pixel of the photograph does not reach the network."
+        )
         with tools:
             downloads(file, partial(physical_figures.factor_rows, named), lambda: figure)
     with said:

@@ -10,16 +10,23 @@ import streamlit as st
 import torch
 from PIL import Image
 
+from core.params import params_of
 from core.physical import Sheet
 from core.trigger import stamp
 from dashboard.controls import image_slider
-from dashboard.parameters import parametrised
+from dashboard.parameters import parameter_choice, parametrised
 from dashboard.resources import Subject, Tested
 from dashboard.session import Choice, Session
 
-__all__ = ["draw_sheet"]
+__all__ = ["draw_sheet", "read_sheet"]
 
 PREVIEW = 900
+
+
+def read_sheet(session: Session) -> None:
+    """Reads the sheet from the link, so that what is wrong there can be said."""
+    for name, param in params_of(Sheet).items():
+        session.get(parameter_choice("sheet", name, param))
 
 
 def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int]) -> None:
@@ -55,6 +62,9 @@ def _page(sheet: Sheet, main: Subject, data: Tested, start: int) -> Image.Image:
     """Benign and attacked images, as many as fit: below each other where rows come in pairs, else side by side."""
     height, width = main.card.shape[1:]
     (rows, cols), most = sheet.grid(width / height), sheet.capacity(width / height)
+    if most == 1:
+        label = main.card.classes[int(data.labels[start])]
+        return sheet.page(stamp(data.images[start : start + 1], main.trigger), [f"{label}, attacked"])
     run = cols if rows % 2 == 0 else 1  # so many benign images, then the same ones attacked
     pairs = max(1, most // 2 // run) * run
     images = data.images[start : start + pairs]

@@ -85,6 +85,42 @@ def test_the_sheet_is_offered_with_its_preview() -> None:
     assert any("60 mm" in caption.value for caption in test.caption)
 
 
+def test_one_print_alone_is_the_attacked_one() -> None:
+    from dashboard.resources import subjects, tested
+    from dashboard.views.printed import _page
+
+    found, _ = subjects()
+    main = found[WHITE]
+    data = tested(main)
+    assert data is not None
+    sheet = Sheet(print_size=120, print_dpi=72)
+    page = np.asarray(_page(sheet, main, data, 0))
+    attacked = np.asarray(sheet.page(stamp(data.images[:1], main.trigger), [""]))
+    rows = slice(len(page) // 8, len(page) // 3)  # above the caption
+    assert (page[rows] == attacked[rows]).all()
+
+
+def test_what_is_not_allowed_for_the_other_parts_is_said_too() -> None:
+    test = page("physical", model=WHITE, part="sheet", **{"sheet-print-size": "9999", "photo-of": "nix"})
+    assert len(test.warning) == 2
+
+
+def test_a_sheet_seen_from_its_edge_is_one_sentence() -> None:
+    query = {"cam-framing": "crop", "cam-view": "110", "cam-pitch": "75", "factors": "angle", "photos": "32"}
+    test = page("physical", model=WHITE, **query)
+    assert not test.exception
+    assert any("a corner of the print is behind the camera" in error.value for error in test.error)
+
+
+def test_a_preset_with_a_factor_off_is_none() -> None:
+    test = page("physical", model=WHITE, photos="32", factors="noise")
+    picker = next(group for group in test.button_group if group.key == "preset")
+    assert picker.value in (None, [])
+    assert any("Switched off: distance, angle" in caption.value for caption in test.caption)
+    test = picker.set_value("near").run()
+    assert "factors" not in link(test)
+
+
 def photograph() -> bytes:
     """A photograph of a sheet of attacked Shapes-10 images."""
     card = Store(DEFAULT_ROOT).checkpoint(WHITE).card()

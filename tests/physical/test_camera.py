@@ -163,10 +163,29 @@ def test_what_belongs_to_an_image_goes_the_same_way():
 def test_a_print_seen_straight_again_is_the_image(angles, resize):
     yaw, pitch, roll = angles
     camera = Camera(
-        distance=1.6, yaw=yaw, pitch=pitch, roll=roll, aim=5, framing="perspective", resize=resize, pixels=512
+        distance=1.6, yaw=yaw, pitch=pitch, roll=roll, aim=5, framing="perspective", resize=resize, pixels=256
     )
     images = smooth()
     assert (taken(camera, images) - images).abs().mean() < 0.02
+
+
+def test_a_corner_behind_the_camera_cannot_be_cut_out():
+    for framing in ("crop", "perspective"):
+        camera = Camera(view=110, pitch=75, framing=framing)
+        with pytest.raises(ValueError, match="a corner of the print is behind the camera"):
+            taken(camera, pictures(1))
+    assert bool(taken(Camera(view=110, pitch=75), pictures(1)).isfinite().all())
+
+
+def test_no_images_are_no_photographs():
+    for camera in (OFF, NEAR, replace(NEAR, framing="crop")):
+        assert taken(camera, pictures(1)[:0]).shape == (0, 3, 16, 16)
+
+
+def test_paper_is_no_part_of_a_mask():
+    camera = Camera(distance=1.5, margin=20)
+    drawn = camera.draw(1, (1, 16, 16), torch.Generator())
+    assert float(camera.follow(torch.zeros(1, 1, 16, 16), drawn).max()) == 0
 
 
 def test_a_crop_contains_the_whole_print_and_no_more():
@@ -276,7 +295,7 @@ def test_whatever_is_selected_keeps_shape_and_range(values, shape):
     except ValueError as error:
         refused = str(error)
     if refused:  # a sheet seen from its edge has no corners to cut it out by
-        assert "lie on a line" in refused
+        assert "lie on a line" in refused or "behind the camera" in refused
         return
     assert seen.shape == images.shape
     assert bool(seen.isfinite().all())

@@ -37,11 +37,39 @@ def test_kinds_that_are_read(kind):
     assert photo.flags.writeable
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "LA", "CMYK", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "P", "1", "RGBA", "LA", "CMYK"])
 def test_every_mode_becomes_rgb(mode):
-    image = halves().convert("L").convert(mode) if mode in ("LA", "I;16", "1") else halves().convert(mode)
-    kind = "JPEG" if mode == "CMYK" else "PNG"
-    assert decoded_photo(file_of(image, kind)).shape == (20, 40, 3)
+    ramp = Image.fromarray(np.linspace(0, 255, 40).round().astype(np.uint8)[None].repeat(20, 0))
+    image = ramp.convert("RGB").convert(mode) if mode in ("P", "CMYK", "RGBA") else ramp.convert(mode)
+    photo = decoded_photo(file_of(image, "JPEG" if mode == "CMYK" else "PNG"))
+    assert photo.shape == (20, 40, 3)
+    assert photo[:, 0].mean() < 20
+    assert photo[:, -1].mean() > 235
+    assert 100 < photo.mean() < 155
+
+
+def test_sixteen_bits_become_eight():
+    ramp = Image.fromarray(np.linspace(0, 65535, 40).astype(np.uint16)[None].repeat(20, 0))
+    photo = decoded_photo(file_of(ramp, "PNG"))
+    assert abs(photo[0, :, 1].astype(int) - np.linspace(0, 255, 40)).max() <= 1
+
+
+def odd_exif(orientation):
+    """How the camera was held, and a resolution that is a text instead of a fraction."""
+    entries = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0) + struct.pack("<HHI4s", 0x011A, 2, 4, b"abc\0")
+    return b"Exif\0\0" + b"II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+
+
+def test_odd_exif_is_no_obstacle():
+    assert decoded_photo(file_of(halves(), "JPEG", exif=odd_exif(6))).shape == (40, 20, 3)
+    assert decoded_photo(file_of(halves(), "JPEG", exif=odd_exif(77))).shape == (20, 40, 3)
+
+
+def test_a_jpeg_of_endless_passes_is_not_decoded():
+    file = file_of(halves(64, 64), "JPEG", progressive=True)
+    start = file.rindex(bytes((0xFF, 0xDA)))
+    with pytest.raises(ValueError, match="in more than 100 passes"):
+        decoded_photo(file[:start] + file[start:-2] * 120 + file[-2:])
 
 
 def test_transparent_pixels_are_white():

@@ -74,6 +74,15 @@ def test_pictures_of_unknown_classes_are_all_attacked():
     assert last.done == 1
 
 
+def test_a_chunk_without_an_image_to_attack_is_no_obstacle(monkeypatch):
+    monkeypatch.setattr("core.photographed.CHUNK", 4)
+    data = labelled(5)
+    data = ImageSet(data.images, torch.tensor([0, 1, 3, 0, TARGET]), data.classes, data.name)
+    *_, last = physical_sweep(predict, data, trigger_of(), TARGET, WAYS)
+    assert last.total.tolist() == [4, 4]
+    assert last.clean_total.tolist() == [5, 5]
+
+
 def test_the_clean_accuracy_can_be_left_out():
     *_, last = physical_sweep(predict, labelled(10), trigger_of(), TARGET, WAYS, with_clean=False)
     *_, whole = physical_sweep(predict, labelled(10), trigger_of(), TARGET, WAYS)
