@@ -38,7 +38,7 @@ def test_every_part_shows(view: str) -> None:
     if view == "claims":
         assert any("Moving the trigger by 2 to 3 pixels" in text.value for text in test.markdown)
     else:
-        assert len(test.dataframe) == 5
+        assert len(test.dataframe) == {"tables": 5, "figures": 6}[view]
 
 
 def test_a_network_without_results_says_what_makes_them(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_links_lead_to_pages_that_take_them(numbers: list[Number]) -> None:
         test = page(name, **dict(parse_qsl(query)))
         assert not test.exception, query
         assert not test.warning, (query, [warning.value for warning in test.warning])
-    assert {name for name, *_ in seen} == {"location", "appearance", "defenses", "saliency", "enhanced"}
+    assert {name for name, *_ in seen} == {"location", "appearance", "defenses", "saliency", "enhanced", "physical"}
 
 
 def test_one_row_has_both_networks_of_the_paper_and_the_nearer_difference() -> None:
