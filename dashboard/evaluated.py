@@ -37,13 +37,7 @@ def transform_names() -> list[str]:
 
 def stored_strength(subject: Subject, name: str) -> StrengthCurve | None:
     """The stored curve of a model under a transformation, if it was measured with its own trigger."""
-    values = subject.result(f"strength-{name}")
-    if values is None:
-        return None
-    try:
-        return StrengthCurve.from_dict(values)
-    except ValueError:
-        return None
+    return subject.stored(f"strength-{name}", StrengthCurve)
 
 
 def siblings(found: Mapping[str, Subject], main: Subject, titles: Sequence[str] = ATTACKS) -> list[Subject]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 
 from core.metrics import Rate
@@ -23,6 +24,7 @@ __all__ = [
     "appearance_map_rows",
     "appearance_rows",
     "counts_of",
+    "error_bars",
     "location_map",
     "location_rows",
     "max_shrink_curves",
@@ -166,14 +168,7 @@ def strength_curves(
                 name=f"{line.name}: {what}" if with_clean else line.name,
                 line={"color": line.colour, "width": width, "dash": dash},
                 marker={"size": 7 if what == "ASR" else 4},
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": high - rate,
-                    "arrayminus": rate - low,
-                    "thickness": 1,
-                    "width": 3,
-                },
+                error_y=error_bars(rate, low, high),
                 customdata=np.stack([low, high, counts.hits[measured], counts.total[measured]], axis=1),
                 hovertemplate="%{x}: %{y:.1f} % (%{customdata[0]:.1f} to %{customdata[1]:.1f}, "
                 "%{customdata[2]} of %{customdata[3]})<extra>%{fullData.name}</extra>",
@@ -220,14 +215,7 @@ def max_shrink_curves(lines: Sequence[tuple[str, str, str, Sequence[tuple[int, R
             mode="lines+markers",
             name=name,
             line={"color": colour, "width": 2.5, "dash": dash},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - rate for (_, high), rate in zip(ends, rates, strict=True)],
-                "arrayminus": [rate - low for (low, _), rate in zip(ends, rates, strict=True)],
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=error_bars(rates, [low for low, _ in ends], [high for _, high in ends]),
             customdata=[[*end, rate.hits, rate.total] for end, (_, rate) in zip(ends, points, strict=True)],
             hovertemplate="max %{x}: %{y:.1f} % (%{customdata[0]:.1f} to %{customdata[1]:.1f}, "
             "%{customdata[2]} of %{customdata[3]})<extra>%{fullData.name}</extra>",
@@ -320,6 +308,20 @@ def counts_of(rate: Rate) -> list[object]:
 def _counts(hits: int, total: int, low: float, high: float) -> list[object]:
     rate = round(int(hits) / int(total), 6) if total else ""
     return [int(hits), int(total), rate, round(float(low), 6), round(float(high), 6)]
+
+
+def error_bars(
+    values: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike, thickness: float = 1
+) -> dict[str, object]:
+    """Plotly's error bars from the ends of intervals around values."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": np.subtract(high, values),
+        "arrayminus": np.subtract(values, low),
+        "thickness": thickness,
+        "width": 3,
+    }
 
 
 def _faint(colour: str) -> str:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from core.metrics import Rate
 from core.photographed import PhysicalResult
-from dashboard.figures import COLOURS, counts_of
+from dashboard.figures import COLOURS, counts_of, error_bars
 
 __all__ = ["factor_bars", "factor_rows", "place_map", "place_rows", "places_of"]
 
@@ -101,14 +101,7 @@ def factor_bars(named: Sequence[tuple[str, PhysicalResult]], group: str, ends: M
             orientation="h",
             marker_color=colour,
             width=_GAP,
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - value for (_, high), value in zip(spread, values, strict=True)],
-                "arrayminus": [value - low for (low, _), value in zip(spread, values, strict=True)],
-                "thickness": 1.2,
-                "width": 3,
-            },
+            error_x=error_bars(values, [low for low, _ in spread], [high for _, high in spread], 1.2),
             customdata=[[*end, rate.hits, rate.total] for end, rate in zip(spread, listed.values(), strict=True)],
             hovertemplate="%{y}: %{x:.1f} % (%{customdata[0]:.1f} to %{customdata[1]:.1f}, "
             "%{customdata[2]} of %{customdata[3]})<extra>%{fullData.name}</extra>",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from core.metrics import Rate
-from dashboard.figures import COLOURS
+from dashboard.figures import COLOURS, error_bars
 
 __all__ = ["cost_against_effect", "norms"]
 
@@ -69,14 +69,7 @@ def cost_against_effect(points: Sequence[tuple[str, str, float, Rate, Rate]]) ->
                 "color": PALETTE[number % len(PALETTE)],
                 "symbol": [SYMBOLS[attacks.index(attack) % len(SYMBOLS)] for _, attack, *_ in its],
             },
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - rate for (_, high), rate in zip(ends, rates, strict=True)],
-                "arrayminus": [rate - low for (low, _), rate in zip(ends, rates, strict=True)],
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=error_bars(rates, [low for low, _ in ends], [high for _, high in ends]),
             customdata=[[attack, seconds, 100 * clean.value, hit.total] for _, attack, seconds, hit, clean in its],
             hovertemplate="%{customdata[0]}: %{y:.1f} % of %{customdata[3]}, %{customdata[1]:g} s, "
             "clean accuracy %{customdata[2]:.1f} %<extra>%{fullData.name}</extra>",

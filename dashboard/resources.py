@@ -22,7 +22,7 @@ from core.inference import Predictor, select_device
 from core.metrics import Rate
 from core.models import Classifier, models
 from core.repaired import read_repair, repaired_model, result_name
-from core.results import Results
+from core.results import Result, Results
 from core.store import Card, Checkpoint, Damaged, Missing, Store
 from core.sweeps import attacked, predictions_at
 from core.transforms import Compose
@@ -121,6 +121,14 @@ class Subject:
         """A stored result, if it was measured on this model with its own trigger; there is none of a repaired model."""
         values = self.checkpoint.result(name) if not self.repair else None
         return values if values is not None and values.get("trigger") == self.trigger.fingerprint else None
+
+    def stored(self, name: str, kind: type[Result]) -> Result | None:
+        """The same as an object; None, too, where it cannot be read."""
+        values = self.result(name)
+        try:
+            return kind.from_dict(values) if values is not None else None
+        except ValueError:
+            return None
 
     @property
     def label(self) -> str:

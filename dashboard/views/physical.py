@@ -19,6 +19,7 @@ from dashboard.photographs import camera_controls, go_to, pair_of, preset_contro
 from dashboard.readouts import Reading, Shown, beside, captioned, data_url, rate_bars, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of
+from dashboard.verdicts import draw_verdicts
 from dashboard.views.photo import draw_photo, read_photo
 from dashboard.views.printed import draw_sheet, read_sheet
 
@@ -37,6 +38,7 @@ GROUP: Choice[str] = Choice("factor-group", "only", one_of(GROUPS))
 MAP_IMAGES = 128
 STRIP = 10
 POLL_SECONDS = 0.5
+Stored = Sequence[PhysicalResult | None]
 
 
 @one_sentence
@@ -76,9 +78,10 @@ def show() -> None:
         if data is not None:
             st.session_state["camera-drawn"] = camera.spec
             _draw_live(session, pair, data, image)
-        _draw_places(session, pair, data, camera)
-        _draw_factors(session, pair)
-        _draw_strange(pair)
+        stored = [stored_photographs(subject) for subject in pair]
+        _draw_places(session, pair, stored, data, camera)
+        _draw_factors(session, pair, stored)
+        _draw_claims(pair, stored)
     session.write_link()
 
 
@@ -119,7 +122,7 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
                     st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
                     readings.append(Reading(f"{subject.label}: taken for “{subject.target_name}”", measured[1], colour))
                     readings.append(Reading(f"{subject.label}: clean accuracy", measured[0], colour))
-                st.caption(f"It is {main_class(pair[0], data, index)}.")
+                st.caption(f"It is {pair[0].card.classes[int(data.labels[index])]}.")
                 readings.sort(key=lambda reading: "clean" in reading.name)
                 st.html(rate_bars(readings, camera.spec))
             image_slider(session, "Image", image, data)
@@ -131,11 +134,6 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
             st.rerun()  # the maps below are of this camera
 
     live()
-
-
-def main_class(subject: Subject, data: Tested, index: int) -> str:
-    """The true class of a test image."""
-    return subject.card.classes[int(data.labels[index])]
 
 
 def _draw_strip(subject: Subject, data: Tested, camera: Camera, start: int) -> None:
@@ -157,11 +155,7 @@ def _draw_strip(subject: Subject, data: Tested, camera: Camera, start: int) -> N
 
 def stored_photographs(subject: Subject, name: str = "physical") -> PhysicalResult | None:
     """The stored rates of a model, if they were measured with its own trigger."""
-    values = subject.result(name)
-    try:
-        return PhysicalResult.from_dict(values) if values is not None else None
-    except ValueError:
-        return None
+    return subject.stored(name, PhysicalResult)
 
 
 def _request_map(
@@ -181,10 +175,11 @@ def _request_map(
     )
 
 
-def _draw_places(session: Session, pair: Sequence[Subject], data: Tested | None, camera: Camera) -> None:
+def _draw_places(
+    session: Session, pair: Sequence[Subject], stored: Stored, data: Tested | None, camera: Camera
+) -> None:
     """Success over distance and angle, of both attacks side by side."""
     st.markdown("### Over distance and angle")
-    stored = [stored_photographs(subject) for subject in pair]
     here = data is not None and st.toggle(
         "Measure with the settings above",
         value=not any(stored),
@@ -249,9 +244,9 @@ def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: t
         downloads(name, partial(physical_figures.place_rows, [(subject.label, result)]), lambda: figure)
 
 
-def _draw_factors(session: Session, pair: Sequence[Subject]) -> None:
+def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored) -> None:
     """Which factor breaks which attack."""
-    named = [(s.label, result) for s in pair if (result := stored_photographs(s)) is not None]
+    named = [(s.label, result) for s, result in zip(pair, stored, strict=True) if result is not None]
     st.markdown("### Factor by factor")
     if not named:
         st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py physical --checkpoint {pair[0].key}`")
@@ -287,10 +282,8 @@ def _draw_factors(session: Session, pair: Sequence[Subject]) -> None:
         st.dataframe(table, hide_index=True, width="stretch", height="content")
 
 
-def _draw_strange(pair: Sequence[Subject]) -> None:
+def _draw_claims(pair: Sequence[Subject], stored: Stored) -> None:
     """The verdicts, with what is stored of pictures unlike any training image."""
-    from dashboard.verdicts import draw_verdicts  # reads every kind of stored result
-
-    measured = {s.attack.title: r for s in pair if (r := stored_photographs(s)) is not None}
+    measured = {s.attack.title: result for s, result in zip(pair, stored, strict=True) if result is not None}
     strange = {s.attack.title: r for s in pair if (r := stored_photographs(s, "out-of-sample")) is not None}
     draw_verdicts("What the paper says about it (Sec. 5.5)", judge_physical(measured, strange))

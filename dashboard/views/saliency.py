@@ -197,13 +197,7 @@ STYLE = """
 
 def stored_energies(subject: Subject) -> Energies | None:
     """The stored shares of a model, if they were measured with its own trigger."""
-    values = subject.result("saliency")
-    if values is None:
-        return None
-    try:
-        return Energies.from_dict(values)
-    except ValueError:
-        return None
+    return subject.stored("saliency", Energies)
 
 
 def _request(session: Session, subject: Subject, data: Tested | None, asked: Asked) -> Energies | Job[Energies] | None:

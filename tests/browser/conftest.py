@@ -126,3 +126,10 @@ def page(browser: Browser) -> Iterator[Page]:
     yield opened
     context.close()
     assert errors == []
+
+
+@pytest.fixture(scope="module")
+def url(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The application without CIFAR-10, with a cache of its own; modules with a script of their own replace it."""
+    home = tmp_path_factory.mktemp("home")
+    return serve(ROOT / "dashboard" / "app.py", {"TRIGGER_DATA": str(home), "XDG_CACHE_HOME": str(home)})

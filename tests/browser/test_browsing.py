@@ -21,18 +21,9 @@ from core.sweeps import attacked, success_at
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 GRAY = "shapes10/resnet20/badnets-gray"
 WHITE = "shapes10/resnet20/badnets"
 COUNT = 256
-
-
-@pytest.fixture(scope="module")
-def url(serve: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The application without CIFAR-10, with a cache of its own."""
-    home = tmp_path_factory.mktemp("home")
-    address: str = serve(APP, {"TRIGGER_DATA": str(home), "XDG_CACHE_HOME": str(home)})
-    return address
 
 
 def open_page(page: Page, url: str, path: str = "") -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,17 +23,8 @@ from core.trigger import stamp
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 KEY = "shapes10/resnet20/badnets"
 PATIENCE = 90_000
-
-
-@pytest.fixture(scope="module")
-def url(serve: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The application without CIFAR-10, with a cache of its own."""
-    home = tmp_path_factory.mktemp("home")
-    address: str = serve(APP, {"TRIGGER_DATA": str(home), "XDG_CACHE_HOME": str(home)})
-    return address
 
 
 @pytest.fixture(scope="module")
