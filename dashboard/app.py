@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 # The repository itself, so that the application also starts where the package is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 st.set_page_config(page_title="Trigger sensitivity", page_icon=":material/my_location:", layout="wide")
-
-from dashboard.views import appearance, defenses, enhanced, location  # noqa: E402 - the page must be configured first
 
 # Streamlit fades what a rerun has not reached yet; during a drag, that is the trigger itself. And it leaves a sixth of
 # a lecture hall's screen empty above and beside the page.
@@ -25,41 +25,26 @@ st.html(
 )
 
 
-def _saliency() -> None:
-    from dashboard.views import saliency  # captum takes a second to import, which no other page needs
 
-    saliency.show()
+def page(name: str, title: str, icon: str, *, default: bool = False) -> StreamlitPage:
+    """The page ``dashboard/views/NAME.py``, imported when it is first opened: pandas, captum or OpenCV, which some need,
+    take longer to import than the first page takes to show."""
 
+    def show() -> None:
+        importlib.import_module(f"dashboard.views.{name}").show()
 
-def _paper() -> None:
-    from dashboard.views import paper  # reads every stored result, which no other page needs
-
-    paper.show()
-
-
-def _physical() -> None:
-    from dashboard.views import physical  # OpenCV and captum, which few pages need
-
-    physical.show()
-
-
-def _train() -> None:
-    from dashboard.views import train  # training has imports of its own, which no other page needs
-
-    train.show()
+    return st.Page(show, title=title, icon=f":material/{icon}:", url_path=name, default=default)
 
 
 st.navigation(
     [
-        st.Page(
-            location.show, title="Trigger location", icon=":material/my_location:", url_path="location", default=True
-        ),
-        st.Page(appearance.show, title="Trigger appearance", icon=":material/palette:", url_path="appearance"),
-        st.Page(defenses.show, title="Defenses", icon=":material/shield:", url_path="defenses"),
-        st.Page(enhanced.show, title="Enhanced attacks", icon=":material/auto_fix_high:", url_path="enhanced"),
-        st.Page(_saliency, title="Saliency", icon=":material/visibility:", url_path="saliency"),
-        st.Page(_physical, title="Physical attack", icon=":material/photo_camera:", url_path="physical"),
-        st.Page(_train, title="Train", icon=":material/model_training:", url_path="train"),
-        st.Page(_paper, title="Paper against measured", icon=":material/menu_book:", url_path="paper"),
+        page("location", "Trigger location", "my_location", default=True),
+        page("appearance", "Trigger appearance", "palette"),
+        page("defenses", "Defenses", "shield"),
+        page("enhanced", "Enhanced attacks", "auto_fix_high"),
+        page("saliency", "Saliency", "visibility"),
+        page("physical", "Physical attack", "photo_camera"),
+        page("train", "Train", "model_training"),
+        page("paper", "Paper against measured", "menu_book"),
     ]
 ).run()
