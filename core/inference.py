@@ -26,9 +26,11 @@ __all__ = ["BATCH", "Folded", "Predictor", "fold_batch_norm", "has_fast_bfloat16
 
 log = logging.getLogger(__name__)
 
-# Images a compiled graph takes at once: large enough to fill two cores, small enough (12 MiB of float32 at 32 x 32)
-# for the activations of one layer to stay in the cache and for a drag to wait at most one batch.
-BATCH = 256
+# Images a compiled graph takes at once: as many passes a second on two cores as with 256 (`scripts/benchmark.py
+# --batches`), and a drag, which takes as few, wastes none and waits for at most one batch of somebody else.
+BATCH = 64
+# Images at once elsewhere: on a GPU, and where what the trigger does not change is put together.
+AT_ONCE = {"cpu": 256, "cuda": 2048, "mps": 512}
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -165,7 +167,8 @@ class Predictor:
     def logits(self, images: Tensor) -> Tensor:
         """Logits, float32 ``(N, classes)`` on the device, of float images ``(N, C, H, W)`` in [0, 1]."""
         parts = []
-        for part in torch.split(images.to(self.device, torch.float32), BATCH):
+        at_once = BATCH if self._compiled is not None else AT_ONCE[self.device.type]
+        for part in torch.split(images.to(self.device, torch.float32), at_once):
             # A graph compiled for one size: a part nearly as large is filled up, a small one runs uncompiled.
             if self._compiled is not None and 2 * len(part) >= BATCH:
                 parts.append(_filled(self._compiled, part))
@@ -190,7 +193,7 @@ class Predictor:
             reuse = Reuse(body, self._eager.prepare, partial(_in_batches, later), images.float(), trigger)
 
         def predictions(places: Sequence[tuple[int, int]]) -> Tensor:
-            per_batch = max(1, BATCH // len(places))
+            per_batch = max(1, AT_ONCE[self.device.type] // len(places))
             parts = [slice(start, start + per_batch) for start in range(0, len(images), per_batch)]
             return torch.cat([reuse.logits(part, places).argmax(2) for part in parts]).T
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -63,11 +65,54 @@ def test_compiled_equals_plain_and_is_found_again_and_a_damaged_package_is_not_u
     torch.testing.assert_close(again.logits(images), expected, atol=1e-4, rtol=1e-4)
 
     path = package_path(again._eager, torch.zeros(16, 3, 12, 12))
-    path.write_bytes(path.read_bytes()[:1000])
-    damaged = Predictor(model, dtype=torch.float32)
-    assert not damaged.load_compiled((3, 12, 12))
-    assert not path.exists()
-    torch.testing.assert_close(damaged.logits(images), expected, atol=1e-4, rtol=1e-4)
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    changed[len(whole) // 2] ^= 1
+    for content in (whole[:1000], bytes(changed)):
+        path.unlink(missing_ok=True)  # a file of its own: the one that is loaded must stay as it is
+        path.write_bytes(content)
+        damaged = Predictor(model, dtype=torch.float32)
+        assert not damaged.load_compiled((3, 12, 12))
+        assert not path.exists()
+        torch.testing.assert_close(damaged.logits(images), expected, atol=1e-4, rtol=1e-4)
+
+
+class Slow(nn.Module):
+    """Matrix products that take a fraction of a second, all in one call of the compiled form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(torch.eye(1500), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(12):
+            x = x @ self.matrix
+        return x
+
+
+@needs_compiler
+def test_other_threads_go_on_while_a_compiled_network_computes() -> None:
+    module, example = Slow(), torch.ones(1500, 1500)
+    make_package(module, example)
+    run = load_package(module, example)
+    assert run is not None
+    begun, ended = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        begun.set()
+        run(example)
+        ended.set()
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    begun.wait()
+    turns = 0
+    while not ended.is_set():
+        turns += 1
+        time.sleep(0)
+    thread.join()
+    # A call that held the lock would let this thread have a turn before it and one after it.
+    assert turns > 100
 
 
 def test_the_name_covers_all_that_decides_the_result() -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from core import inference
+from core import compiled, inference
 from core.compiled import package_path
 from core.inference import BATCH, Predictor, has_fast_bfloat16, select_device
 from core.models import build_model, models
@@ -217,8 +217,9 @@ def test_a_compiled_model_that_computes_something_else_is_not_used(resnet20, own
     path = package_path(predictor._eager, torch.zeros(BATCH, 3, 8, 8))
     path.parent.mkdir(parents=True)
     path.write_bytes(b"another model")
-    monkeypatch.setattr(torch._inductor, "aoti_load_package", lambda path: lambda images: torch.zeros(len(images), 10))
+    monkeypatch.setattr(compiled, "Library", lambda path: lambda images: torch.zeros(len(images), 10))
     assert not predictor.load_compiled((3, 8, 8))
+    assert not path.exists()
 
 
 def test_a_compiled_model_is_named_after_all_that_decides_it(resnet20, own_cache):
