@@ -22,7 +22,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from core.data import cache_folder
 from core.files import write_atomically
 
-__all__ = ["Job", "Jobs", "Result", "Snapshot", "Turnstile", "gathered"]
+__all__ = ["Crowd", "Job", "Jobs", "Result", "Snapshot", "Turnstile", "gathered"]
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ R = TypeVar("R", bound=Result)
 
 # Part of the name of every cached result: raised whenever the same question gets another answer than before.
 VERSION = 3
+# Seconds after a step of its drag for which a session counts as dragging.
+DRAGGING = 3.0
 
 
 class Turnstile:
@@ -69,11 +71,6 @@ class Turnstile:
         finally:
             self._release()
 
-    @property
-    def crowded(self) -> bool:
-        """Whether users wait for each other now."""
-        return self._waiting > 0
-
     @contextmanager
     def background(self) -> Iterator[None]:
         """For one short step of a job: waits until nobody interactive is waiting."""
@@ -89,6 +86,21 @@ class Turnstile:
         with self._condition:
             self._busy = False
             self._condition.notify_all()
+
+
+class Crowd:
+    """Who drags a trigger now, so that each takes the less computation the more there are."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def with_me(self, session: str) -> int:
+        """Notes that a session drags, and counts those that have within the last :data:`DRAGGING` seconds, it too."""
+        now = time.monotonic()
+        with self._lock:
+            self._seen = {name: at for name, at in self._seen.items() if now - at < DRAGGING} | {session: now}
+            return len(self._seen)
 
 
 @dataclass(frozen=True)
@@ -193,7 +205,7 @@ class Jobs:
     """
 
     def __init__(self, folder: Path | None = None, keep: int = 64) -> None:
-        self.turnstile = Turnstile()
+        self.turnstile, self.crowd = Turnstile(), Crowd()
         self._folder = folder or cache_folder() / "results"
         self._keep = keep
         self._jobs: OrderedDict[str, Job[Any]] = OrderedDict()

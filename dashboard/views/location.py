@@ -45,7 +45,8 @@ MAP_WIDTH = 5.0
 # A drag waits for at most this many forward passes of a map that is being computed.
 MAP_STEP = 256
 POLL_SECONDS = 0.3
-DRAG_IMAGES = 64
+# Images of a step of a drag, where not all are taken; and how many users must drag for that to hold for every model.
+DRAG_IMAGES, CROWD = 64, 3
 
 
 @dataclass(frozen=True)
@@ -171,14 +172,14 @@ def show() -> None:
             triggers = {s.identity: stamped_on(s, main, look, *place.location) for s, _ in chosen.all()}
             # While the trigger is on its way, the models beside the one under study take fewer images, so that it
             # stays under the finger; when it is let go, all take the full number.
-            # Where many drag at once, so does the model under study.
+            # Where several users drag at once, so does the model under study.
             few, dragged = min(count, DRAG_IMAGES), not st.session_state.get("settled", True)
             readings, predicted = measured(
                 chosen.all(),
                 triggers,
                 lambda s: stored_rate(s, triggers[s.identity]),
                 data,
-                few if dragged and jobs().turnstile.crowded else count,
+                few if dragged and jobs().crowd.with_me(session.identity) >= CROWD else count,
                 few if dragged else None,
                 before,
             )

@@ -1,17 +1,23 @@
-"""Measures drags of many users at once: real browser pages of one server, all dragging at the same time.
+"""Measures drags of many users at once: sessions of one server, all dragging at the same time.
 
     python tests/browser/load.py --sessions 10 --model cifar10/resnet20/badnets-gray --json -
+    python tests/browser/load.py --sessions 10 --websocket
 
 Every session drags the trigger step by step and waits after each step until its page shows the number of the new place,
-as in ``latency.py``.
+as in ``latency.py``. Ten browsers need more of a small machine than the server does, and users bring their own; with
+``--websocket`` the sessions speak the browser's protocol to the server, and what they wait for is the message with the
+new number.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import statistics
+import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 from latency import ARGUMENTS, WATCH, chromium, free_port, percentile, start_server, write_json
@@ -42,26 +48,102 @@ async def drag(page: Any, steps: int, offset: int) -> list[float]:
     return found
 
 
-async def measure(model: str, sessions: int, steps: int, settle: float) -> dict[str, Any]:
-    """Starts the application, opens a page for every session, and lets all drag at once."""
+async def in_browsers(port: int, model: str, sessions: int, steps: int, settle: float) -> list[list[float]]:
+    """Opens a page for every session, and lets all drag at once."""
     from playwright.async_api import async_playwright
 
-    path, port = chromium(), free_port()
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        pages = []
+        for _ in range(sessions):
+            context = await browser.new_context(viewport={"width": 1400, "height": 1000})
+            page = await context.new_page()
+            await page.goto(f"http://localhost:{port}/?model={model}")
+            await page.locator(".ts-rate.first[data-hits]").wait_for(timeout=120_000)
+            await page.locator(".pad canvas[data-row]").wait_for(timeout=120_000)
+            pages.append(page)
+        await asyncio.sleep(settle)
+        found = await asyncio.gather(*(drag(page, steps, number) for number, page in enumerate(pages)))
+        await browser.close()
+    return found
+
+
+class Client:
+    """A session without a browser: it sends and reads the messages that Streamlit's page would."""
+
+    def __init__(self, socket: Any, model: str) -> None:
+        self._socket, self._query = socket, f"model={model}"
+        self._page = self._fragment = self._pad = ""
+
+    async def _run(self, moved: dict[str, Any] | None = None) -> None:
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+
+        message = BackMsg()
+        message.rerun_script.query_string = self._query
+        if moved is not None:
+            message.rerun_script.page_script_hash, message.rerun_script.fragment_id = self._page, self._fragment
+            event = message.rerun_script.widget_states.widgets.add()
+            event.id = f"$$STREAMLIT_INTERNAL_KEY_{self._pad}__events"
+            event.json_trigger_value = json.dumps([{"event": "move", "value": moved}])
+        await self._socket.send(message.SerializeToString())
+
+    async def _until(self, place: str) -> None:
+        """Reads messages until one shows the rates of a place, and all of that run."""
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        while True:
+            message = ForwardMsg()
+            message.ParseFromString(await asyncio.wait_for(self._socket.recv(), 120))
+            if message.HasField("navigation"):
+                self._page = message.navigation.page_script_hash
+            element = message.delta.new_element
+            if element.bidi_component.id.endswith("-pad"):
+                self._pad, self._fragment = element.bidi_component.id, message.delta.fragment_id
+            if f'data-place="{place}"' in element.html.body:
+                self.shown = time.perf_counter()
+            if message.WhichOneof("type") == "script_finished" and self.shown:
+                return
+
+    async def open(self) -> None:
+        """Loads the page."""
+        self.shown = 0.0
+        await self._run()
+        await self._until("31,31")
+
+    async def drag(self, steps: int, offset: int) -> list[float]:
+        """Drags the trigger; milliseconds of every step."""
+        found = []
+        for number in range(steps):
+            row, col = 29 - (2 * offset + number // 25) % 27, 28 - number % 25
+            self.shown, started = 0.0, time.perf_counter()
+            await self._run({"row": row, "col": col, "final": False, "seq": number + 1})
+            await self._until(f"{row},{col}")
+            found.append(1000 * (self.shown - started))
+        return found
+
+
+async def on_sockets(port: int, model: str, sessions: int, steps: int, settle: float) -> list[list[float]]:
+    """Opens a websocket for every session, and lets all drag at once."""
+    from websockets.asyncio.client import connect
+
+    async with AsyncExitStack() as stack:
+        clients = []
+        for _ in range(sessions):
+            address = f"ws://localhost:{port}/_stcore/stream"
+            socket = await stack.enter_async_context(connect(address, subprotocols=["streamlit"], max_size=None))
+            clients.append(Client(socket, model))
+            await clients[-1].open()
+        await asyncio.sleep(settle)
+        return await asyncio.gather(*(client.drag(steps, number) for number, client in enumerate(clients)))
+
+
+def measure(model: str, sessions: int, steps: int, settle: float, websocket: bool) -> dict[str, Any]:
+    """Starts the application, and lets sessions drag."""
+    port = free_port()
     server, _ = start_server(port)
     try:
-        async with async_playwright() as driver:
-            browser = await driver.chromium.launch(executable_path=path, args=ARGUMENTS)
-            pages = []
-            for _ in range(sessions):
-                context = await browser.new_context(viewport={"width": 1400, "height": 1000})
-                page = await context.new_page()
-                await page.goto(f"http://localhost:{port}/?model={model}")
-                await page.locator(".ts-rate.first[data-hits]").wait_for(timeout=120_000)
-                await page.locator(".pad canvas[data-row]").wait_for(timeout=120_000)
-                pages.append(page)
-            await asyncio.sleep(settle)
-            found = await asyncio.gather(*(drag(page, steps, number) for number, page in enumerate(pages)))
-            await browser.close()
+        way = on_sockets if websocket else in_browsers
+        found = asyncio.run(way(port, model, sessions, steps, settle))
     finally:
         server.terminate()
         server.wait(10)
@@ -69,6 +151,7 @@ async def measure(model: str, sessions: int, steps: int, settle: float) -> dict[
     return {
         "model": model,
         "sessions": sessions,
+        "websocket": websocket,
         "steps": steps,
         "p50_ms": round(statistics.median(every), 1),
         "p95_ms": round(percentile(every, 0.95), 1),
@@ -84,11 +167,13 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=10, help="pages that drag at the same time (default 10)")
     parser.add_argument("--steps", type=int, default=30, help="steps of each drag (default 30)")
     parser.add_argument("--settle", type=float, default=10, help="seconds to wait before the drag (default 10)")
+    parser.add_argument("--websocket", action="store_true", help="sessions without browsers")
     parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON; - for stdout")
     options = parser.parse_args()
-    found = asyncio.run(measure(options.model, options.sessions, options.steps, options.settle))
+    found = measure(options.model, options.sessions, options.steps, options.settle, options.websocket)
+    kind = "sessions without browsers" if options.websocket else "sessions"
     print(
-        f"{found['sessions']} sessions dragging {found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, "
+        f"{found['sessions']} {kind} dragging {found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, "
         f"p95 {found['p95_ms']} ms, {found['p95_ms_of_the_slowest_session']} ms in the slowest session"
     )
     write_json(found, options.json)

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import pytest
 
-from dashboard.jobs import Job, Jobs, Turnstile
+from dashboard.jobs import DRAGGING, Crowd, Job, Jobs, Turnstile
 
 
 @dataclass(frozen=True)
@@ -176,13 +176,24 @@ def test_who_waits_passes_before_background_steps() -> None:
     time.sleep(0.05)
     threads.append(threading.Thread(target=interactive))
     threads[-1].start()
-    while not turnstile.crowded:
+    while not turnstile._waiting:
         time.sleep(0.001)
     release.set()
     for thread in threads:
         thread.join(10)
     assert order == ["drag", "map", "map", "map"]
-    assert not turnstile.crowded
+    assert not turnstile._waiting
+
+
+def test_a_crowd_is_who_dragged_within_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("dashboard.jobs.time.monotonic", lambda: now)
+    crowd = Crowd()
+    assert [crowd.with_me(name) for name in ("a", "b", "a", "c")] == [1, 2, 2, 3]
+    now += DRAGGING / 2
+    assert crowd.with_me("a") == 3
+    now += DRAGGING / 2
+    assert crowd.with_me("d") == 2, "b and c have let go"
 
 
 def test_the_turnstile_lets_one_at_a_time_through() -> None:

@@ -116,12 +116,12 @@ def test_a_link_reproduces_the_view() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settled", "crowded", "images"), [(True, False, 256), (True, True, 256), (False, False, 256), (False, True, 64)]
+    ("settled", "dragging", "images"), [(True, 1, 256), (True, 9, 256), (False, 1, 256), (False, 2, 256), (False, 3, 64)]
 )
 def test_a_drag_among_many_takes_fewer_images(
-    settled: bool, crowded: bool, images: int, monkeypatch: pytest.MonkeyPatch
+    settled: bool, dragging: int, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.jobs.Turnstile.crowded", crowded)
+    monkeypatch.setattr("dashboard.jobs.Crowd.with_me", lambda self, session: dragging)
     test = AppTest.from_string("from dashboard.views import location\nlocation.show()", default_timeout=120)
     test.session_state.settled = settled
     test.query_params["model"] = GRAY
