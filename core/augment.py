@@ -1,4 +1,4 @@
-"""Training augmentation of 32 x 32 classifiers: random crop after padding, random flip, and an erased square; batched."""
+"""Training augmentation of 32 x 32 classifiers: random crop after padding, random flip, an erased square; batched."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def augment(images: Tensor, chosen: Draw) -> Tensor:
 
 
 def erase(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Blackens a square at a random place of every image: Cutout (DeVries & Taylor 2017), with the value of the padding.
+    """Blackens a square at a random place of every image, as the padding is black: Cutout (DeVries & Taylor 2017).
 
     Args:
         images: ``(N, C, H, W)`` of any type; they stay as they are.

@@ -38,7 +38,9 @@ Run = Callable[[Tensor], Tensor]
 DIGEST = hashlib.sha256().digest_size
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
 # Prototypes of their own: what ctypes.pythonapi hands out is shared with every other module.
-_get_pointer = ctypes.PYFUNCTYPE(_POINTER, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
+_get_pointer = ctypes.PYFUNCTYPE(_POINTER, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
 _new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, _POINTER, ctypes.c_char_p, _POINTER)(
     ("PyCapsule_New", ctypes.pythonapi)
 )

@@ -27,7 +27,7 @@ __all__ = ["BATCH", "Folded", "Predictor", "fold_batch_norm", "has_fast_bfloat16
 log = logging.getLogger(__name__)
 
 # Images a compiled graph takes at once: as many passes a second on two cores as with 256 (`scripts/benchmark.py
-# --batches`), and a drag, which takes as few, wastes none and waits for at most one batch of somebody else.
+# --batches 64,256`), and a drag, which takes as few, wastes none and waits for at most one batch of somebody else.
 BATCH = 64
 # Images at once elsewhere: on a GPU, and where what the trigger does not change is put together.
 AT_ONCE = {"cpu": 256, "cuda": 2048, "mps": 512}
@@ -106,10 +106,18 @@ class Predictor:
         model: The classifier; it is copied, so that later changes of it do not show here.
         device: Where to compute.
         dtype: Type of the arithmetic; None takes bfloat16 where it is faster and float32 elsewhere.
+        batch: Images that the compiled graph takes at once.
     """
 
-    def __init__(self, model: Classifier, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> None:
-        self.device = torch.device(device)
+    def __init__(
+        self,
+        model: Classifier,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        *,
+        batch: int | None = None,
+    ) -> None:
+        self.device, self.batch = torch.device(device), batch or BATCH
         self.dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32)
         self._eager = Folded(model, self.dtype).to(self.device)
         self._later = Later(self._eager.body)
@@ -127,7 +135,7 @@ class Predictor:
         return f"{kind} folded, compiled" if self._compiled is not None else f"{kind} folded"
 
     def compile(self, shape: tuple[int, int, int]) -> Predictor:
-        """Compiles the graph for batches of :data:`BATCH` images of ``shape`` (C, H, W), or loads it from the cache.
+        """Compiles the graph for batches of images of ``shape`` (C, H, W), or loads it from the cache.
 
         Predictions made meanwhile by other threads take the uncompiled path. Where there is no compiler, and on other
         devices than the CPU, the predictor stays uncompiled and :attr:`path` says so.
@@ -135,7 +143,7 @@ class Predictor:
         with self._lock:
             if self._compiled is None and not self._failure and not self.load_compiled(shape):
                 try:
-                    make_package(self._eager, torch.zeros(BATCH, *shape))
+                    make_package(self._eager, torch.zeros(self.batch, *shape))
                     if self._eager.body.early():
                         make_package(self._later, self._behind(shape))
                 except Exception as error:
@@ -149,7 +157,7 @@ class Predictor:
         """Takes the compiled graph from the cache; returns whether there was one."""
         if self.device.type == "cpu":
             with torch.inference_mode():
-                self._compiled = load_package(self._eager, torch.zeros(BATCH, *shape))
+                self._compiled = load_package(self._eager, torch.zeros(self.batch, *shape))
                 if self._compiled is not None and self._eager.body.early():
                     self._compiled_later = load_package(self._later, self._behind(shape))
         else:
@@ -161,17 +169,17 @@ class Predictor:
         body = self._eager.body
         with torch.inference_mode():
             last = activations(body.early(), self._eager.prepare(torch.zeros(1, *shape)))[-1]
-        return last.new_zeros(BATCH, *last.shape[1:]).contiguous(memory_format=torch.channels_last)
+        return last.new_zeros(self.batch, *last.shape[1:]).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """Logits, float32 ``(N, classes)`` on the device, of float images ``(N, C, H, W)`` in [0, 1]."""
         parts = []
-        at_once = BATCH if self._compiled is not None else AT_ONCE[self.device.type]
+        at_once = self.batch if self._compiled is not None else AT_ONCE[self.device.type]
         for part in torch.split(images.to(self.device, torch.float32), at_once):
             # A graph compiled for one size: a part nearly as large is filled up, a small one runs uncompiled.
-            if self._compiled is not None and 2 * len(part) >= BATCH:
-                parts.append(_filled(self._compiled, part))
+            if self._compiled is not None and 2 * len(part) >= self.batch:
+                parts.append(_filled(self._compiled, part, self.batch))
             else:
                 parts.append(self._eager(part))
         return torch.cat(parts) if parts else torch.zeros(0, 0, device=self.device)
@@ -190,7 +198,7 @@ class Predictor:
         if later is None or not pays(body.early(), trigger, *images.shape[2:]):
             return at_places(self.predict)(images, trigger)
         with torch.inference_mode():
-            reuse = Reuse(body, self._eager.prepare, partial(_in_batches, later), images.float(), trigger)
+            reuse = Reuse(body, self._eager.prepare, partial(_in_batches, later, self.batch), images.float(), trigger)
 
         def predictions(places: Sequence[tuple[int, int]]) -> Tensor:
             per_batch = max(1, AT_ONCE[self.device.type] // len(places))
@@ -206,14 +214,14 @@ class Predictor:
         return self.logits(images).argmax(1).cpu()
 
 
-def _in_batches(run: Run, samples: Tensor) -> Tensor:
-    """What a graph compiled for :data:`BATCH` samples makes of any number."""
-    return torch.cat([_filled(run, part) for part in torch.split(samples, BATCH)])
+def _in_batches(run: Run, batch: int, samples: Tensor) -> Tensor:
+    """What a graph compiled for ``batch`` samples makes of any number."""
+    return torch.cat([_filled(run, part, batch) for part in torch.split(samples, batch)])
 
 
-def _filled(run: Run, part: Tensor) -> Tensor:
-    """What a graph compiled for :data:`BATCH` samples makes of fewer."""
-    if len(part) == BATCH:
+def _filled(run: Run, part: Tensor, batch: int) -> Tensor:
+    """What a graph compiled for ``batch`` samples makes of fewer."""
+    if len(part) == batch:
         return run(part)
-    whole = torch.cat([part, part.new_zeros(BATCH - len(part), *part.shape[1:])])
+    whole = torch.cat([part, part.new_zeros(batch - len(part), *part.shape[1:])])
     return run(whole)[: len(part)]

@@ -25,10 +25,11 @@ st.html(
 )
 
 
-
 def page(name: str, title: str, icon: str, *, default: bool = False) -> StreamlitPage:
-    """The page ``dashboard/views/NAME.py``, imported when it is first opened: pandas, captum or OpenCV, which some need,
-    take longer to import than the first page takes to show."""
+    """The page ``dashboard/views/NAME.py``, imported when it is first opened.
+
+    Pandas, captum or OpenCV, which some pages need, take longer to import than the first page takes to show.
+    """
 
     def show() -> None:
         importlib.import_module(f"dashboard.views.{name}").show()

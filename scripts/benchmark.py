@@ -18,10 +18,8 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +32,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
+from training_speed import training_speeds
 
 from core.adaptive import AdaptiveMap, adaptive_sweep, clopper_pearson
 from core.data import ImageSet
@@ -43,9 +42,8 @@ from core.models import Classifier
 from core.places import Located
 from core.remote import open_store
 from core.saliency import Explained, methods
-from core.store import Card, Store, environment
+from core.store import Card, environment
 from core.sweeps import attacked, coarse_to_fine, location_sweep, predictions_at
-from core.training import Plan, train
 from core.trigger import Trigger, stamp
 
 WIDTH = 5.0
@@ -151,6 +149,11 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
+def ratio(above: list[float], below: list[float]) -> dict[str, float]:
+    """How many times as much, turn by turn."""
+    return spread([a / b for a, b in zip(above, below, strict=True)])
+
+
 def location_maps(
     model: Classifier, predictor: Predictor, card: Card, test: ImageSet, options: argparse.Namespace
 ) -> dict[str, Any]:
@@ -201,9 +204,6 @@ def location_maps(
     maps = {name: [cells * needed / rate for rate in rates[name]] for name in ("toolbox", "plain", "whole", "engine")}
     maps["adaptive"] = adaptive_seconds
 
-    def ratio(slow: list[float], quick: list[float]) -> dict[str, float]:
-        return spread([a / b for a, b in zip(slow, quick, strict=True)])
-
     return {
         "images": len(some),
         "images_of_equal_guarantee": needed,
@@ -243,13 +243,15 @@ def last_of(results: Iterator[AdaptiveMap]) -> AdaptiveMap:
     return last
 
 
-def training_speed(card: Card, device: torch.device, folder: Any) -> float:
-    """Images a second of the recipe's training, the faster of two epochs."""
-    recipe = replace(
-        Plan(dataset=card.dataset_object, model=card.model, attack=card.attack_object).effective_recipe, epochs=2
-    )
-    plan = Plan(dataset=card.dataset_object, model=card.model, attack=card.attack_object, recipe=recipe)
-    return max(epoch.images_per_second for epoch in train(plan, Store(folder), device))
+def batch_speeds(model: Classifier, card: Card, images: Tensor, sizes: list[int], turns: int) -> dict[str, float]:
+    """Passes a second of graphs compiled for batches of several sizes, the best of their turns."""
+    predictors = {size: Predictor(model, batch=size).compile(card.shape) for size in sizes}
+    found = dict.fromkeys(sizes, 0.0)
+    for _ in range(turns):
+        for size, predictor in predictors.items():
+            seconds, _ = seconds_of(partial(predictor.predict, images), predictor.device)
+            found[size] = max(found[size], len(images) / seconds)
+    return {str(size): speed for size, speed in found.items()}
 
 
 def saliency_seconds(model: Classifier, test: ImageSet, device: torch.device) -> float:
@@ -270,12 +272,16 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=48, help="locations that the engine is timed on (default 48)")
     parser.add_argument("--turns", type=int, default=3, help="how often each way has its turn (default 3)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    parser.add_argument("--batches", default="", metavar="N,N", help="also time graphs compiled for such batches")
     parser.add_argument("--no-training", action="store_true", help="leave the training speed out")
     add_common(parser)
     options = parser.parse_args()
     for name in ("images", "places", "turns"):
         if getattr(options, name) < 1:
             raise ValueError(f"{name} = {getattr(options, name)} is not allowed: an integer from 1 up")
+    sizes = [int(size) for size in options.batches.split(",") if size.strip().isdecimal() and int(size) > 0]
+    if options.batches and len(sizes) != options.batches.count(",") + 1:
+        raise ValueError(f"batches = {options.batches!r} is not allowed: integers from 1 up with commas between")
     checkpoint = open_store(options.store).checkpoint(options.checkpoint)
     card, model = checkpoint.card(), checkpoint.model()
     device = select_device(options.device)
@@ -296,9 +302,15 @@ def main() -> None:
         "matrix_share": speed * flops / matrix["bfloat16"],
         "saliency_seconds": saliency_seconds(checkpoint.model(), test, device),
     }
+    if sizes:
+        found["passes_per_second_by_batch"] = batch_speeds(model, card, test.floats(slice(1024)), sizes, options.turns)
     if not options.no_training:
-        with tempfile.TemporaryDirectory() as folder:
-            found["training_images_per_second"] = training_speed(card, device, folder)
+        training = training_speeds(card, device, options.turns)
+        speeds = training["images_per_second"]
+        found["training_images_per_second"] = {name: spread(values) for name, values in speeds.items()}
+        found["training_convolution_share"] = training["convolution_share"]
+        for name in ("plain", "toolbox"):
+            found["ratios"][f"recipe_over_{name}_training"] = ratio(speeds["recipe"], speeds[name])
     say(options, text_of(found))
     write_json(options.json, found)
 
@@ -325,8 +337,12 @@ def text_of(found: dict[str, Any]) -> str:
         f"  adaptive intervals cover {found['coverage']:.1%} of {found['coverage_cells']} rates on all test images"
     )
     lines.append(f"  vanilla gradient of one image {1000 * found['saliency_seconds']:.1f} ms")
-    if "training_images_per_second" in found:
-        lines.append(f"  training {found['training_images_per_second']:.0f} images/s")
+    for size, speed in found.get("passes_per_second_by_batch", {}).items():
+        lines.append(f"  compiled for batches of {size}: {speed:.0f} passes/s")
+    for name, values in found.get("training_images_per_second", {}).items():
+        lines.append(f"  training, {name:9} {shown(values, 0)} images/s")
+    if "training_convolution_share" in found:
+        lines.append(f"  convolutions take {found['training_convolution_share']:.0%} of the recipe's training")
     return "\n".join(lines)
 
 

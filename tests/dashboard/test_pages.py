@@ -116,7 +116,8 @@ def test_a_link_reproduces_the_view() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settled", "dragging", "images"), [(True, 1, 256), (True, 9, 256), (False, 1, 256), (False, 2, 256), (False, 3, 64)]
+    ("settled", "dragging", "images"),
+    [(True, 1, 256), (True, 9, 256), (False, 1, 256), (False, 2, 256), (False, 3, 64)],
 )
 def test_a_drag_among_many_takes_fewer_images(
     settled: bool, dragging: int, images: int, monkeypatch: pytest.MonkeyPatch
