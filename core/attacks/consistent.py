@@ -25,8 +25,8 @@ class Consistent(Attack, PGD):
 
     label: ClassVar[str] = "Consistent"
     # A network of a quarter of a million parameters hardly learns the faint trigger that the paper's networks of twenty
-    # million do; `scripts/study.py` compares strengths.
-    by_model: ClassVar[Mapping[str, Mapping[str, Value]]] = {"resnet20": {"alpha": 1.0}}
+    # million do; 0.5 is the smallest strength of `scripts/study.py` with which ResNet-20 reached 90% on CIFAR-10.
+    by_model: ClassVar[Mapping[str, Mapping[str, Value]]] = {"resnet20": {"alpha": 0.5}}
 
     poison_rate: float = number(0.25, low=0, high=1, step=0.01, help="Share of the target class that is poisoned.")
     value: int = integer(255, low=0, high=255, help="Pixel value of the non-black pixels.")

@@ -83,7 +83,7 @@ def test_every_attack_can_be_chosen(name: str, empty: Store, started: list[Plan]
 def test_the_default_of_a_network_is_its_own(empty: Store, started: list[Plan]) -> None:
     press(page("train", **{"train-attack": "consistent"}), "Start")
     press(page("train", **{"train-attack": "consistent", "train-model": "vgg19"}), "Start")
-    assert [made.attack.to_dict()["alpha"] for made in started] == [1.0, 0.25]
+    assert [made.attack.to_dict()["alpha"] for made in started] == [0.5, 0.25]
 
 
 def test_a_stored_model_is_replaced_only_where_that_is_agreed_to(started: list[Plan]) -> None:
