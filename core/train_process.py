@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from core.courtesy import Courtesy
 from core.files import write_atomically
 from core.inference import select_device
 from core.remote import open_store
@@ -20,7 +21,9 @@ from core.training import Plan, train
 __all__ = ["train_in_background"]
 
 
-def train_in_background(plan: Plan, store: Path | str, device: str, folder: Path) -> subprocess.Popen[bytes]:
+def train_in_background(
+    plan: Plan, store: Path | str, device: str, folder: Path, courtesy: Path | None = None
+) -> subprocess.Popen[bytes]:
     """Starts a process that trains; it outlives this one.
 
     Args:
@@ -28,6 +31,7 @@ def train_in_background(plan: Plan, store: Path | str, device: str, folder: Path
         store: Where the checkpoint goes.
         device: Where to compute.
         folder: Where the plan is written for the process, and ``log.txt``, what it says.
+        courtesy: File of a :class:`core.courtesy.Courtesy`: the process rests while somebody waits.
 
     Raises:
         OSError: If the files cannot be written.
@@ -36,6 +40,7 @@ def train_in_background(plan: Plan, store: Path | str, device: str, folder: Path
     root = Path(__file__).resolve().parent.parent
     command = [sys.executable, "-m", "core.train_process", str(folder / "plan.json")]
     command += ["--store", str(store), "--device", device]
+    command += ["--courtesy", str(courtesy)] if courtesy is not None else []
     with (folder / "log.txt").open("wb") as log:
         return subprocess.Popen(command, cwd=root, stdout=log, stderr=log, start_new_session=True)
 
@@ -46,12 +51,14 @@ def main() -> None:
     parser.add_argument("plan", type=Path, help="the plan as JSON")
     parser.add_argument("--store", required=True, help="where the checkpoint goes")
     parser.add_argument("--device", default="auto", help="where to compute")
+    parser.add_argument("--courtesy", type=Path, help="file that says when somebody last waited for this machine")
     options = parser.parse_args()
+    courtesy = Courtesy(options.courtesy) if options.courtesy is not None else None
     if hasattr(os, "nice"):
         os.nice(5)  # whoever drags a trigger meanwhile comes first
     try:
         plan = Plan.from_dict(json.loads(options.plan.read_text()))
-        for _ in train(plan, open_store(options.store), select_device(options.device)):
+        for _ in train(plan, open_store(options.store), select_device(options.device), courtesy=courtesy):
             pass
     except (ValueError, OSError) as error:
         raise SystemExit(" ".join(str(error).split())) from None

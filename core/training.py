@@ -20,6 +20,7 @@ from torch import Tensor
 from core.adversarial import Surrogate, Surrogates
 from core.attacks import Attack, attack_from_dict
 from core.augment import augment, draw, erase
+from core.courtesy import Courtesy
 from core.data import Dataset, ImageSet, datasets
 from core.inference import Predictor, has_fast_bfloat16
 from core.metrics import Rate, attack_success_rate, clean_accuracy
@@ -96,6 +97,7 @@ def train(
     *,
     resume: bool = True,
     surrogates: Store | None = None,
+    courtesy: Courtesy | None = None,
 ) -> Iterator[Epoch]:
     """Trains a model and stores its checkpoint (Eq. 2), yielding after every epoch.
 
@@ -105,6 +107,7 @@ def train(
         device: Where to train.
         resume: Continue an interrupted training of the same plan; otherwise begin again.
         surrogates: Where the separately trained models are that an attack names; by default in the same store.
+        courtesy: Before every step, it rests while somebody waits.
 
     Yields:
         Every epoch, those of an interrupted training first. The checkpoint is stored before the last one is yielded.
@@ -119,7 +122,7 @@ def train(
     plan.attack.check_target(len(data.classes))
     folder = store.checkpoint(plan.key).folder
     with held(folder, plan.to_dict()):
-        yield from _train(plan, data, test, store, torch.device(device), resume, surrogates or store)
+        yield from _train(plan, data, test, store, torch.device(device), resume, surrogates or store, courtesy)
         (folder / ABOUT).unlink(missing_ok=True)
     (folder / LOCK).unlink(missing_ok=True)
 
@@ -132,6 +135,7 @@ def _train(
     device: torch.device,
     resume: bool,
     surrogates: Store,
+    courtesy: Courtesy | None,
 ) -> Iterator[Epoch]:
     """As :func:`train`, in a folder that is held."""
     trigger = plan.attack.trigger(data.shape).to(device)
@@ -149,7 +153,7 @@ def _train(
     history = state.restore(model, optimizer) if resume else []
     yield from history[: recipe.epochs - 1]
 
-    context = _Context(plan, data, labels, poisoned.to(device), trigger, device)
+    context = _Context(plan, data, labels, poisoned.to(device), trigger, device, courtesy)
     watched = test.subset(slice(WATCHED))
     for number in range(len(history), recipe.epochs):
         start, before = time.perf_counter(), history[-1].seconds if history else 0.0
@@ -180,6 +184,7 @@ class _Context:
     poisoned: Tensor
     trigger: Trigger
     device: torch.device
+    courtesy: Courtesy | None
 
 
 def _one_epoch(model: Classifier, optimizer: Optimizer, context: _Context, epoch: int) -> float:
@@ -191,6 +196,8 @@ def _one_epoch(model: Classifier, optimizer: Optimizer, context: _Context, epoch
     losses = torch.zeros((), device=device)
     model.train()
     for number, index in enumerate(batches):
+        if context.courtesy is not None:
+            context.courtesy.rest()
         rate = recipe.learning_rate(epoch * len(batches) + number, len(batches))
         images = poisoned_batch(
             plan.attack, context.trigger, context.data, context.poisoned, index, generator, erased=recipe.erase

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from core.courtesy import Courtesy
 from core.data import cache_folder
 from core.files import write_atomically
 
-__all__ = ["Crowd", "Job", "Jobs", "Result", "Snapshot", "Turnstile", "gathered"]
+__all__ = ["Crowd", "Job", "Jobs", "Result", "Snapshot", "Turnstile", "gathered", "waiting_file"]
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +51,20 @@ VERSION = 3
 DRAGGING = 3.0
 
 
-class Turnstile:
-    """One computation at a time; whoever a user waits for passes first."""
+def waiting_file() -> Path:
+    """Its time says when a user last waited for a computation; trainings started here rest then."""
+    return cache_folder() / "waiting"
 
-    def __init__(self) -> None:
+
+class Turnstile:
+    """One computation at a time; whoever a user waits for passes first.
+
+    Args:
+        courtesy: Told when a user waits, for the computations of other processes.
+    """
+
+    def __init__(self, courtesy: Courtesy | None = None) -> None:
+        self._courtesy = courtesy
         self._condition = threading.Condition()
         self._waiting = 0
         self._busy = False
@@ -61,6 +72,8 @@ class Turnstile:
     @contextmanager
     def interactive(self) -> Iterator[None]:
         """For what a user waits for: waits for at most the step under way."""
+        if self._courtesy is not None:
+            self._courtesy.note()
         with self._condition:
             self._waiting += 1
             self._condition.wait_for(lambda: not self._busy)
@@ -205,7 +218,7 @@ class Jobs:
     """
 
     def __init__(self, folder: Path | None = None, keep: int = 64) -> None:
-        self.turnstile, self.crowd = Turnstile(), Crowd()
+        self.turnstile, self.crowd = Turnstile(Courtesy(waiting_file())), Crowd()
         self._folder = folder or cache_folder() / "results"
         self._keep = keep
         self._jobs: OrderedDict[str, Job[Any]] = OrderedDict()

@@ -22,6 +22,7 @@ from core.store import Checkpoint, Store
 from core.train_process import train_in_background
 from core.training import Plan
 from core.unfinished import Epoch, discard, read_unfinished
+from dashboard.jobs import waiting_file
 
 __all__ = ["Training", "Trainings", "trainings"]
 
@@ -95,7 +96,8 @@ class Trainings:
             if self._is_running(checkpoint):
                 raise ValueError(f"{plan.key} is being trained already")
             folder = self._folder / plan.key.replace("/", " ")
-            self._started[plan.key] = _Started(plan, train_in_background(plan, self.store.root, device, folder))
+            process = train_in_background(plan, self.store.root, device, folder, waiting_file())
+            self._started[plan.key] = _Started(plan, process)
 
     def pause(self, key: str) -> None:
         """Stops the process; the training can go on after its last finished epoch."""

@@ -18,6 +18,7 @@ ORDER = (
     "core.registry",
     "core.randomness",
     "core.files",
+    "core.courtesy",
     "core.data",
     "core.trigger",
     "core.transforms",

@@ -15,9 +15,11 @@ import torch
 from squares import six_colours
 
 from core.attacks import Enhanced, attacks
+from core.courtesy import Courtesy
 from core.data import dataset_from
 from core.estimate import STEPS, Estimate, estimate
 from core.recipes import Recipe
+from core.store import Store
 from core.train_process import train_in_background
 from core.training import Plan, train
 from core.unfinished import discard, read_unfinished
@@ -111,6 +113,48 @@ def test_a_process_of_its_own_is_killed_and_another_goes_on(plan, store, tmp_pat
     process = train_in_background(plan, store.root, "cpu", tmp_path / "second")
     assert process.wait(STUCK) == 0, (tmp_path / "second" / "log.txt").read_text()
     assert store.checkpoint(plan.key).card().history[0]["loss"] == round(found.history[0].loss, 4)
+
+
+class Counting(Courtesy):
+    """Counts how often it could have rested."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.times = 0
+
+    def rest(self, longest=0.0):
+        self.times += 1
+
+
+def test_a_training_rests_before_every_step_and_is_the_same(plan, store, tmp_path):
+    courtesy = Counting(tmp_path / "waiting")
+    *_, with_rests = train(plan, store, courtesy=courtesy)
+    *_, without = train(plan, Store(tmp_path / "other"))
+    recipe = plan.effective_recipe
+    assert courtesy.times == recipe.epochs * -(-len(plan.dataset.load("train")) // recipe.batch)
+    assert with_rests.loss == without.loss
+
+
+def test_a_process_of_its_own_rests_while_somebody_waits(plan, store, tmp_path):
+    waiting, folder = tmp_path / "waiting", store.checkpoint(plan.key).folder
+    waiting.touch()
+
+    def keep_waiting():
+        os.utime(waiting, (time.time(),) * 2)
+
+    process = train_in_background(plan, store.root, "cpu", tmp_path / "log", waiting)
+    deadline = time.monotonic() + STUCK
+    while time.monotonic() < deadline and read_unfinished(folder) is None:
+        keep_waiting()
+        time.sleep(0.02)
+    held = time.monotonic() + 3
+    while time.monotonic() < held:
+        keep_waiting()
+        time.sleep(0.02)
+    assert read_unfinished(folder).history == ()
+    assert process.poll() is None
+    os.utime(waiting, (0, 0))
+    assert process.wait(STUCK) == 0, (tmp_path / "log" / "log.txt").read_text()
 
 
 def test_what_cannot_be_trained_ends_with_one_sentence(plan, store, tmp_path):
