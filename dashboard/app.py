@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 st.set_page_config(page_title="Trigger sensitivity", page_icon=":material/my_location:", layout="wide")
 
+from dashboard.session import arriving  # noqa: E402 - the page must be configured first
+
 # Streamlit fades what a rerun has not reached yet; during a drag, that is the trigger itself. And it leaves a sixth of
 # a lecture hall's screen empty above and beside the page.
 st.html(
@@ -32,7 +34,8 @@ def page(name: str, title: str, icon: str, *, default: bool = False) -> Streamli
     """
 
     def show() -> None:
-        importlib.import_module(f"dashboard.views.{name}").show()
+        with arriving(name):
+            importlib.import_module(f"dashboard.views.{name}").show()
 
     return st.Page(show, title=title, icon=f":material/{icon}:", url_path=name, default=default)
 

@@ -7,13 +7,14 @@ a widget's value when the page changes and clears the URL; :class:`Session` hold
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
-__all__ = ["Choice", "Session", "integer_in", "one_of"]
+__all__ = ["Choice", "Session", "arriving", "integer_in", "one_of"]
 
 T = TypeVar("T")
 
@@ -61,6 +62,18 @@ def one_of(allowed: Iterable[str]) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+@contextmanager
+def arriving(page: str) -> Iterator[None]:
+    """Draws a page; when the user comes to it from another one, its widgets take the selected values.
+
+    Streamlit makes new widgets on every page, also for keys that it has a value for.
+    """
+    state = st.session_state
+    state.arriving, state.page = state.get("page") != page, page
+    yield
+    state.arriving = False
 
 
 class Session:
@@ -112,8 +125,8 @@ class Session:
         """
         key = f"choice-{choice.name}"
         value = self.get(choice)
-        # Only where it differs: a value that is set here replaces what the user has moved on to meanwhile.
-        if key not in st.session_state or st.session_state[key] != value:
+        # Only where it must be: a value that is set here replaces what the user has moved on to meanwhile.
+        if st.session_state.get("arriving") or key not in st.session_state or st.session_state[key] != value:
             st.session_state[key] = value
 
         def changed() -> None:

@@ -84,6 +84,11 @@ def toolbox(model: Classifier, images: Tensor, trigger: Trigger, target: int, pl
     return torch.tensor(hits)
 
 
+def loading_only(images: Tensor, trigger: Trigger, places: list[tuple[int, int]]) -> int:
+    """The toolbox's way without the model: how many images it stamps and puts into batches."""
+    return sum(len(batch) for place in places for batch, _ in DataLoader(Stamped(images, trigger.at(*place)), 128))
+
+
 def plain(model: Classifier, images: Tensor, trigger: Trigger, target: int, places: list[tuple[int, int]]) -> Tensor:
     """Hits at each place, batched, with the model as it was trained."""
     hits = []
@@ -170,8 +175,9 @@ def location_maps(
     model, here = model.to(device), some.to(device)
     truth = _truth(predictor, images, trigger, target, options.seed)
     for turn in tqdm(range(options.turns), desc="turns", unit="turn"):
-        seconds, _ = seconds_of(lambda: toolbox(model, some, trigger, target, few), device)
-        rates["toolbox"].append(len(few) * len(some) / seconds)
+        toolbox_seconds, _ = seconds_of(lambda: toolbox(model, some, trigger, target, few), device)
+        loading, _ = seconds_of(lambda: loading_only(some, trigger, few), device)
+        rates["toolbox"].append(len(few) * len(some) / toolbox_seconds)
         seconds, slow = seconds_of(lambda: plain(model, here, trigger, target, few), device)
         rates["plain"].append(len(few) * len(some) / seconds)
         for name, located in (("whole", None), ("engine", predictor.located)):
@@ -217,6 +223,7 @@ def location_maps(
             "engine_over_toolbox": ratio(maps["toolbox"], maps["engine"]),
             "adaptive_over_plain": ratio(maps["plain"], maps["adaptive"]),
         },
+        "toolbox_loading_share": loading / toolbox_seconds,
         "max_cell_difference": max(differences),
         "coverage": float(np.mean(covered)),
         "coverage_cells": len(covered),
@@ -330,6 +337,7 @@ def text_of(found: dict[str, Any]) -> str:
         lines.append(f"  {name.replace('_', ' '):21} {shown(values)}")
     rates = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in found["matrix_rate"].items())
     lines.append(f"  matrix product, GFLOP/s {rates}; whole passes run at {found['matrix_share']:.0%} of the first")
+    lines.append(f"  a toolbox's loop spends {found['toolbox_loading_share']:.0%} of its time on stamping and batches")
     lines.append(
         f"  largest difference of a cell between engine and plain {100 * found['max_cell_difference']:.2f} points"
     )

@@ -280,10 +280,20 @@ def test_a_link_reproduces_the_view_in_another_tab(page: Page, url: str) -> None
 def test_the_selection_survives_a_change_of_page(page: Page, url: str) -> None:
     from playwright.sync_api import expect
 
-    open_page(page, url, "?model=shapes10/resnet20/badnets&row=21&col=21")
-    page.get_by_role("link", name="Trigger appearance").click()
-    expect(page).to_have_url(re.compile("appearance.*model=shapes10"), timeout=30_000)
+    open_page(page, url, "?model=shapes10/resnet20/badnets&row=21&col=21&value=90")
+    for name, path in (
+        ("Trigger appearance", "appearance"),
+        ("Defenses", "defenses"),
+        ("Trigger appearance", "appear"),
+    ):
+        page.get_by_role("link", name=name).click()
+        expect(page).to_have_url(re.compile(f"{path}.*model=shapes10"), timeout=30_000)
+        # Of the sliders, one that is not at its default, and one that is: a new page makes new ones.
+        counted = page.locator('[data-testid="stSlider"]', has_text="Images per measurement")
+        expect(counted.get_by_text("256")).to_be_visible(timeout=30_000)
+    expect(page.locator('[data-testid="stSlider"]', has_text="Pixel value").get_by_text("90")).to_be_visible()
     expect(page).to_have_url(re.compile("row=21"))
+    expect(page).to_have_url(re.compile("value=90"))
 
 
 def test_numbers_can_be_downloaded(page: Page, url: str) -> None:
