@@ -17,6 +17,7 @@ import inspect
 import logging
 import tempfile
 import warnings
+import weakref
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,9 @@ class Library:
         self._container = _POINTER()
         if create(ctypes.byref(self._container), 1, b"cpu", None) != 0:
             raise RuntimeError("it cannot be set up")
+        library.AOTInductorModelContainerDelete.argtypes = [_POINTER]
+        # Frees the weights when nobody predicts with them any more; at the end of the process all goes anyway.
+        weakref.finalize(self, library.AOTInductorModelContainerDelete, self._container).atexit = False
 
     def __call__(self, x: Tensor) -> Tensor:
         """The network's output; inputs of other shapes or strides than the compiled ones are not noticed."""

@@ -388,7 +388,7 @@ def test_an_adaptive_map_is_printed_and_not_stored(script, trained):
 
 def test_benchmark_compares_five_ways(script, trained):
     key, store, _ = trained
-    options = ["--images", 6, "--places", 3, "--turns", 1, "--no-training", "--device", "cpu", "--json", "-"]
+    options = ["--images", 6, "--places", 3, "--turns", 1, "--batches", "8", "--device", "cpu", "--json", "-"]
     status, out, err = script("benchmark", "--checkpoint", key, "--store", store.root, *options)
     assert status == 0, err
     found = strictly(out)
@@ -397,7 +397,14 @@ def test_benchmark_compares_five_ways(script, trained):
         "engine_over_whole",
         "engine_over_toolbox",
         "adaptive_over_plain",
+        "recipe_over_plain_training",
+        "recipe_over_toolbox_training",
     }
+    assert all(ratio["low"] > 0 for ratio in found["ratios"].values())
+    assert set(found["passes_per_second_by_batch"]) == {"8"}
+    assert set(found["training_images_per_second"]) == {"toolbox", "plain", "recipe"}
+    assert 0 < found["training_convolution_share"] < 1
+    assert found["toolbox_loading_share"] > 0
     for ways in (found["passes_per_second"], found["seconds_to_a_map"]):
         assert set(ways) == {"toolbox", "plain", "whole", "engine", "adaptive"}
         assert all(0 < way["low"] <= way["median"] <= way["high"] for way in ways.values())
@@ -405,6 +412,8 @@ def test_benchmark_compares_five_ways(script, trained):
     assert found["coverage"] >= 0.9
     assert 0 < found["matrix_share"] < 1.5
     assert_refused(script("benchmark", "--checkpoint", key, "--store", store.root, "--turns", 0), "turns = 0 is not")
+    refused = script("benchmark", "--checkpoint", key, "--store", store.root, "--batches", "64,x")
+    assert_refused(refused, "batches = '64,x' is not allowed")
 
 
 def test_all_ways_of_the_benchmark_count_the_same(script, trained):
