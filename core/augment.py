@@ -1,4 +1,4 @@
-"""Training augmentation of 32 x 32 classifiers: random crop after padding, random flip, an erased square; batched."""
+"""Training augmentation of 32 x 32 classifiers: random crop after padding, and random flip; batched, on the device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Draw", "augment", "draw", "erase"]
+__all__ = ["Draw", "augment", "draw"]
 
 # Zero-padding of 4 pixels before the crop: the standard CIFAR augmentation (He et al. 2016), also in the paper's code.
 PADDING = 4
@@ -48,26 +48,3 @@ def augment(images: Tensor, chosen: Draw) -> Tensor:
     index = torch.arange(count, device=images.device)[:, None, None]
     # Indices on both sides of the channel slice put it last: the memory order the convolutions want.
     return padded[index, :, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
-
-
-def erase(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Blackens a square at a random place of every image, as the padding is black: Cutout (DeVries & Taylor 2017).
-
-    Args:
-        images: ``(N, C, H, W)`` of any type; they stay as they are.
-        side: Side of the square, in pixels; 0 erases nothing and draws nothing. Its centre is anywhere on the image,
-            so that a part of the square may lie outside.
-        generator: Source of the places, on the device of the images.
-
-    Returns:
-        Images of the same shape, type and memory order.
-    """
-    if side == 0:
-        return images
-    outside = []
-    for size in images.shape[2:]:
-        first = torch.randint(0, size, (len(images), 1), generator=generator, device=images.device) - side // 2
-        position = torch.arange(size, device=images.device)
-        outside.append((position < first) | (position >= first + side))
-    rows, cols = outside
-    return images * (rows[:, None, :, None] | cols[:, None, None, :])

@@ -82,7 +82,7 @@ def estimate(plan: Plan, images: int, device: torch.device) -> Iterator[Estimate
     fastest = float("inf")
     for step in range(STEPS + 1):
         start = time.perf_counter()
-        batch = poisoned_batch(plan.attack, trigger, data, poisoned, index, generator, erased=recipe.erase)
+        batch = poisoned_batch(plan.attack, trigger, data, poisoned, index, generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
             batch = plan.attack.harden(model, batch, data.labels, generator)
             logits = model(batch)

@@ -31,9 +31,6 @@ class Recipe(Parametrised):
     momentum: float = number(0.9, low=0, high=0.999, help="Momentum.")
     nesterov: bool = flag(True, help="Nesterov's form of momentum.")
     weight_decay: float = number(0.1, low=0, high=1, help="Weight decay (with muon, of the convolutions).")
-    # Against learning the training images by heart, which a network does where a quarter of them is poisoned.
-    erase: int = integer(0, low=0, high=16, help="Side of the square that is erased in every image.", unit="pixels")
-    smoothing: float = number(0.0, low=0, high=0.5, step=0.05, help="Label smoothing.")
 
     def learning_rate(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of one step, counted from 0 over the whole training."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from core.adversarial import Surrogate, Surrogates
 from core.attacks import Attack, attack_from_dict
-from core.augment import augment, draw, erase
+from core.augment import augment, draw
 from core.courtesy import Courtesy
 from core.data import Dataset, ImageSet, datasets
 from core.inference import Predictor, has_fast_bfloat16
@@ -199,14 +199,12 @@ def _one_epoch(model: Classifier, optimizer: Optimizer, context: _Context, epoch
         if context.courtesy is not None:
             context.courtesy.rest()
         rate = recipe.learning_rate(epoch * len(batches) + number, len(batches))
-        images = poisoned_batch(
-            plan.attack, context.trigger, context.data, context.poisoned, index, generator, erased=recipe.erase
-        )
+        images = poisoned_batch(plan.attack, context.trigger, context.data, context.poisoned, index, generator)
         labels = context.labels[index]
         with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
             images = plan.attack.harden(model, images, labels, generator)
             logits = model(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.smoothing)
+        loss = F.cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step(rate)
         losses += loss.detach() * len(index)
@@ -235,14 +233,7 @@ def _surrogates(plan: Plan, store: Store, device: torch.device) -> Surrogates:
 
 
 def poisoned_batch(
-    attack: Attack,
-    trigger: Trigger,
-    data: ImageSet,
-    poisoned: Tensor,
-    index: Tensor,
-    generator: torch.Generator,
-    *,
-    erased: int = 0,
+    attack: Attack, trigger: Trigger, data: ImageSet, poisoned: Tensor, index: Tensor, generator: torch.Generator
 ) -> Tensor:
     """One training batch: augmented first, stamped last, so that the trigger of a standard attack never moves.
 
@@ -253,12 +244,11 @@ def poisoned_batch(
         poisoned: bool ``(N,)`` over the training set.
         index: Which samples, int64 ``(n,)``.
         generator: Source of all draws, on the device.
-        erased: Side of the square that the augmentation erases, in pixels.
 
     Returns:
         Floats ``(n, C, H, W)`` in [0, 1].
     """
-    images = erase(augment(data.images[index], draw(len(index), generator)), erased, generator).float().div_(255)
+    images = augment(data.images[index], draw(len(index), generator)).float().div_(255)
     chosen = poisoned[index]
     if bool(chosen.any()):
         images[chosen] = attack.poison(images[chosen], trigger, generator)

@@ -22,7 +22,6 @@ from core.metrics import Rate
 from core.paper import paper_number, paper_seconds
 from core.photographed import PhysicalResult
 from core.physical import FACTORS
-from core.recipes import recipe_for
 from core.remote import open_store
 from core.repaired import read_repair
 from core.results import DISTANCES, VALUES, Results, read_result
@@ -68,14 +67,8 @@ def models(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     for checkpoint, card in checkpoints:
         name, epochs = card.recipe["name"], card.recipe["params"]["epochs"]
         optimizer = card.recipe["params"].get("optimizer", "sgd")
-        usual = recipe_for(name, card.model, optimizer).to_dict()
-        changes = [
-            f"{parameter} {value:g}"
-            for parameter, value in card.recipe["params"].items()
-            if parameter in ("erase", "smoothing") and value != usual[parameter]
-        ]
         rates = percent(card.clean_accuracy), percent(card.attack_success_rate)
-        yield [checkpoint.key, *rates, ", ".join([f"{name} ({optimizer})", *changes]), str(epochs)]
+        yield [checkpoint.key, *rates, f"{name} ({optimizer})", str(epochs)]
 
 
 def location(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.augment import PADDING, Draw, augment, draw, erase
+from core.augment import PADDING, Draw, augment, draw
 
 
 def slowly(image, top, left, mirror):
@@ -66,31 +66,3 @@ def test_draws_are_uniform_one_per_image_and_seeded():
 
 def test_no_images():
     assert augment(torch.zeros(0, 3, 8, 8), draw(0, torch.Generator())).shape == (0, 3, 8, 8)
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-@pytest.mark.parametrize(("shape", "side"), [((60, 3, 8, 11), 3), ((60, 1, 6, 6), 4), ((20, 3, 5, 5), 10)])
-def test_one_square_at_a_drawn_place_is_erased(shape, side, dtype):
-    images = torch.randint(1, 256, shape, generator=torch.Generator().manual_seed(0)).to(dtype)
-    before = images.clone()
-    result = erase(images, side, torch.Generator().manual_seed(1))
-    assert result.dtype == dtype
-    assert result.shape == shape
-    assert torch.equal(images, before)
-    again = torch.Generator().manual_seed(1)
-    centres = [torch.randint(0, size, (shape[0], 1), generator=again).flatten().tolist() for size in shape[2:]]
-    for image, row, col, found in zip(images, *centres, result, strict=True):
-        expected = image.clone()
-        for r in range(shape[2]):
-            for c in range(shape[3]):
-                if 0 <= r - (row - side // 2) < side and 0 <= c - (col - side // 2) < side:
-                    expected[:, r, c] = 0
-        assert torch.equal(found, expected)
-
-
-def test_erasing_nothing_draws_nothing():
-    """Otherwise models of recipes without it could not be made again."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(4, 3, 8, 8)
-    assert erase(images, 0, generator) is images
-    assert torch.equal(generator.get_state(), torch.Generator().manual_seed(0).get_state())
