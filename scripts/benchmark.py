@@ -37,7 +37,7 @@ from training_speed import training_speeds
 from core.adaptive import AdaptiveMap, adaptive_sweep, clopper_pearson
 from core.data import ImageSet
 from core.energy import targets_of
-from core.inference import BATCH, Predictor, select_device
+from core.inference import Predictor, select_device
 from core.models import Classifier
 from core.places import Located
 from core.remote import open_store
@@ -48,6 +48,7 @@ from core.trigger import Trigger, stamp
 
 WIDTH = 5.0
 SIZE = 2048  # side of the matrices whose product is timed
+PLAIN_BATCH = 256
 TRUTH_CELLS = 40  # locations whose rate on all test images decides the coverage
 
 
@@ -89,12 +90,19 @@ def loading_only(images: Tensor, trigger: Trigger, places: list[tuple[int, int]]
     return sum(len(batch) for place in places for batch, _ in DataLoader(Stamped(images, trigger.at(*place)), 128))
 
 
-def plain(model: Classifier, images: Tensor, trigger: Trigger, target: int, places: list[tuple[int, int]]) -> Tensor:
+def plain(
+    model: Classifier,
+    images: Tensor,
+    trigger: Trigger,
+    target: int,
+    places: list[tuple[int, int]],
+    batch: int = PLAIN_BATCH,
+) -> Tensor:
     """Hits at each place, batched, with the model as it was trained."""
     hits = []
     with torch.no_grad():
         for place in places:
-            parts = torch.split(stamp(images, trigger.at(*place)), BATCH)
+            parts = torch.split(stamp(images, trigger.at(*place)), batch)
             hits.append(sum(int((model(part).argmax(1) == target).sum()) for part in parts))
     return torch.tensor(hits)
 
@@ -178,7 +186,7 @@ def location_maps(
         toolbox_seconds, _ = seconds_of(lambda: toolbox(model, some, trigger, target, few), device)
         loading, _ = seconds_of(lambda: loading_only(some, trigger, few), device)
         rates["toolbox"].append(len(few) * len(some) / toolbox_seconds)
-        seconds, slow = seconds_of(lambda: plain(model, here, trigger, target, few), device)
+        seconds, slow = seconds_of(lambda: plain(model, here, trigger, target, few, options.plain_batch), device)
         rates["plain"].append(len(few) * len(some) / seconds)
         for name, located in (("whole", None), ("engine", predictor.located)):
             seconds, (fast, passes) = seconds_of(
@@ -279,11 +287,17 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=48, help="locations that the engine is timed on (default 48)")
     parser.add_argument("--turns", type=int, default=3, help="how often each way has its turn (default 3)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    parser.add_argument(
+        "--plain-batch",
+        type=int,
+        default=PLAIN_BATCH,
+        help=f"images at once in the plain loop (default {PLAIN_BATCH})",
+    )
     parser.add_argument("--batches", default="", metavar="N,N", help="also time graphs compiled for such batches")
     parser.add_argument("--no-training", action="store_true", help="leave the training speed out")
     add_common(parser)
     options = parser.parse_args()
-    for name in ("images", "places", "turns"):
+    for name in ("images", "places", "turns", "plain_batch"):
         if getattr(options, name) < 1:
             raise ValueError(f"{name} = {getattr(options, name)} is not allowed: an integer from 1 up")
     sizes = [int(size) for size in options.batches.split(",") if size.strip().isdecimal() and int(size) > 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,12 @@ settings.load_profile("patient")
 
 # Bit-for-bit comparisons need one number of threads, and tests share the machine with others.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _main_stays(monkeypatch):
+    """A page that is run as a script takes the place of the main module, which new processes would then run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @dataclass(frozen=True, kw_only=True)

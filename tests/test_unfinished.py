@@ -145,6 +145,7 @@ def test_a_process_of_its_own_rests_while_somebody_waits(plan, store, tmp_path):
     process = train_in_background(plan, store.root, "cpu", tmp_path / "log", waiting)
     deadline = time.monotonic() + STUCK
     while time.monotonic() < deadline and read_unfinished(folder) is None:
+        assert process.poll() is None, (tmp_path / "log" / "log.txt").read_text()
         keep_waiting()
         time.sleep(0.02)
     held = time.monotonic() + 3
