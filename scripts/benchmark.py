@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
-from training_speed import training_speeds
+from training_speed import pictures_of, training_speeds
 
 from core.adaptive import AdaptiveMap, adaptive_sweep, clopper_pearson
 from core.data import ImageSet
@@ -56,8 +56,7 @@ class Stamped(TorchDataset[tuple[Tensor, int]]):
     """Test images stamped one by one through PIL when they are asked for, as toolboxes do."""
 
     def __init__(self, images: Tensor, trigger: Trigger) -> None:
-        pixels = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
-        self.images = [Image.fromarray(picture if picture.shape[2] == 3 else picture[:, :, 0]) for picture in pixels]
+        self.images = pictures_of((images * 255).round().byte())
         pattern = (trigger.pattern * 255).round().byte().permute(1, 2, 0).numpy()
         alpha = (trigger.alpha.amax(0) * 255).round().byte().numpy()
         self.patch = Image.fromarray(pattern if pattern.shape[2] == 3 else pattern[:, :, 0])
@@ -75,19 +74,24 @@ class Stamped(TorchDataset[tuple[Tensor, int]]):
         return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).float().div(255), index
 
 
+def loader(images: Tensor, trigger: Trigger) -> DataLoader[tuple[Tensor, int]]:
+    """Batches of stamped images for one location."""
+    return DataLoader(Stamped(images, trigger), batch_size=128)
+
+
 def toolbox(model: Classifier, images: Tensor, trigger: Trigger, target: int, places: list[tuple[int, int]]) -> Tensor:
     """Hits at each place, one Dataset and one DataLoader for each."""
     hits = []
     for place in places:
-        loader = DataLoader(Stamped(images, trigger.at(*place)), batch_size=128)
         with torch.no_grad():
-            hits.append(sum(int((model(batch).argmax(1) == target).sum()) for batch, _ in loader))
+            batches = loader(images, trigger.at(*place))
+            hits.append(sum(int((model(batch).argmax(1) == target).sum()) for batch, _ in batches))
     return torch.tensor(hits)
 
 
 def loading_only(images: Tensor, trigger: Trigger, places: list[tuple[int, int]]) -> int:
     """The toolbox's way without the model: how many images it stamps and puts into batches."""
-    return sum(len(batch) for place in places for batch, _ in DataLoader(Stamped(images, trigger.at(*place)), 128))
+    return sum(len(batch) for place in places for batch, _ in loader(images, trigger.at(*place)))
 
 
 def plain(

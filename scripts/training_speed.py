@@ -31,15 +31,20 @@ from core.models import build_model
 from core.store import Card
 from core.training import Plan
 
-__all__ = ["training_speeds"]
+__all__ = ["pictures_of", "training_speeds"]
+
+
+def pictures_of(images: Tensor) -> list[Image.Image]:
+    """Pictures of uint8 images ``(N, C, H, W)`` with one or three channels."""
+    pixels = images.cpu().permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(picture if picture.shape[2] == 3 else picture[:, :, 0]) for picture in pixels]
 
 
 class Augmented(TorchDataset[tuple[Tensor, int]]):
     """Training images augmented one by one through PIL when they are asked for."""
 
     def __init__(self, data: ImageSet) -> None:
-        pixels = data.images.cpu().permute(0, 2, 3, 1).numpy()
-        self.images = [Image.fromarray(picture if picture.shape[2] == 3 else picture[:, :, 0]) for picture in pixels]
+        self.images = pictures_of(data.images)
         self.labels = data.labels.tolist()
         self.change = v2.Compose(
             [

@@ -96,17 +96,16 @@ def training(wanted: bool) -> Iterator[None]:
         yield
         return
     from core.attacks import attacks
-    from core.data import cache_folder, datasets
+    from core.data import datasets
     from core.store import Store
     from core.train_process import train_in_background
     from core.training import Plan
     from core.unfinished import read_unfinished
+    from dashboard.jobs import waiting_file
 
     with tempfile.TemporaryDirectory() as folder:
         plan = Plan(dataset=datasets["shapes10"](), model="resnet20", attack=attacks["badnets"]())
-        process = train_in_background(
-            plan, Path(folder) / "checkpoints", "cpu", Path(folder) / "log", cache_folder() / "waiting"
-        )
+        process = train_in_background(plan, Path(folder) / "checkpoints", "cpu", Path(folder) / "log", waiting_file())
         try:
             place = Store(Path(folder) / "checkpoints").checkpoint(plan.key).folder
             while process.poll() is None and ((found := read_unfinished(place)) is None or not found.history):

@@ -23,6 +23,11 @@ from typing import Any
 from latency import ARGUMENTS, WATCH, chromium, free_port, percentile, start_server, write_json
 
 
+def path_of(number: int, session: int) -> tuple[int, int]:
+    """Row and column of a step: along other rows in every session, so that no answer is there because of another."""
+    return 29 - (2 * session + number // 25) % 27, 28 - number % 25
+
+
 async def drag(page: Any, steps: int, offset: int) -> list[float]:
     """Drags the trigger of one page; milliseconds of every step."""
     canvas = page.locator(".pad canvas")
@@ -32,8 +37,7 @@ async def drag(page: Any, steps: int, offset: int) -> list[float]:
     ]
 
     def place(number: int) -> tuple[float, float]:
-        # Sessions drag along different rows, so that no answer is there because somebody else asked before.
-        row, col = 29 - (2 * offset + number // 25) % 27, 28 - number % 25
+        row, col = path_of(number, offset)
         return box["x"] + left + (col + 0.5) * size, box["y"] + top + (row + 0.5) * size
 
     await page.mouse.move(box["x"] + left + 30.5 * size, box["y"] + top + 30.5 * size)
@@ -114,7 +118,7 @@ class Client:
         """Drags the trigger; milliseconds of every step."""
         found = []
         for number in range(steps):
-            row, col = 29 - (2 * offset + number // 25) % 27, 28 - number % 25
+            row, col = path_of(number, offset)
             self.shown, started = 0.0, time.perf_counter()
             await self._run({"row": row, "col": col, "final": False, "seq": number + 1})
             await self._until(f"{row},{col}")
