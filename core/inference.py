@@ -1,7 +1,8 @@
 """The forward path of everything that only predicts: sweeps, success rates, strips of images.
 
 Batch norm is folded into the convolutions, the arithmetic is bfloat16 where the processor computes with it, memory is
-channels last, and after :meth:`Predictor.compile` batches of :data:`BATCH` images run through a compiled graph.
+channels last, and after :meth:`Predictor.compile` batches of :data:`BATCH` images run through a compiled graph, on CUDA
+batches of :data:`AT_ONCE` through a CUDA graph.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from core.captured import Captured
 from core.compiled import Run, load_package, make_package
 from core.models import Classifier
 from core.places import Later, PlacesPredict, Reuse, activations, at_places, pays
@@ -117,7 +119,8 @@ class Predictor:
         *,
         batch: int | None = None,
     ) -> None:
-        self.device, self.batch = torch.device(device), batch or BATCH
+        self.device = torch.device(device)
+        self.batch = batch or (AT_ONCE["cuda"] if self.device.type == "cuda" else BATCH)
         self.dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32)
         self._eager = Folded(model, self.dtype).to(self.device)
         self._later = Later(self._eager.body)
@@ -138,30 +141,39 @@ class Predictor:
         """Compiles the graph for batches of images of ``shape`` (C, H, W), or loads it from the cache.
 
         Predictions made meanwhile by other threads take the uncompiled path. Where there is no compiler, and on other
-        devices than the CPU, the predictor stays uncompiled and :attr:`path` says so.
+        devices than the CPU and CUDA ones, the predictor stays uncompiled and :attr:`path` says so.
         """
         with self._lock:
             if self._compiled is None and not self._failure and not self.load_compiled(shape):
                 try:
-                    make_package(self._eager, torch.zeros(self.batch, *shape))
-                    if self._eager.body.early():
-                        make_package(self._later, self._behind(shape))
+                    if self.device.type == "cuda":
+                        example = torch.zeros(self.batch, *shape, device=self.device)
+                        self._compiled = Captured(torch.compile(self._eager, dynamic=False), example)
+                    else:
+                        self._make_packages(shape)
                 except Exception as error:
                     self._failure = type(error).__name__
                     log.warning("the model is not compiled, predictions are slower: %s", error)
-                else:
-                    self.load_compiled(shape)
         return self
 
+    def _make_packages(self, shape: tuple[int, int, int]) -> None:
+        make_package(self._eager, torch.zeros(self.batch, *shape))
+        if self._eager.body.early():
+            make_package(self._later, self._behind(shape))
+        self.load_compiled(shape)
+
     def load_compiled(self, shape: tuple[int, int, int]) -> bool:
-        """Takes the compiled graph from the cache; returns whether there was one."""
+        """Takes the compiled graph from the cache, which is for the CPU; returns whether there was one.
+
+        On CUDA the compiler looks into a cache of its own; recording takes a few runs of the network.
+        """
         if self.device.type == "cpu":
             with torch.inference_mode():
                 self._compiled = load_package(self._eager, torch.zeros(self.batch, *shape))
                 if self._compiled is not None and self._eager.body.early():
                     self._compiled_later = load_package(self._later, self._behind(shape))
-        else:
-            self._failure = f"compiled on the CPU only, not on {self.device.type}"
+        elif self.device.type != "cuda":
+            self._failure = f"compiled on the CPU and on CUDA only, not on {self.device.type}"
         return self._compiled is not None
 
     def _behind(self, shape: tuple[int, int, int]) -> Tensor:

@@ -233,6 +233,8 @@ def _compile(subject: Subject, predictor: Predictor) -> None:
         if not predictor.load_compiled(shape) and predictor.device.type == "cpu":
             compile_in_background(subject.checkpoint.folder, torch.get_num_threads(), subject.repair).wait()
             predictor.load_compiled(shape)
+        elif predictor.device.type == "cuda":
+            predictor.compile(shape)
 
 
 def predictor(subject: Subject) -> Predictor | None:

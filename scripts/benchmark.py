@@ -262,9 +262,11 @@ def last_of(results: Iterator[AdaptiveMap]) -> AdaptiveMap:
     return last
 
 
-def batch_speeds(model: Classifier, card: Card, images: Tensor, sizes: list[int], turns: int) -> dict[str, float]:
+def batch_speeds(
+    model: Classifier, card: Card, images: Tensor, sizes: list[int], turns: int, device: torch.device
+) -> dict[str, float]:
     """Passes a second of graphs compiled for batches of several sizes, the best of their turns."""
-    predictors = {size: Predictor(model, batch=size).compile(card.shape) for size in sizes}
+    predictors = {size: Predictor(model, device, batch=size).compile(card.shape) for size in sizes}
     found = dict.fromkeys(sizes, 0.0)
     for _ in range(turns):
         for size, predictor in predictors.items():
@@ -328,7 +330,9 @@ def main() -> None:
         "saliency_seconds": saliency_seconds(checkpoint.model(), test, device),
     }
     if sizes:
-        found["passes_per_second_by_batch"] = batch_speeds(model, card, test.floats(slice(1024)), sizes, options.turns)
+        found["passes_per_second_by_batch"] = batch_speeds(
+            model, card, test.floats(slice(1024)), sizes, options.turns, device
+        )
     if not options.no_training:
         training = training_speeds(card, device, options.turns)
         speeds = training["images_per_second"]

@@ -112,6 +112,20 @@ def test_a_model_on_the_gpu_stays_there():
     assert {tensor.device.type for tensor in model.state_dict().values()} == {"cuda"}
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_on_the_gpu_a_recorded_graph_predicts_what_the_network_does():
+    model = settled().cuda()
+    predictor = Predictor(model, "cuda", torch.float32, batch=64)
+    images = [some_images(count, count) for count in (64, 40, 100, 64, 3)]
+    expected = [predictor.logits(each) for each in images]
+    predictor.compile((3, 16, 16))
+    assert predictor.path == "float32 folded, compiled"
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(predictor.logits, images))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
+
+
 def test_no_images(resnet20):
     predictor = Predictor(resnet20)
     predicted = predictor.predict(torch.zeros(0, 3, 16, 16))
