@@ -28,7 +28,7 @@ from core.models import Classifier, build_model, models
 from core.optimizer import Optimizer
 from core.randomness import generator_for
 from core.recipes import Recipe, recipe_for
-from core.store import Card, Checkpoint, Store, environment, rounded, weights_fingerprint
+from core.store import Card, Checkpoint, Damaged, Missing, Store, environment, rounded, weights_fingerprint
 from core.trigger import Trigger, stamp
 from core.unfinished import ABOUT, LOCK, STATE, Epoch, State, held
 
@@ -115,16 +115,30 @@ def train(
     Raises:
         DataMissing: If the data set is not on this machine.
         Missing: If the attack names a surrogate that is not stored.
-        ValueError: If the attack does not fit the data set, or another process trains this model.
+        ValueError: If the attack does not fit the data set, another process trains this model, or a model of another
+            folder of the same name is stored there.
         OSError: If the state or the checkpoint cannot be saved.
     """
     data, test = plan.dataset.load("train"), plan.dataset.load("test")
     plan.attack.check_target(len(data.classes))
+    _keep_other_folders(plan, store, test)
     folder = store.checkpoint(plan.key).folder
     with held(folder, plan.to_dict()):
         yield from _train(plan, data, test, store, torch.device(device), resume, surrogates or store, courtesy)
         (folder / ABOUT).unlink(missing_ok=True)
     (folder / LOCK).unlink(missing_ok=True)
+
+
+def _keep_other_folders(plan: Plan, store: Store, test: ImageSet) -> None:
+    """Refuses to put a model in the place of one of other images that only have the same folder name."""
+    try:
+        card = store.checkpoint(plan.key).card()
+    except (Missing, Damaged):
+        return
+    before, now = (getattr(dataset, "root", None) for dataset in (card.dataset_object, plan.dataset))
+    # A folder that was moved, or has new images, is still the same one.
+    if before != now and card.test != test.fingerprint:
+        raise ValueError(f"{plan.key} is stored for the images of {before}; give the folder {now} another name")
 
 
 def _train(

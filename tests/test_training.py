@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from squares import coloured_squares
 
@@ -282,6 +283,25 @@ def test_an_attack_that_does_not_fit_the_data_is_refused_before_training(plan, s
     with pytest.raises(ValueError, match="target = 4 is not allowed: there are 3 classes, 0 to 2"):
         next(train(replace(plan, attack=attacks["badnets"]()), store))
     assert not store.root.exists()
+
+
+def test_a_model_of_another_folder_of_the_same_name_stays(folder_of_images, tmp_path, store):
+    first, second = (shutil.copytree(folder_of_images, tmp_path / side / "pets") for side in ("one", "two"))
+    recipe = Recipe(epochs=1, batch=16)
+    plans = [
+        Plan(dataset=datasets["folder"](path=str(path), size=16), model="resnet20", attack=attacks["badnets"](target=1))
+        for path in (first, second)
+    ]
+    list(train(replace(plans[0], recipe=recipe), store))
+    list(train(replace(plans[1], recipe=recipe), store))  # the same images at another place
+    card = store.checkpoint(plans[0].key).card()
+    for number, path in enumerate(sorted(first.rglob("*.png"))):
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(path)
+    with pytest.raises(
+        ValueError, match=f"pets/resnet20/badnets is stored for the images of {second}; give the folder"
+    ):
+        next(train(replace(plans[0], recipe=recipe), store))
+    assert store.checkpoint(plans[0].key).card() == card
 
 
 def test_closed_after_one_epoch_the_generator_stops(plan, store, monkeypatch):
