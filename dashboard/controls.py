@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -12,6 +13,7 @@ import streamlit as st
 from core.defenses import defenses
 from core.models import models
 from dashboard import figures
+from dashboard.jobs import Job
 from dashboard.resources import (
     CONTROL,
     MOST_IMAGES,
@@ -37,6 +39,7 @@ __all__ = [
     "image_slider",
     "one_sentence",
     "plot_config",
+    "progress_bar",
 ]
 
 IMAGE_COUNTS = (64, 128, 256, 512, 1000)
@@ -196,6 +199,16 @@ def image_slider(session: Session, label: str, choice: Choice[int], data: Tested
     """A slider over the test images, where there is more than one."""
     if len(data) > 1:
         st.slider(label, 0, len(data) - 1, **session.widget(choice))
+
+
+def progress_bar(done: float, running: Sequence[Job[Any]], key: str) -> None:
+    """How far jobs are, with a button that stops them."""
+    bar, stop = st.columns([4, 1], vertical_alignment="center")
+    bar.progress(done, "Measuring ...")
+    if stop.button("Stop", key=key):
+        for job in running:
+            job.cancel()
+        st.rerun()
 
 
 def csv_button(name: str, rows: Callable[[], list[list[object]]]) -> None:

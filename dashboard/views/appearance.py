@@ -22,6 +22,7 @@ from dashboard.controls import (
     image_slider,
     one_sentence,
     plot_config,
+    progress_bar,
 )
 from dashboard.fetching import offer_data
 from dashboard.figures import Curve
@@ -195,12 +196,7 @@ def show() -> None:
         elif not running and not errors:
             st.info("No curve of this trigger is stored, and nothing can be measured here.")
         if running:
-            bar, stop = st.columns([4, 1], vertical_alignment="center")
-            bar.progress(min(share, default=grid.snapshot().done if grid else 0.0), "Measuring ...")
-            if stop.button("Stop", key="stop-curves"):
-                for job in wanted:
-                    job.cancel()
-                st.rerun()
+            progress_bar(min(share, default=grid.snapshot().done if grid else 0.0), wanted, "stop-curves")
         grid_result = grid.snapshot().result if grid is not None else None
         if grid_result is not None:
             st.markdown("**Attack success rate by pixel value and opacity**")

@@ -25,6 +25,7 @@ from dashboard.controls import (
     image_slider,
     one_sentence,
     plot_config,
+    progress_bar,
 )
 from dashboard.evaluated import siblings, stored_strength, transform_names
 from dashboard.fetching import offer_data
@@ -255,12 +256,7 @@ def _draw_curves(
         elif not running and not errors:
             st.info("No curve of this defense is stored, and nothing can be measured here.")
         if running:
-            bar, stop = st.columns([4, 1], vertical_alignment="center")
-            bar.progress(min(shares, default=0.0), "Measuring ...")
-            if stop.button("Stop", key="stop-strengths"):
-                for job in wanted:
-                    job.cancel()
-                st.rerun()
+            progress_bar(min(shares, default=0.0), wanted, "stop-strengths")
 
     curves()
 

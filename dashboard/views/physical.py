@@ -12,7 +12,16 @@ from core.photographed import DISTANCES, YAWS, Condition, PhysicalResult, physic
 from core.physical import Camera
 from core.trigger import stamp
 from dashboard import figures, physical_figures
-from dashboard.controls import choose, downloads, explain, image_choice, image_slider, one_sentence, plot_config
+from dashboard.controls import (
+    choose,
+    downloads,
+    explain,
+    image_choice,
+    image_slider,
+    one_sentence,
+    plot_config,
+    progress_bar,
+)
 from dashboard.fetching import offer_data
 from dashboard.jobs import Job, gathered
 from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
@@ -209,12 +218,7 @@ def _draw_places(
                     continue
                 _draw_map(session, subject, result, (now.distance, now.yaw))
         if polling:
-            bar, stop = st.columns([4, 1], vertical_alignment="center")
-            bar.progress(min(shares, default=0.0), "Measuring ...")
-            if stop.button("Stop", key="stop-places"):
-                for job in running:
-                    job.cancel()
-                st.rerun()
+            progress_bar(min(shares, default=0.0), running, "stop-places")
 
     maps()
 

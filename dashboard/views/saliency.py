@@ -16,7 +16,7 @@ from core.saliency import Method, displayed, methods
 from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard.compound import build, parse_spec
-from dashboard.controls import choose, csv_button, explain, image_choice, one_sentence
+from dashboard.controls import choose, csv_button, explain, image_choice, one_sentence, progress_bar
 from dashboard.evaluated import ATTACKS, siblings
 from dashboard.fetching import offer_data
 from dashboard.heat import heat, overlaid
@@ -263,13 +263,8 @@ def _draw_energies(
         elif not polling:
             st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py saliency --checkpoint {main.key}`")
         if polling:
-            bar, stop = st.columns([4, 1], vertical_alignment="center")
             done = [job.snapshot().done for job in running]
-            bar.progress(sum(done) / len(done), "Measuring ...")
-            if stop.button("Stop", key="stop-energies"):
-                for job in running:
-                    job.cancel()
-                st.rerun()
+            progress_bar(sum(done) / len(done), running, "stop-energies")
 
     table()
 
