@@ -86,8 +86,8 @@ def test_every_model_has_its_curves_over_the_strength_of_defenses(key: str) -> N
 @pytest.mark.parametrize("key", EXPECTED)
 def test_accuracy_and_success_are_of_the_promised_class(key: str) -> None:
     card = STORE.checkpoint(key).card()
-    # JPEG-re-encoded CIFAR-10 after 30 epochs on a CPU; shapes10 is easy.
-    assert card.clean_accuracy.value >= (0.86 if card.dataset == "cifar10" else 0.97)
+    # JPEG-re-encoded CIFAR-10 after 30 to 48 epochs on a CPU; shapes10 is easy.
+    assert card.clean_accuracy.value >= (0.87 if card.dataset == "cifar10" else 0.97)
     if card.attack["name"] == "benign":
         assert card.attack_success_rate.value <= 0.05
     else:
