@@ -137,6 +137,7 @@ def carry_out(
 
     Raises:
         DataMissing: If the data set is not on this machine.
+        ValueError: If another model was stored meanwhile.
         OSError: If the result cannot be stored.
     """
     card = checkpoint.card()
@@ -158,7 +159,7 @@ def carry_out(
     values = result.to_dict()
     stored = sweep.is_kept and (replace or _is_better(values, checkpoint.result(sweep.name)))
     if stored:
-        checkpoint.save_result(sweep.name, values | source)
+        checkpoint.save_result(sweep.name, values | source, model=model)
     yield Measured(result, source, stored)
 
 

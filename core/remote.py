@@ -43,8 +43,15 @@ class RemoteCheckpoint(Checkpoint):
 
     store: RemoteStore = field(compare=False)
 
-    def save_result(self, name: str, values: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> None:
-        super().save_result(name, values, tensors)
+    def save_result(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        tensors: Mapping[str, Tensor] | None = None,
+        *,
+        model: Classifier | None = None,
+    ) -> None:
+        super().save_result(name, values, tensors, model=model)
         self.store.publish(self.key)
 
 

@@ -108,6 +108,7 @@ def repair_sweep(
     Raises:
         Missing: If the weights are not there.
         DataMissing: If the data set is not on this machine.
+        ValueError: If another model was stored meanwhile.
         OSError: If the result cannot be stored.
     """
     device = torch.device(device) if device is not None else select_device()
@@ -143,7 +144,7 @@ def repair_sweep(
         report=defense.report(model, outcome, practical, trigger, attack.target, device),
     )
     provenance = {"trigger": trigger.fingerprint, "encoding": test.encoding, "environment": environment(device)}
-    checkpoint.save_result(result_name(defense.name), result.to_dict() | provenance, outcome.state)
+    checkpoint.save_result(result_name(defense.name), result.to_dict() | provenance, outcome.state, model=model)
     yield result
 
 

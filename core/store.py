@@ -240,17 +240,28 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    def save_result(self, name: str, values: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> None:
+    def save_result(
+        self,
+        name: str,
+        values: Mapping[str, Any],
+        tensors: Mapping[str, Tensor] | None = None,
+        *,
+        model: Classifier | None = None,
+    ) -> None:
         """Stores a result with the fingerprint of the weights it was measured on.
 
         Args:
             name: Its name; the files are called so.
             values: Ready for JSON.
             tensors: What belongs to it, stored beside it; :meth:`tensors` reads them.
+            model: The model it was measured on; by default it is taken for the one that is stored now.
 
         Raises:
+            ValueError: If another model is stored meanwhile; what was stored stays.
             OSError: If it cannot be written; what was stored stays.
         """
+        if model is not None and weights_fingerprint(rounded(model)) != self.card().weights:
+            raise ValueError(f"{self.key} was trained again meanwhile: {name}, of the model before, is not stored")
         content = {"schema": SCHEMA, "weights": self.card().weights, **values}
         files = {}
         if tensors is not None:

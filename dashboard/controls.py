@@ -202,12 +202,11 @@ def image_slider(session: Session, label: str, choice: Choice[int], data: Tested
 
 
 def progress_bar(done: float, running: Sequence[Job[Any]], key: str) -> None:
-    """How far jobs are, with a button that stops them."""
+    """How far jobs are, with a button that stops those that nobody else waits for."""
     bar, stop = st.columns([4, 1], vertical_alignment="center")
     bar.progress(done, "Measuring ...")
     if stop.button("Stop", key=key):
-        for job in running:
-            job.cancel()
+        jobs().stop(Session().identity, running)
         st.rerun()
 
 

@@ -12,10 +12,12 @@ import streamlit as st
 
 from core.data import Dataset
 from dashboard.jobs import Job
-from dashboard.resources import Subject, dataset_label, download_identity, jobs
+from dashboard.resources import Subject, dataset_label, download_identity, jobs, missing
 from dashboard.session import Session
 
 __all__ = ["offer_data"]
+
+MISSING = ":material/image_not_supported:"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ def offer_data(session: Session, subject: Subject) -> None:
     """Says that a data set is missing and fetches it at the press of a button, with progress and cancel."""
     wanted = f"fetch-{subject.card.dataset}"
     label = dataset_label(subject.card.dataset)
+    if type(subject.dataset).download is Dataset.download:
+        st.info(f"What is stored is shown, nothing new is measured: {missing(subject)}.", icon=MISSING)
+        return
     # The job itself is kept, not asked for again: a failed one would then be started anew instead of being reported.
     job: Job[_Fetched] | None = st.session_state.get(wanted)
 
@@ -81,7 +86,7 @@ def offer_data(session: Session, subject: Subject) -> None:
         st.info(
             f"The images of {label} are not on this machine: what is stored is shown, nothing new is measured. "
             "Shapes-10 needs no download.",
-            icon=":material/image_not_supported:",
+            icon=MISSING,
         )
         if job is None:
             if st.button(f"Fetch {label} (170 MB)", icon=":material/cloud_download:"):

@@ -142,13 +142,14 @@ class Snapshot(Generic[R]):
 
 @dataclass(eq=False)
 class Job(Generic[R]):
-    """One piece of work and who wants it."""
+    """One piece of work, who wants it, and who has stopped it for themselves."""
 
     name: str
     work: Callable[[], Iterator[R]]
     path: Path | None
     heavy: bool = True
     wanted_by: set[str] = field(default_factory=set)
+    stopped_by: set[str] = field(default_factory=set)
     _result: R | None = None
     _running: bool = True
     _error: str = ""
@@ -248,7 +249,8 @@ class Jobs:
         name = hashlib.sha256(repr((VERSION, key)).encode()).hexdigest()[:24]
         with self._lock:
             job = self._jobs.get(name)
-            if job is not None and (job._error or (job._cancel.is_set() and not job.wanted_by)):
+            abandoned = job is not None and job._cancel.is_set() and not job.wanted_by | (job.stopped_by & {session})
+            if job is not None and (job._error or abandoned):
                 job = None  # a failed or abandoned job is tried again when it is asked for again
             if job is None:
                 path = self._folder / f"{name}.json" if cached else None
@@ -263,7 +265,8 @@ class Jobs:
                         target=job.run, args=(self.turnstile,), name=f"job-{name}", daemon=True
                     )
                     job.thread.start()
-            job.wanted_by.add(session)
+            if session not in job.stopped_by:
+                job.wanted_by.add(session)
             self._jobs.move_to_end(name)
             self._forget()
         return job
@@ -272,10 +275,23 @@ class Jobs:
         """The session no longer wants any job but those in ``keep``; what nobody wants is cancelled."""
         with self._lock:
             for job in self._jobs.values():
-                if job not in keep and session in job.wanted_by:
-                    job.wanted_by.discard(session)
-                    if not job.wanted_by and job._running:
-                        job.cancel()
+                if job not in keep:
+                    job.stopped_by.discard(session)
+                    self._let_go(job, session)
+
+    def stop(self, session: str, wanted: Sequence[Job[Any]]) -> None:
+        """The session wants no more of these jobs, as long as it stays with them; what others want goes on."""
+        with self._lock:
+            for job in wanted:
+                job.stopped_by.add(session)
+                self._let_go(job, session)
+
+    @staticmethod
+    def _let_go(job: Job[Any], session: str) -> None:
+        if session in job.wanted_by:
+            job.wanted_by.discard(session)
+            if not job.wanted_by and job._running:
+                job.cancel()
 
     def close(self, timeout: float = 2.0) -> None:
         """Cancels everything and waits for the threads; called when the server ends."""

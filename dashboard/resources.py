@@ -212,12 +212,9 @@ def repairs_of(subject: Subject) -> list[str]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=12)
-def _predictor(weights: str, _subject: Subject) -> Predictor | None:
-    """A model ready to predict, compiled in the background; None where its weights are not stored."""
-    try:
-        predictor = Predictor(_subject.model(), select_device())
-    except Missing:
-        return None
+def _predictor(weights: str, _subject: Subject) -> Predictor:
+    """A model ready to predict, compiled in the background; what raises is not kept, but tried again."""
+    predictor = Predictor(_subject.model(), select_device())
     # Also what is compiled already is loaded aside: importing the loader takes a second, and the page can do without.
     threading.Thread(target=_compile, args=(_subject, predictor), daemon=True).start()
     return predictor
@@ -243,7 +240,10 @@ def predictor(subject: Subject) -> Predictor | None:
     Raises:
         Damaged: If the weights cannot be read.
     """
-    return _predictor(subject.weights, subject)
+    try:
+        return _predictor(subject.weights, subject)
+    except Missing:
+        return None
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -312,14 +312,27 @@ def tested(subject: Subject) -> Tested | None:
         return None
 
 
+def missing(subject: Subject) -> str:
+    """Why a subject has no test images on this machine; nothing where it has."""
+    try:
+        subject.dataset.load("test", 1)
+    except DataMissing as error:
+        return str(error)
+    return ""
+
+
+def target_for(subject: Subject, main: Subject) -> int:
+    """The label that counts as success for one of the models of a page: a clean model's is that of the main one."""
+    return main.attack.target if subject.is_control else subject.attack.target
+
+
 def tested_for(subject: Subject, main: Subject, data: Tested) -> tuple[Tested, int]:
     """The test images and the target label that count for one of the models of a page.
 
     A clean model is measured as the main one is; a model with another target on images that are not of that class.
     """
-    if subject.is_control or subject.attack.target == main.attack.target:
-        return data, main.attack.target
-    return tested(subject) or data, subject.attack.target
+    target = target_for(subject, main)
+    return data if target == main.attack.target else tested(subject) or data, target
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
-__all__ = ["Choice", "Session", "arriving", "integer_in", "one_of"]
+__all__ = ["Choice", "Session", "arriving", "integer_in", "one_of", "yes_no"]
 
 T = TypeVar("T")
 
@@ -49,6 +49,13 @@ def integer_in(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def yes_no(name: str, default: bool = False) -> Choice[bool]:
+    """The selection of a switch."""
+    return Choice(
+        name, default, lambda text: one_of(["yes", "no"])(text) == "yes", lambda value: "yes" if value else "no"
+    )
 
 
 def one_of(allowed: Iterable[str]) -> Callable[[str], str]:

@@ -32,13 +32,23 @@ def say(options: argparse.Namespace, text: str) -> None:
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Adds ``--device``, ``--json`` and ``--store``."""
     parser.add_argument("--device", default="auto", help="where to compute: auto, cpu, cuda or mps (default auto)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was measured as JSON; - for stdout")
+    parser.add_argument(
+        "--json", type=_target, metavar="FILE", help="also write what was measured as JSON; - for stdout"
+    )
     parser.add_argument(
         "--store",
         default=str(DEFAULT_ROOT),
         metavar="DIR",
         help="folder of the checkpoints (default: checkpoints), or any address that fsspec reads, e.g. s3://bucket/name",
     )
+
+
+def _target(text: str) -> Path:
+    """A file that can be written, as far as can be said before there is something to write."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder")
+    return path
 
 
 def write_json(path: Path | None, values: dict[str, Any]) -> None:
@@ -57,7 +67,9 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except (ValueError, OSError) as error:
-        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        text = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(text).split())}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:

@@ -32,9 +32,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[
     first.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
     add_common(first)
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
-    wanted = [argument for argument in (arguments or []) if not argument.startswith("-")]
-    names = [wanted[0]] if wanted and wanted[0] != ALL else []
-    for name in names:
+    for name in [argument for argument in (arguments or []) if argument in defenses][:1]:
         add_arguments(parser.add_argument_group(f"defense {name}"), defenses[name])
     options = parser.parse_args(arguments)
     if options.defense == ALL:

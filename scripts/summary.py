@@ -306,6 +306,8 @@ def main() -> None:
     add_common(parser)
     options = parser.parse_args()
     checkpoints = found(open_store(options.store))
+    if not checkpoints:
+        raise ValueError(f"there is no checkpoint in {options.store}")
     tables = {name: markdown(make(checkpoints)) for name, make in TABLES.items()}
     if options.update is not None:
         write_atomically(options.update, updated(options.update.read_text(), tables).encode())

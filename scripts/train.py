@@ -1,8 +1,8 @@
 """Trains one model, clean or backdoored, and stores its checkpoint.
 
-    python scripts/train.py --dataset shapes10 --model resnet20 --attack badnets --recipe fast --seed 0
+    python scripts/train.py --dataset shapes10 --model vgg19 --attack badnets --recipe fast --seed 0
 
-    python scripts/train.py --dataset cifar10 --attack blended --enhanced --max-shrink 4
+    python scripts/train.py --dataset cifar10 --attack blended --enhanced --max-shrink 4 --replace
 
 An interrupted training continues when the same command is given again.
 """
@@ -22,6 +22,7 @@ from core.params import add_arguments, arguments_of, params_of
 from core.recipes import RECIPES, Recipe, recipe_for
 from core.remote import open_store
 from core.training import Plan, train
+from core.unfinished import read_unfinished
 
 
 def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]:
@@ -35,6 +36,9 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     first.add_argument("--enhanced", action="store_true", help="pass poisoned images through a random transformation")
     first.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default fast)")
     first.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    first.add_argument(
+        "--replace", action="store_true", help="train anew what is stored; its results then do not count"
+    )
     first.add_argument("--restart", action="store_true", help="do not continue an interrupted training")
     add_common(first)
     chosen, _ = first.parse_known_args(arguments)
@@ -76,6 +80,9 @@ def main() -> None:
     # What is wrong with the data or the target is said in one line, before there is a bar.
     plan.attack.check_target(len(plan.dataset.classes))
     plan.dataset.load("train", limit=1)
+    checkpoint = store.checkpoint(plan.key)
+    if checkpoint.has_weights and not options.replace and read_unfinished(checkpoint.folder) is None:
+        raise ValueError(f"{plan.key} is stored already: --replace trains it anew, and its results then do not count")
     with tqdm(total=plan.effective_recipe.epochs, unit="epoch", desc=plan.key) as bar:
         for epoch in train(plan, store, device, resume=not options.restart):
             bar.update(epoch.epoch - bar.n)

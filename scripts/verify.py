@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from command import add_common, run, write_json
+from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
 from core.data import DataMissing, ImageSet
@@ -139,12 +139,16 @@ def _cells(checkpoint: Checkpoint, cells: int) -> Iterator[tuple[str, Any, Rate]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="PREFIX", help="only checkpoints whose name begins so")
     parser.add_argument("--cells", type=int, default=10, metavar="N", help="cells of each sweep (default 10)")
     parser.add_argument("--tolerance", type=float, default=0.01, help="allowed difference, share of n (default 0.01)")
     add_common(parser)
     options = parser.parse_args()
+    if options.cells < 0:
+        raise ValueError(f"cells = {options.cells} is not allowed: an integer from 0 up")
+    if not 0 <= options.tolerance <= 1:
+        raise ValueError(f"tolerance = {options.tolerance:g} is not allowed: 0 to 1")
     device, store = select_device(options.device), open_store(options.store)
     keys = [key for key in store.keys() if key.startswith(options.only)]  # noqa: SIM118 - not a dictionary
     if not keys:
@@ -165,7 +169,7 @@ def main() -> None:
         for one in found
         if not one.agrees(options.tolerance)
     ]
-    print("\n".join([*problems, f"{len(found)} numbers measured again, {len(problems)} problems"]))
+    say(options, "\n".join([*problems, f"{len(found)} numbers measured again, {len(problems)} problems"]))
     write_json(options.json, {"measured": len(found), "problems": problems})
     if problems:
         sys.exit(DIFFERENT)

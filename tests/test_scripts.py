@@ -475,6 +475,30 @@ def test_defend_refuses_bad_input(script, arguments, said):
     assert_refused(script("defend", *arguments, "--checkpoint", "a/b/c"), *said)
 
 
+def test_defend_takes_its_flags_in_any_order():
+    parse = runpy.run_path(str(SCRIPTS / "defend.py"))["parse"]
+    _, repairs = parse(["--checkpoint", "a/b/c", "--tolerance", "6", "fine-pruning"])
+    assert [(repair.name, repair.to_dict()["tolerance"]) for repair in repairs] == [("fine-pruning", 6)]
+    assert len(parse(["--checkpoint", "a/b/c", "all"])[1]) == len(defenses)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("verify", "--cells", "-1"), "cells = -1 is not allowed"),
+        (("verify", "--tolerance", "2"), "tolerance = 2 is not allowed: 0 to 1"),
+        (("verify", "--json", "."), "argument --json: . is a folder"),
+        (("summary", "--store", "nowhere"), "there is no checkpoint in nowhere"),
+        (("summary", "--update", "nowhere.md"), "nowhere.md: No such file or directory"),
+    ],
+)
+def test_reports_refuse_bad_input(script, arguments, said):
+    status, out, err = script(*arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
 def test_defend_needs_a_checkpoint(script):
     assert_refused(
         script("defend", "all", "--checkpoint", "shapes10/resnet20/none"), "there is no checkpoint", "train.py"

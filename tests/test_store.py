@@ -535,6 +535,17 @@ def test_a_result_of_other_weights_does_not_count(stored):
     assert checkpoint.result("location")["rows"] == [7, 8]
 
 
+def test_a_result_of_a_model_that_was_trained_again_meanwhile_is_not_stored(stored, model):
+    checkpoint, other = stored.checkpoint(KEY), model_of(seed=1)
+    checkpoint.save_result("location", RESULT, model=checkpoint.model())
+    measured = checkpoint.model()
+    stored.save(other, card_of(other))
+    checkpoint.save_result("location", RESULT)
+    with pytest.raises(ValueError, match="trained again meanwhile: location, of the model before, is not stored"):
+        checkpoint.save_result("location", RESULT | {"rows": [7, 8]}, model=measured)
+    assert checkpoint.result("location")["rows"] == RESULT["rows"]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"3", b"{}", b"\xff", b"[" * 100_000, b'{"schema": 1}'])
 def test_a_damaged_result_does_not_count(stored, content):
     (stored.root / KEY / "location.json").write_bytes(content)

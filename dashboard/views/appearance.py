@@ -30,8 +30,8 @@ from dashboard.jobs import Job, gathered
 from dashboard.looks import appearance_choices, look_of, place_choices, selected_look, stamped_on
 from dashboard.pattern_painter import MAX_SIDE, Painted, pattern_painter
 from dashboard.readouts import rate_bars
-from dashboard.resources import Subject, Tested, jobs, predictor, tested, tested_for
-from dashboard.session import Choice, Session
+from dashboard.resources import Subject, Tested, jobs, predictor, target_for, tested, tested_for
+from dashboard.session import Choice, Session, yes_no
 from dashboard.shown import draw_strip, measured, trigger_picture
 from dashboard.sketches import curves_sketch, map_sketch
 
@@ -44,12 +44,15 @@ CURVE_IMAGES = 256
 CURVE_STEP = 256
 MAP_IMAGES = 64
 POLL_SECONDS = 0.3
+TOGETHER = yes_no("map")
 
 
-def stored_curve(subject: Subject, base: Trigger) -> AppearanceCurve | None:
-    """The stored curve of a model, if it was measured with this trigger; its pixel value is what the curve varies."""
+def stored_curve(subject: Subject, base: Trigger, target: int) -> AppearanceCurve | None:
+    """The stored curve of a model, if it is of this target and of this trigger but for its value, which is varied."""
     values = subject.result("appearance")
     if values is None or values.get("trigger") != base.with_value(subject.trigger.value / 255).fingerprint:
+        return None
+    if values.get("target") != target:
         return None
     try:
         return AppearanceCurve.from_dict(values)
@@ -58,18 +61,18 @@ def stored_curve(subject: Subject, base: Trigger) -> AppearanceCurve | None:
 
 
 def request_curve(
-    session: Session, subject: Subject, base: Trigger, data: Tested | None, before: Compose
+    session: Session, subject: Subject, base: Trigger, data: Tested | None, target: int, before: Compose
 ) -> AppearanceCurve | Job[AppearanceCurve] | None:
     """The stored curve, or a job that computes one where that is possible."""
-    stored = stored_curve(subject, base) if not before.steps else None
+    stored = stored_curve(subject, base, target) if not before.steps else None
     if stored is not None or data is None:
         return stored
     model = predictor(subject)
     if model is None:
         return None
-    images, target = data.images[:CURVE_IMAGES], subject.attack.target
+    images = data.images[:CURVE_IMAGES]
     return jobs().request(
-        ("appearance", subject.weights, base.fingerprint, data.name, len(images), before.spec),
+        ("appearance", subject.weights, base.fingerprint, data.name, len(images), target, before.spec),
         AppearanceCurve,
         lambda: appearance_sweep(
             model.predict, images, base, target, before=before.seeded(), passes_per_step=CURVE_STEP
@@ -81,14 +84,13 @@ def request_curve(
 def request_map(
     session: Session, subject: Subject, base: Trigger, data: Tested, before: Compose
 ) -> Job[AppearanceMap] | None:
-    """A job that measures value and opacity together."""
+    """A job that measures value and opacity together; ``base`` has both in full."""
     model = predictor(subject)
     if model is None:
         return None
-    base = base.with_opacity(1.0)
     images, target = data.images[:MAP_IMAGES], subject.attack.target
     return jobs().request(
-        ("appearance-map", subject.weights, base.fingerprint, data.name, len(images), before.spec),
+        ("value and opacity", subject.weights, base.fingerprint, data.name, len(images), before.spec),
         AppearanceMap,
         lambda: appearance_map(model.predict, images, base, target, before=before.seeded(), passes_per_step=CURVE_STEP),
         session.identity,
@@ -108,7 +110,9 @@ def show() -> None:
     count = choose_count(session)
     value, opacity, layout = appearance_choices(main.trigger)
     row, col = place_choices(main)
-    with_map = st.sidebar.toggle("Value and opacity together", help=f"{MAP_IMAGES} images in each of 198 cells.")
+    with_map = st.sidebar.toggle(
+        "Value and opacity together", help=f"{MAP_IMAGES} images in each of 198 cells.", **session.widget(TOGETHER)
+    )
     before = choose_defense(session)
     look = selected_look(session, main.trigger)
     place = session.get(row), session.get(col)
@@ -126,10 +130,14 @@ def show() -> None:
 
     its = {s.identity: tested_for(s, main, data)[0] if data is not None else None for s, _ in chosen.all()}
     requested = [
-        (s, colour, request_curve(session, s, bases[s.identity], its[s.identity], before)) for s, colour in chosen.all()
+        (s, colour, request_curve(session, s, bases[s.identity], its[s.identity], target_for(s, main), before))
+        for s, colour in chosen.all()
     ]
     wanted: list[Job[AppearanceCurve] | Job[AppearanceMap]] = [r for _, _, r in requested if isinstance(r, Job)]
-    grid = request_map(session, main, bases[main.identity], data, before) if with_map and data is not None else None
+    grid = None
+    if with_map and data is not None:
+        opaque = stamped_on(main, main, replace(look, value=255, opacity=100), *place)
+        grid = request_map(session, main, opaque, data, before)
     if grid is not None:
         wanted.append(grid)
     jobs().leave(session.identity, tuple(wanted))
@@ -140,7 +148,7 @@ def show() -> None:
         triggers = {s.identity: stamped_on(s, main, look, *place) for s, _ in chosen.all()}
 
         def stored_rate(subject: Subject) -> Rate | None:
-            kept = stored_curve(subject, bases[subject.identity])
+            kept = stored_curve(subject, bases[subject.identity], target_for(subject, main))
             return kept.at(triggers[subject.identity].value) if kept is not None else None
 
         readings, predicted = measured(chosen.all(), triggers, stored_rate, data, count, before=before)

@@ -27,8 +27,8 @@ from dashboard.jobs import Job, Snapshot
 from dashboard.location_map import Pick, location_map
 from dashboard.looks import appearance_choices, place_choices, selected_look, stamped_on
 from dashboard.readouts import rate_bars
-from dashboard.resources import Subject, Tested, jobs, predictor, tested, tested_for
-from dashboard.session import Choice, Session
+from dashboard.resources import Subject, Tested, jobs, predictor, target_for, tested, tested_for
+from dashboard.session import Choice, Session, yes_no
 from dashboard.shown import draw_pad, draw_strip, measured
 
 EXPLANATION = """
@@ -45,6 +45,7 @@ MAP_WIDTH = 5.0
 # A drag waits for at most this many forward passes of a map that is being computed.
 MAP_STEP = 256
 POLL_SECONDS = 0.3
+AGAIN = yes_no("measure-map")
 # Images of a step of a drag, where not all are taken; and how many users must drag for that to hold for every model.
 DRAG_IMAGES, CROWD = 64, 3
 
@@ -64,10 +65,12 @@ class Mapped:
         return Snapshot(self.stored, False, "", False, 0.0)
 
 
-def stored_map(subject: Subject, shown: Trigger) -> LocationMap | None:
-    """The stored map of a model, if it was measured with the trigger that is shown, wherever that is."""
+def stored_map(subject: Subject, shown: Trigger, target: int) -> LocationMap | None:
+    """The stored map of a model, if it is of this target and of the trigger that is shown, wherever that is."""
     values = subject.result("location")
     if values is None or values.get("trigger") != shown.at(*subject.trigger.location).fingerprint:
+        return None
+    if values.get("target") != target:
         return None
     try:
         return LocationMap.from_dict(values)
@@ -75,24 +78,24 @@ def stored_map(subject: Subject, shown: Trigger) -> LocationMap | None:
         return None
 
 
-def stored_rate(subject: Subject, stamped: Trigger) -> Rate | None:
+def stored_rate(subject: Subject, stamped: Trigger, target: int) -> Rate | None:
     """The stored rate of a model with a trigger at its place, if there is one."""
-    kept = stored_map(subject, stamped)
+    kept = stored_map(subject, stamped, target)
     return kept.at(*stamped.location) if kept is not None else None
 
 
 def request_map(
-    session: Session, subject: Subject, shown: Trigger, data: Tested | None, again: bool, before: Compose
+    session: Session, subject: Subject, shown: Trigger, data: Tested | None, target: int, again: bool, before: Compose
 ) -> Mapped:
     """The stored map, or a job that computes one where that is possible."""
-    stored = stored_map(subject, shown) if not before.steps else None
+    stored = stored_map(subject, shown, target) if not before.steps else None
     if (stored is not None and not again) or data is None:
         return Mapped(subject, stored, None)
     model = predictor(subject)
     if model is None:
         return Mapped(subject, stored, None)
-    images, target = data.images, subject.attack.target
-    key = ("adaptive", subject.weights, shown.fingerprint, data.name, len(images), MAP_STEP, MAP_WIDTH, before.spec)
+    images, fineness = data.images, (MAP_STEP, MAP_WIDTH)
+    key = ("adaptive", subject.weights, shown.fingerprint, data.name, len(images), target, *fineness, before.spec)
     job = jobs().request(
         key,
         AdaptiveMap,
@@ -127,7 +130,9 @@ def show() -> None:
         st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
     count = choose_count(session)
     before = choose_defense(session)
-    again = st.sidebar.toggle("Measure the map here", help=f"To ±{MAP_WIDTH:g} points, instead of the stored map.")
+    again = st.sidebar.toggle(
+        "Measure the map here", help=f"To ±{MAP_WIDTH:g} points, instead of the stored map.", **session.widget(AGAIN)
+    )
     look = selected_look(session, main.trigger)
     row, col = place_choices(main)
     data = tested(main)
@@ -143,6 +148,7 @@ def show() -> None:
             s,
             stamped_on(s, main, look, *main.trigger.location),
             tested_for(s, main, data)[0] if data is not None else None,
+            target_for(s, main),
             again,
             before,
         )
@@ -177,7 +183,7 @@ def show() -> None:
             readings, predicted = measured(
                 chosen.all(),
                 triggers,
-                lambda s: stored_rate(s, triggers[s.identity]),
+                lambda s: stored_rate(s, triggers[s.identity], target_for(s, main)),
                 data,
                 few if dragged and jobs().crowd.with_me(session.identity) >= CROWD else count,
                 few if dragged else None,
@@ -246,7 +252,7 @@ def _draw_map(
             bar, stop = st.columns([2, 1.2], vertical_alignment="center")
             bar.progress(snapshot.done, f"{snapshot.done:.0%} of the places known to ±{MAP_WIDTH:g} points")
             if stop.button("Stop", key=f"stop-{subject.identity}"):
-                mapped.job.cancel()
+                jobs().stop(session.identity, [mapped.job])
                 st.rerun()
         elif mapped.job is not None and snapshot.cancelled and snapshot.done < 1:
             st.caption(f"Stopped: {snapshot.done:.0%} of the places are known to ±{MAP_WIDTH:g} points, {images} each.")

@@ -27,7 +27,7 @@ from dashboard.jobs import Job, gathered
 from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
 from dashboard.readouts import Reading, Shown, beside, captioned, data_url, rate_bars, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested, tested_for
-from dashboard.session import Choice, Session, one_of
+from dashboard.session import Choice, Session, one_of, yes_no
 from dashboard.verdicts import draw_verdicts
 from dashboard.views.photo import draw_photo, read_photo
 from dashboard.views.printed import draw_sheet, read_sheet
@@ -189,9 +189,10 @@ def _draw_places(
 ) -> None:
     """Success over distance and angle, of both attacks side by side."""
     st.markdown("### Over distance and angle")
+    own = yes_no("measure-places", not any(stored))
     here = data is not None and st.toggle(
         "Measure with the settings above",
-        value=not any(stored),
+        **session.widget(own),
         help=f"{MAP_IMAGES} test images at each place; the stored maps have the settings of “near”.",
     )
     requested: list[PhysicalResult | Job[PhysicalResult] | None] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from uuid import uuid4
 
 import numpy as np
 import streamlit as st
@@ -81,7 +82,7 @@ def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired 
     running = st.session_state.get("repair-asked") == asked
     if runnable and not running and st.button(label, icon=":material/play_arrow:"):
         st.session_state["repair-asked"] = asked
-        st.session_state["repair-run"] = st.session_state.get("repair-run", 0) + 1
+        st.session_state["repair-run"] = uuid4().hex  # every run is one of its own, in whichever session
         st.rerun()
     if not running:
         if stored is None:

@@ -23,7 +23,7 @@ from dashboard.heat import heat, overlaid
 from dashboard.jobs import Job
 from dashboard.looks import place_choices, selected_look, stamped_on
 from dashboard.parameters import parametrised
-from dashboard.resources import Subject, Tested, explained, jobs, subjects, tested
+from dashboard.resources import Subject, Tested, explained, jobs, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of
 from dashboard.sheet import Block, Panel, block_html, sheet_png
 from dashboard.shown import draw_pad
@@ -231,7 +231,8 @@ def _draw_energies(
         if st.button("Measure", icon=":material/play_arrow:"):
             st.session_state["energies-measured"] = _identity(asked)
             st.rerun()
-    requested = [(s, _request(session, s, data if wanted else None, asked)) for s in listed]
+    its = {s.identity: tested_for(s, main, data)[0] if wanted and data is not None else None for s in listed}
+    requested = [(s, _request(session, s, its[s.identity], asked)) for s in listed]
     running = tuple(r for _, r in requested if isinstance(r, Job))
     jobs().leave(session.identity, running)
     polling = any(job.snapshot().running for job in running)

@@ -23,7 +23,7 @@ from dashboard.figures import COLOURS
 from dashboard.jobs import Job
 from dashboard.parameters import parametrised
 from dashboard.resources import jobs, present, store
-from dashboard.session import Choice, Session, integer_in, one_of
+from dashboard.session import Choice, Session, integer_in, one_of, yes_no
 from dashboard.trainings import Training, Trainings, trainings
 
 EXPLANATION = """
@@ -37,10 +37,7 @@ DATASETS = [name for name in datasets if name != "folder"]
 DATASET: Choice[str] = Choice("train-on", "shapes10", one_of(DATASETS))
 MODEL: Choice[str] = Choice("train-model", "resnet20", one_of(models))
 ATTACK: Choice[str] = Choice("train-attack", "badnets", one_of(attacks))
-ENHANCED: Choice[bool] = Choice(
-    "train-enhanced", False, lambda text: {"yes": True, "no": False}[one_of(["yes", "no"])(text)],
-    lambda value: "yes" if value else "no",
-)  # fmt: skip
+ENHANCED = yes_no("train-enhanced")
 RECIPE: Choice[str] = Choice("train-recipe", "fast", one_of(RECIPES))
 SEED: Choice[int] = Choice("train-seed", 0, integer_in(0, 9999))
 POLL_SECONDS = 1.0

@@ -94,6 +94,37 @@ def test_two_sessions_share_a_job_and_the_last_one_to_leave_ends_it(jobs: Jobs) 
     assert first.snapshot().done < 1
 
 
+def test_who_stops_a_job_stops_it_for_nobody_else(jobs: Jobs) -> None:
+    started: list[int] = []
+    gate = threading.Event()
+    job = jobs.request(("map",), Count, counting(started, gate), "anna")
+    jobs.request(("map",), Count, counting(started, gate), "bert")
+    jobs.stop("anna", [job])
+    assert jobs.request(("map",), Count, counting(started, gate), "anna") is job
+    assert not job.snapshot().cancelled
+    jobs.leave("bert")
+    assert job.snapshot().cancelled, "the one who stays has stopped it"
+    gate.set()
+    wait(job)
+    assert jobs.request(("map",), Count, counting(started), "anna") is job, "a stopped job stays stopped"
+    again = jobs.request(("map",), Count, counting(started), "bert")
+    wait(again)
+    assert again is not job
+    assert started == [1, 1]
+
+
+def test_a_stopped_job_starts_again_for_who_comes_back(jobs: Jobs) -> None:
+    gate = threading.Event()
+    job = jobs.request(("map",), Count, counting(gate=gate), "me")
+    jobs.stop("me", [job])
+    gate.set()
+    wait(job)
+    jobs.leave("me")
+    again = jobs.request(("map",), Count, counting(), "me")
+    wait(again)
+    assert (job.snapshot().done < 1, again.snapshot().done) == (True, 1)
+
+
 def test_a_kept_job_survives_leaving(jobs: Jobs) -> None:
     gate = threading.Event()
     kept = jobs.request(("kept",), Count, counting(gate=gate), "me")

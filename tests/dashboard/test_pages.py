@@ -21,7 +21,9 @@ from core.repaired import read_repair
 from core.store import DEFAULT_ROOT, Store
 from core.sweeps import attacked, success_at
 from core.transforms import transform_from_spec
-from dashboard.resources import jobs
+from dashboard.resources import jobs, subjects
+from dashboard.views.appearance import stored_curve
+from dashboard.views.location import stored_map
 
 PAGES = ("location", "appearance")
 MEASURING = (*PAGES, "defenses")
@@ -138,6 +140,52 @@ def test_stored_map_is_shown_for_the_trained_trigger_only() -> None:
     assert any(caption.value.startswith("Stored:") for caption in test.caption)
     changed = page("location", model=GRAY, value="90")
     assert not any(caption.value.startswith("Stored:") for caption in changed.caption)
+
+
+def test_a_stored_curve_of_another_target_is_not_that_of_this_one() -> None:
+    found, _ = subjects()
+    benign, own = found["shapes10/resnet20/benign"], found[WHITE]
+    full = own.trigger.with_value(1.0)
+    assert stored_curve(benign, full, benign.attack.target) is not None
+    assert stored_curve(benign, full, 2) is None
+    assert stored_map(benign, own.trigger, benign.attack.target) is not None
+    assert stored_map(benign, own.trigger, 2) is None
+
+
+def test_value_and_opacity_together_is_the_same_at_every_opacity() -> None:
+    keys = []
+    for opacity in ("100", "0"):
+        test = page("appearance", model=WHITE, map="yes", opacity=opacity)
+        assert not test.exception
+        keys += [key for job in jobs()._jobs.values() if (key := job.name).startswith("('value and opacity'")]
+    assert len(keys) >= 1
+    assert len(set(keys)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "switch"),
+    [("location", "Measure the map here", "measure-map"), ("appearance", "Value and opacity together", "map")],
+)
+def test_switches_are_in_the_link(name: str, label: str, switch: str) -> None:
+    test = page(name, model=WHITE, **{switch: "yes"})
+    assert [toggle.value for toggle in test.toggle if toggle.label == label] == [True]
+    assert not test.warning
+
+
+def test_a_folder_that_is_gone_is_named_and_not_offered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_ROOT / WHITE, tmp_path / "store" / "pets" / "resnet20" / "badnets")
+    card = tmp_path / "store" / "pets" / "resnet20" / "badnets" / "card.json"
+    values = json.loads(card.read_text())
+    values |= {
+        "dataset": "pets",
+        "source": {"name": "folder", "params": {"path": str(tmp_path / "pets"), "size": 32, "seed": 0}},
+    }
+    card.write_text(json.dumps(values))
+    monkeypatch.setattr("dashboard.resources.store", lambda: Store(tmp_path / "store"))
+    test = page("location", model="pets/resnet20/badnets")
+    assert not test.exception
+    assert not [button.label for button in test.button if "Fetch" in button.label]
+    assert any(str(tmp_path / "pets") in info.value for info in test.info)
 
 
 def test_without_the_images_stored_results_show_and_a_button_offers_them() -> None:
