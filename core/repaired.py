@@ -19,6 +19,8 @@ from core.training import measure
 __all__ = ["Repaired", "read_repair", "repair_sweep", "repaired_model", "result_name"]
 
 NOTHING = Rate(0, 0)
+# Images measured between two reports: others may wait for the processor meanwhile.
+PART = 1024
 
 
 def result_name(defense: str) -> str:
@@ -130,8 +132,16 @@ def repair_sweep(
         start = time.perf_counter()
     if outcome is None:
         raise ValueError("the repair ended without a result")
-    clean_before, success_before = measure(model, practical, attack.target, trigger, device)
-    clean, success = measure(defense.build(model, outcome.state), practical, attack.target, trigger, device)
+    rates: list[tuple[Rate, Rate]] = []
+    for measured in (model, defense.build(model, outcome.state)):
+        clean, success = Rate(0, 0), Rate(0, 0)
+        for first in range(0, len(practical), PART):
+            part = practical.subset(slice(first, first + PART))
+            its = measure(measured, part, attack.target, trigger, device)
+            clean, success = clean + its[0], success + its[1]
+            yield Repaired(defense=described, done=0.99, note="measuring", seconds=spent)
+        rates.append((clean, success))
+    (clean_before, success_before), (clean, success) = rates
     result = Repaired(
         defense=described,
         done=1.0,

@@ -306,6 +306,11 @@ def test_a_purifier_keeps_shape_and_range(size):
     assert bool(((drawn >= 0) & (drawn <= 1)).all())
 
 
+def test_an_auto_encoder_reports_many_times_an_epoch_so_that_others_get_their_turn():
+    steps = list(AutoEncoder(epochs=2, batch=2).run(untrained(), material(train=48), CPU))
+    assert [step.done for step in steps] == pytest.approx([10 / 48, 20 / 48, 0.5, 34 / 48, 44 / 48, 1, 1])
+
+
 def test_an_auto_encoder_learns_to_redraw_and_is_trained_once(monkeypatch):
     data = Material(image_set(256, 0), image_set(24, 1))
     repair, clean = AutoEncoder(epochs=30, batch=32, rate=0.01), data.validation.floats()
