@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from filelock import FileLock
 from torch import Tensor
 
 from core.data import cache_folder
@@ -51,8 +52,9 @@ class RemoteCheckpoint(Checkpoint):
         *,
         model: Classifier | None = None,
     ) -> None:
-        super().save_result(name, values, tensors, model=model)
-        self.store.publish(self.key)
+        with self.store.alone(self.key):
+            super().save_result(name, values, tensors, model=model)
+            self.store.publish(self.key)
 
 
 class RemoteStore(Store):
@@ -75,6 +77,15 @@ class RemoteStore(Store):
         super().__init__(cache_folder() / "stores" / hashlib.sha256(address.encode()).hexdigest()[:16])
         self._known: dict[Path, tuple[Any, Any]] = {}
         self._fetched: set[str] = set()
+        self._locks: dict[str, FileLock] = {}
+
+    def alone(self, key: str) -> FileLock:
+        """A lock on the copy of a checkpoint on this machine, which all its processes share."""
+        if key not in self._locks:
+            folder = self.root / ".locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            self._locks[key] = FileLock(folder / f"{key.replace('/', ' ')}.lock")
+        return self._locks[key]
 
     def keys(self) -> list[str]:
         found = self._remote("")
@@ -93,8 +104,9 @@ class RemoteStore(Store):
         return RemoteCheckpoint(folder, key, self)
 
     def save(self, model: Classifier, card: Card) -> Checkpoint:
-        saved = super().save(model, card)
-        self.publish(card.key)
+        with self.alone(card.key):
+            saved = super().save(model, card)
+            self.publish(card.key)
         return saved
 
     def fetch(self, key: str) -> None:
@@ -103,6 +115,10 @@ class RemoteStore(Store):
         Raises:
             ValueError: If the address does not answer.
         """
+        with self.alone(key):
+            self._fetch(key)
+
+    def _fetch(self, key: str) -> None:
         folder, remote = self.root / key, self._remote(key)
         for name, mark in remote.items():
             target = folder / posixpath.basename(name)
@@ -127,6 +143,10 @@ class RemoteStore(Store):
         Raises:
             ValueError: If the address does not answer.
         """
+        with self.alone(key):
+            self._publish(key)
+
+    def _publish(self, key: str) -> None:
         folder = self.root / key
         here = sorted(folder.glob("[!.]*"), key=lambda path: (path.suffix == ".json", path.name == CARD, path.name))
         with self._answering():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
 import pytest
@@ -92,6 +94,27 @@ def test_what_changes_elsewhere_is_fetched_and_what_is_gone_is_removed(filled, m
     first.fetch(KEY)
     assert first.checkpoint(KEY).result("location")["hits"] == changed["hits"]
     assert first.checkpoint(KEY).result("saliency") is None
+
+
+def test_workers_that_share_a_cache_take_turns(filled, monkeypatch):
+    """One fetches a checkpoint while another stores a result of it: neither loses a file of the other."""
+    writer, readers = open_store(filled), [open_store(filled) for _ in range(3)]
+    checkpoint = writer.checkpoint(KEY)
+    get = type(writer.files).get_file
+
+    def slowly(self, *arguments, **options):
+        time.sleep(0.01)
+        return get(self, *arguments, **options)
+
+    monkeypatch.setattr(type(writer.files), "get_file", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(reader.checkpoint, KEY) for reader in readers]
+        for number in range(3):
+            checkpoint.save_result(f"flag-{number}", {"value": number})
+        for one in running:
+            one.result().model()
+    assert [checkpoint.result(f"flag-{number}")["value"] for number in range(3)] == [0, 1, 2]
+    assert not list(checkpoint.folder.glob("*.tmp"))
 
 
 def test_publishing_sends_only_what_has_changed(filled, monkeypatch):
