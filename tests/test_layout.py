@@ -28,6 +28,7 @@ ORDER = (
     "core.models",
     "core.places",
     "core.compiled",
+    "core.captured",
     "core.inference",
     "core.metrics",
     "core.recipes",
