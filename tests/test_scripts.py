@@ -171,6 +171,17 @@ def test_train_stores_what_it_prints(trained):
     assert card.attack_object == attacks["badnets"](target=1)
 
 
+def test_train_replaces_a_stored_model_only_when_it_is_told_to(script, trained, folder_of_images):
+    key, store, _ = trained
+    before = store.checkpoint(key).card()
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 16, "--seed", 1]
+    options += ["--store", store.root, "--device", "cpu"]
+    assert_refused(script("train", *options), f"{key} is stored already: --replace trains it anew")
+    assert store.checkpoint(key).card() == before
+    assert script("train", *options, "--replace")[0] == 0
+    assert store.checkpoint(key).card().seed == 1
+
+
 def strictly(text):
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
