@@ -144,7 +144,9 @@ class Predictor:
         devices than the CPU and CUDA ones, the predictor stays uncompiled and :attr:`path` says so.
         """
         with self._lock:
-            if self._compiled is None and not self._failure and not self.load_compiled(shape):
+            if self._compiled is None and not self._failure:
+                self.load_compiled(shape)
+            if self._compiled is None and not self._failure:
                 try:
                     if self.device.type == "cuda":
                         example = torch.zeros(self.batch, *shape, device=self.device)

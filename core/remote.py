@@ -17,7 +17,6 @@ from typing import Any
 
 import fsspec
 from filelock import FileLock
-from torch import Tensor
 
 from core.data import cache_folder
 from core.models import Classifier
@@ -44,16 +43,9 @@ class RemoteCheckpoint(Checkpoint):
 
     store: RemoteStore = field(compare=False)
 
-    def save_result(
-        self,
-        name: str,
-        values: Mapping[str, Any],
-        tensors: Mapping[str, Tensor] | None = None,
-        *,
-        model: Classifier | None = None,
-    ) -> None:
+    def _write(self, files: Mapping[Path, bytes]) -> None:
         with self.store.alone(self.key):
-            super().save_result(name, values, tensors, model=model)
+            super()._write(files)
             self.store.publish(self.key)
 
 

@@ -14,13 +14,11 @@ from core.inference import select_device
 from core.metrics import Rate
 from core.models import Classifier
 from core.store import Checkpoint, environment
-from core.training import measure
+from core.training import measuring
 
 __all__ = ["Repaired", "read_repair", "repair_sweep", "repaired_model", "result_name"]
 
 NOTHING = Rate(0, 0)
-# Images measured between two reports: others may wait for the processor meanwhile.
-PART = 1024
 
 
 def result_name(defense: str) -> str:
@@ -132,16 +130,12 @@ def repair_sweep(
         start = time.perf_counter()
     if outcome is None:
         raise ValueError("the repair ended without a result")
-    rates: list[tuple[Rate, Rate]] = []
-    for measured in (model, defense.build(model, outcome.state)):
-        clean, success = Rate(0, 0), Rate(0, 0)
-        for first in range(0, len(practical), PART):
-            part = practical.subset(slice(first, first + PART))
-            its = measure(measured, part, attack.target, trigger, device)
-            clean, success = clean + its[0], success + its[1]
+    found = {}
+    for when, measured in (("before", model), ("after", defense.build(model, outcome.state))):
+        # Part by part: others may wait for the processor meanwhile.
+        for found[when] in measuring(measured, practical, attack.target, trigger, device):
             yield Repaired(defense=described, done=0.99, note="measuring", seconds=spent)
-        rates.append((clean, success))
-    (clean_before, success_before), (clean, success) = rates
+    (clean_before, success_before), (clean, success) = found["before"], found["after"]
     result = Repaired(
         defense=described,
         done=1.0,

@@ -269,7 +269,11 @@ class Checkpoint:
             content["tensors"] = weights_fingerprint(kept)
             files[self.folder / f"{name}.safetensors"] = save(kept)
         lines = ",\n".join(f" {json.dumps(key)}: {_compact(value)}" for key, value in content.items())
-        write_together(files | {self.folder / f"{name}.json": f"{{\n{lines}\n}}\n".encode()})
+        self._write(files | {self.folder / f"{name}.json": f"{{\n{lines}\n}}\n".encode()})
+
+    def _write(self, files: Mapping[Path, bytes]) -> None:
+        """Writes the files of a result; a checkpoint that is elsewhere too copies them there."""
+        write_together(files)
 
     def tensors(self, name: str) -> dict[str, Tensor] | None:
         """The tensors of a stored result, or None if there is no such result or they do not belong to it."""

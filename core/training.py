@@ -271,11 +271,20 @@ def poisoned_batch(
     return images
 
 
-@torch.inference_mode()
 def measure(
     model: Classifier, data: ImageSet, target: int, trigger: Trigger, device: torch.device
 ) -> tuple[Rate, Rate]:
     """Clean accuracy and attack success rate (Eq. 3) of a model, on all images of a set."""
+    rates = Rate(0, 0), Rate(0, 0)
+    for rates in measuring(model, data, target, trigger, device):  # noqa: B007 - the last is of all images
+        pass
+    return rates
+
+
+def measuring(
+    model: Classifier, data: ImageSet, target: int, trigger: Trigger, device: torch.device
+) -> Iterator[tuple[Rate, Rate]]:
+    """As :func:`measure`, with the rates so far after every 1024 images."""
     predictor = Predictor(model, device)
     clean, success = Rate(0, 0), Rate(0, 0)
     for start in range(0, len(data), 1024):
@@ -283,7 +292,7 @@ def measure(
         images = part.floats().to(device)
         clean += clean_accuracy(predictor.predict(images), part.labels)
         success += attack_success_rate(predictor.predict(stamp(images, trigger)), part.labels, target)
-    return clean, success
+        yield clean, success
 
 
 def _finish(

@@ -201,10 +201,12 @@ def image_slider(session: Session, label: str, choice: Choice[int], data: Tested
         st.slider(label, 0, len(data) - 1, **session.widget(choice))
 
 
-def progress_bar(done: float, running: Sequence[Job[Any]], key: str) -> None:
-    """How far jobs are, with a button that stops those that nobody else waits for."""
-    bar, stop = st.columns([4, 1], vertical_alignment="center")
-    bar.progress(done, "Measuring ...")
+def progress_bar(
+    done: float, running: Sequence[Job[Any]], key: str, text: str = "Measuring ...", width: float = 4
+) -> None:
+    """How far jobs are, with a button that stops those that nobody else waits for; the bar is ``width`` as wide."""
+    bar, stop = st.columns([width, 1], vertical_alignment="center")
+    bar.progress(done, text)
     if stop.button("Stop", key=key):
         jobs().stop(Session().identity, running)
         st.rerun()

@@ -249,9 +249,11 @@ class Jobs:
         name = hashlib.sha256(repr((VERSION, key)).encode()).hexdigest()[:24]
         with self._lock:
             job = self._jobs.get(name)
-            abandoned = job is not None and job._cancel.is_set() and not job.wanted_by | (job.stopped_by & {session})
-            if job is not None and (job._error or abandoned):
-                job = None  # a failed or abandoned job is tried again when it is asked for again
+            # A failed or abandoned job is tried again when it is asked for again, unless by who has stopped it.
+            if job is not None and (
+                job._error or (job._cancel.is_set() and not job.wanted_by and session not in job.stopped_by)
+            ):
+                job = None
             if job is None:
                 path = self._folder / f"{name}.json" if cached else None
                 job = Job(str(key), work, path, heavy)

@@ -21,6 +21,7 @@ from dashboard.controls import (
     explain,
     image_choice,
     one_sentence,
+    progress_bar,
 )
 from dashboard.fetching import offer_data
 from dashboard.jobs import Job, Snapshot
@@ -249,11 +250,8 @@ def _draw_map(
     cells, tools = st.columns([3, 1.4], vertical_alignment="center")
     with cells:
         if snapshot.running and mapped.job is not None:
-            bar, stop = st.columns([2, 1.2], vertical_alignment="center")
-            bar.progress(snapshot.done, f"{snapshot.done:.0%} of the places known to ±{MAP_WIDTH:g} points")
-            if stop.button("Stop", key=f"stop-{subject.identity}"):
-                jobs().stop(session.identity, [mapped.job])
-                st.rerun()
+            text = f"{snapshot.done:.0%} of the places known to ±{MAP_WIDTH:g} points"
+            progress_bar(snapshot.done, [mapped.job], f"stop-{subject.identity}", text, width=5 / 3)
         elif mapped.job is not None and snapshot.cancelled and snapshot.done < 1:
             st.caption(f"Stopped: {snapshot.done:.0%} of the places are known to ±{MAP_WIDTH:g} points, {images} each.")
         elif mapped.job is not None:

@@ -17,7 +17,7 @@ from core.repaired import Repaired, read_repair, repair_sweep, result_name
 from core.strength import StrengthCurve
 from core.trigger import stamp
 from dashboard import figures, repair_figures
-from dashboard.controls import downloads, image_slider, plot_config
+from dashboard.controls import downloads, image_slider, plot_config, progress_bar
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.heat import heat
 from dashboard.parameters import parametrised
@@ -99,11 +99,8 @@ def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired 
             st.session_state["repair-asked"] = None
             st.session_state["repair-failed"] = snapshot.error
             st.rerun()
-        bar, stop = st.columns([4, 1], vertical_alignment="center")
         note = snapshot.result.note if snapshot.result is not None else "starting"
-        bar.progress(snapshot.done, f"{repair.label}: {note}, {snapshot.seconds:.0f} s")
-        if stop.button("Stop", key="stop-repair"):
-            job.cancel()
+        progress_bar(snapshot.done, [job], "stop-repair", f"{repair.label}: {note}, {snapshot.seconds:.0f} s")
 
     progress()
 
