@@ -32,8 +32,8 @@ __all__ = ["LEVEL", "AdaptiveMap", "adaptive_sweep", "clopper_pearson", "looks_f
 
 # Of the interval at each look. One interval that is looked at once would have 0.05.
 LEVEL = 0.03
-# Images at a look, as a multiple of those at the look before: looking again soon wastes fewer.
-GROWTH = 1.1
+# Most new images at a look, as a share of those before: looking again soon wastes fewer.
+GROWTH = 0.1
 
 
 def clopper_pearson(hits: npt.ArrayLike, total: int, alpha: float) -> tuple[FloatArray, FloatArray]:
@@ -84,7 +84,8 @@ def _ends(total: int) -> tuple[FloatArray, FloatArray]:
 def looks_for(width: float) -> tuple[int, ...]:
     """Numbers of images after which a cell is looked at, rising.
 
-    The first is where a cell without a single hit is finished, the last where any cell is.
+    The first is where a cell without a single hit is finished, at the last any cell is. The new ones of a look are a
+    power of two, of which whole batches are made.
 
     Args:
         width: Largest half width of an interval, in points of percent.
@@ -94,7 +95,7 @@ def looks_for(width: float) -> tuple[int, ...]:
 
     >>> looks = looks_for(5)
     >>> looks[0], looks[1], looks[-1]
-    (40, 44, 488)
+    (40, 44, 512)
     """
     if not 1 <= width <= 50:
         raise ValueError(f"width = {width} is not allowed: a number from 1 to 50 (points)")
@@ -115,7 +116,7 @@ def looks_for(width: float) -> tuple[int, ...]:
 
     looks, last = [enough(0.0)], enough(0.5)
     while looks[-1] < last:
-        looks.append(min(last, math.ceil(GROWTH * looks[-1])))
+        looks.append(looks[-1] + 2 ** max(0, math.floor(math.log2(GROWTH * looks[-1]))))
     return tuple(looks)
 
 

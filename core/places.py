@@ -87,11 +87,11 @@ class _Window:
 
     Attributes:
         values: ``(N, P, h, w, C)``.
-        corners: First row and column of each place's window.
+        corners: First row and column of each place's window, int64 ``(P, 2)``.
     """
 
     values: Tensor
-    corners: Sequence[tuple[int, int]]
+    corners: Tensor
 
 
 class Reuse:
@@ -114,8 +114,9 @@ class Reuse:
         trigger: Trigger,
     ) -> None:
         self.steps, self.normalise, self.later = body.early(), normalise, later
-        self.images, self.trigger, self.classes = images, trigger, body.classes
-        self.height, self.width = images.shape[2:]
+        self.trigger, self.classes = trigger, body.classes
+        self.size = torch.tensor(images.shape[2:])
+        self.pixels = images.permute(0, 2, 3, 1).contiguous()
         # With a ring of zeros, the padding of the convolutions: (N, H + 2, W + 2, C).
         levels = activations(self.steps, normalise(images))
         self.clean = [F.pad(level, (1, 1, 1, 1)).permute(0, 2, 3, 1).contiguous() for level in levels]
@@ -131,55 +132,63 @@ class Reuse:
         windows = [self._stamped(chosen, places)]
         for number, step in enumerate(self.steps):
             last = windows[-1]
-            height, width = (
-                min(size + 2, most)
-                for size, most in zip(last.values.shape[2:4], (self.height, self.width), strict=True)
-            )
-            corners = [
-                (min(max(row - 1, 0), self.height - height), min(max(col - 1, 0), self.width - width))
-                for row, col in last.corners
-            ]
+            size = torch.minimum(torch.tensor(last.values.shape[2:4]) + 2, self.size)
+            corners = torch.minimum((last.corners - 1).clamp_min(0), self.size - size)
             # One pixel more on every side; the ring of zeros has moved everything by one already.
-            y = F.conv2d(
-                self._part(number, windows, chosen, corners, height + 2, width + 2), step.conv.weight, step.conv.bias
-            )
+            y = F.conv2d(self._part(number, windows, chosen, corners, size + 2), step.conv.weight, step.conv.bias)
             if step.adds is not None:
-                inner = [(row + 1, col + 1) for row, col in corners]
-                y = y + self._part(step.adds, windows, chosen, inner, height, width)
-            windows.append(_Window(_by_place(F.relu(y), len(places)), corners))
-        whole = self._part(len(self.steps), windows, chosen, [(1, 1)] * len(places), self.height, self.width)
+                y += self._part(step.adds, windows, chosen, corners + 1, size)
+            windows.append(_Window(_by_place(y.relu_(), len(places)), corners))
+        whole = self._part(len(self.steps), windows, chosen, torch.ones_like(windows[0].corners), self.size)
         return self.later(whole).view(-1, len(places), self.classes)
 
     def _stamped(self, chosen: slice, places: Sequence[tuple[int, int]]) -> _Window:
         """The trigger's box on every image at every place, normalised."""
         height, width = self.trigger.height, self.trigger.width
-        corners = [(row - height + 1, col - width + 1) for row, col in places]
-        images = self.images[chosen]
-        boxes = torch.stack([images[:, :, row : row + height, col : col + width] for row, col in corners], 1)
-        stamped = stamp(boxes.flatten(0, 1), self.trigger.at(height - 1, width - 1))
+        corners = torch.tensor(places) - torch.tensor([height - 1, width - 1])
+        boxes = _cut(self.pixels[chosen], corners, height, width).flatten(0, 1).permute(0, 3, 1, 2)
+        stamped = stamp(boxes, self.trigger.at(height - 1, width - 1))
         return _Window(_by_place(self.normalise(stamped), len(places)), corners)
 
-    def _part(
-        self,
-        level: int,
-        windows: Sequence[_Window],
-        chosen: slice,
-        corners: Sequence[tuple[int, int]],
-        height: int,
-        width: int,
-    ) -> Tensor:
+    def _part(self, level: int, windows: Sequence[_Window], chosen: slice, corners: Tensor, size: Tensor) -> Tensor:
         """A part of a level around its window for every image and place, ``(n * P, C, height, width)``.
 
-        ``corners`` are where each place's part begins, counted with the ring of zeros.
+        ``corners`` are where each place's part begins, counted with the ring of zeros; ``size`` is height and width.
         """
-        clean, window = self.clean[level][chosen], windows[level]
-        part = clean.new_empty(len(clean), len(corners), height, width, clean.shape[3])
-        rows, cols = window.values.shape[2:4]
-        for place, ((row, col), (first_row, first_col)) in enumerate(zip(corners, window.corners, strict=True)):
-            part[:, place] = clean[:, row : row + height, col : col + width]
-            top, left = first_row + 1 - row, first_col + 1 - col
-            part[:, place, top : top + rows, left : left + cols] = window.values[:, place]
+        window = windows[level]
+        part = _cut(self.clean[level][chosen], corners, *size.tolist())
+        _paste(part, window.values, window.corners + 1 - corners)
         return part.flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def _cut(images: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
+    """What lies at each corner on every image ``(N, H, W, C)``, as ``(N, P, height, width, C)``."""
+    rows = corners[:, :1] + torch.arange(height)
+    found = _runs(images, width)[:, rows, corners[:, 1:]]
+    return found.view(images.dtype).view(len(images), len(corners), height, width, -1)
+
+
+def _paste(parts: Tensor, values: Tensor, corners: Tensor) -> None:
+    """Puts ``values`` ``(N, P, h, w, C)`` into ``parts`` ``(N, P, H, W, C)``, those of each place at its corner."""
+    height, width = values.shape[2:4]
+    first = torch.arange(parts.shape[1])[:, None] * parts.shape[2]  # row of each place's part, all below each other
+    rows = first + corners[:, :1] + torch.arange(height)
+    _runs(parts.flatten(1, 2), width)[:, rows, corners[:, 1:]] = _words(values).flatten(3)
+
+
+def _runs(images: Tensor, length: int) -> Tensor:
+    """Every run of ``length`` pixels in a row of ``(N, H, W, C)``, as ``(N, H, W - length + 1, words)``; a view.
+
+    Runs are read and written whole, many at once: several times faster than pixels, or one place after the other.
+    """
+    words = _words(images)
+    count, height, width, each = words.shape
+    return words.as_strided((count, height, width - length + 1, length * each), (*words.stride()[:3], 1))
+
+
+def _words(x: Tensor) -> Tensor:
+    """The same memory in words of 16 bytes where a pixel's channels fill them, so that few words are moved."""
+    return x.view(torch.complex128) if x.shape[-1] * x.element_size() % 16 == 0 else x
 
 
 def _by_place(x: Tensor, places: int) -> Tensor:
