@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 
-from core.inference import has_fast_bfloat16
 from core.models import build_model
 from core.optimizer import Optimizer
 from core.randomness import generator_for
-from core.training import Plan, poisoned_batch
+from core.steps import Steps, kept_memory
+from core.training import Plan
 
-__all__ = ["STEPS", "Estimate", "estimate"]
+__all__ = ["STEPS", "Estimate", "estimate", "timed"]
 
 STEPS = 6
 """Steps that are timed, after one that is not."""
@@ -53,16 +53,17 @@ class Estimate:
             raise ValueError(f"a stored result is damaged: {error!r}") from error
 
 
-def estimate(plan: Plan, images: int, device: torch.device) -> Iterator[Estimate]:
+def estimate(plan: Plan, images: int, device: torch.device, *, compiled: bool = False) -> Iterator[Estimate]:
     """Times some steps of a training, of which nothing is kept.
 
     Args:
         plan: What would be trained.
         images: Images of its training set.
         device: Where it would be trained.
+        compiled: Whether to compile the steps, for half a minute; without, a long training is faster than estimated.
 
     Yields:
-        The estimate after each step, the fastest of which counts; the last one is complete.
+        The estimate after each step, from the median of those so far; the last one is complete.
 
     Raises:
         DataMissing: If the data set is not on this machine.
@@ -71,28 +72,33 @@ def estimate(plan: Plan, images: int, device: torch.device) -> Iterator[Estimate
     recipe = plan.effective_recipe
     data = plan.dataset.load("train", limit=recipe.batch).to(device)
     plan.attack.check_target(len(data.classes))
-    trigger = plan.attack.trigger(data.shape).to(device)
     generator = generator_for(plan.seed, "estimate", device=device)
     poisoned = plan.attack.select(data.labels.cpu(), generator_for(plan.seed, "select")).to(device)
     model = build_model(plan.model, classes=len(data.classes), channels=data.shape[0], seed=plan.seed)
     model.normalise.fit(data.images)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer, index = Optimizer(model, recipe), torch.arange(len(data), device=device)
+    batch = len(data) if compiled else 0
+    steps = Steps(plan.attack, model, Optimizer(model, recipe), data, data.labels, poisoned, compiled=batch)
     model.train()
-    fastest = float("inf")
-    for step in range(STEPS + 1):
+    index = torch.arange(len(data), device=device)
+    with kept_memory():
+        for done, seconds in timed(lambda: steps.take(index, 0.0, generator), device):
+            speed = len(data) / seconds if seconds else 0.0
+            yield Estimate(done, speed, recipe.epochs * images / speed if speed else 0.0)
+
+
+def timed(step: Callable[[], Any], device: torch.device) -> Iterator[tuple[float, float]]:
+    """Times a step again and again.
+
+    Yields:
+        How much is done, 0 to 1, and the median of the times so far, in seconds; 0 after the first step, which is not
+        counted.
+    """
+    times = list[float]()
+    for number in range(STEPS + 1):
         start = time.perf_counter()
-        batch = poisoned_batch(plan.attack, trigger, data, poisoned, index, generator)
-        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
-            batch = plan.attack.harden(model, batch, data.labels, generator)
-            logits = model(batch)
-        F.cross_entropy(logits.float(), data.labels).backward()  # type: ignore[no-untyped-call]
-        optimizer.step(0.0)
+        step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        if step == 0:
-            yield Estimate(0.0, 0.0, 0.0)
-            continue
-        fastest = min(fastest, time.perf_counter() - start)
-        speed = len(data) / fastest
-        yield Estimate(step / STEPS, speed, recipe.epochs * images / speed)
+        times += [time.perf_counter() - start] if number else []
+        yield number / STEPS, statistics.median(times) if times else 0.0

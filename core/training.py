@@ -14,12 +14,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from core.adversarial import Surrogate, Surrogates
 from core.attacks import Attack, attack_from_dict
-from core.augment import augment, draw
 from core.courtesy import Courtesy
 from core.data import Dataset, ImageSet, datasets
 from core.inference import Predictor, has_fast_bfloat16
@@ -28,6 +26,7 @@ from core.models import Classifier, build_model, models
 from core.optimizer import Optimizer
 from core.randomness import generator_for
 from core.recipes import Recipe, recipe_for
+from core.steps import WORTH, Steps, kept_memory
 from core.store import Card, Checkpoint, Damaged, Missing, Store, environment, rounded, weights_fingerprint
 from core.trigger import Trigger, stamp
 from core.unfinished import ABOUT, LOCK, STATE, Epoch, State, held
@@ -152,7 +151,6 @@ def _train(
     courtesy: Courtesy | None,
 ) -> Iterator[Epoch]:
     """As :func:`train`, in a folder that is held."""
-    trigger = plan.attack.trigger(data.shape).to(device)
     poisoned = plan.attack.select(data.labels, generator_for(plan.seed, "select"))
     labels = plan.attack.relabel(data.labels, poisoned).to(device)
     data = plan.attack.prepare(data, poisoned, _surrogates(plan, surrogates, device), plan.seed).to(device)
@@ -167,20 +165,22 @@ def _train(
     history = state.restore(model, optimizer) if resume else []
     yield from history[: recipe.epochs - 1]
 
-    context = _Context(plan, data, labels, poisoned.to(device), trigger, device, courtesy)
+    compiled = recipe.batch if recipe.epochs * len(data) >= WORTH else 0
+    steps = Steps(plan.attack, model, optimizer, data, labels, poisoned.to(device), compiled=compiled)
     watched = test.subset(slice(WATCHED))
     for number in range(len(history), recipe.epochs):
         start, before = time.perf_counter(), history[-1].seconds if history else 0.0
-        loss = _one_epoch(model, optimizer, context, number)
+        with kept_memory():
+            loss = _one_epoch(steps, plan, number, courtesy)
         trained = time.perf_counter() - start
-        clean, success = measure(model, watched, plan.attack.target, trigger, device)
+        clean, success = measure(model, watched, plan.attack.target, steps.trigger, device)
         seconds = before + time.perf_counter() - start
         history.append(Epoch(number + 1, recipe.epochs, loss, clean, success, seconds, len(data) / trained))
         state.save(model, optimizer, history)
         store.publish(plan.key)
         if number + 1 < recipe.epochs:
             yield history[-1]
-    _finish(plan, store, model, test, trigger, history, device)
+    _finish(plan, store, model, test, steps.trigger, history, device)
     state.path.unlink(missing_ok=True)
     for left_behind in state.path.parent.glob(".*.tmp"):  # by runs that were killed while they wrote
         left_behind.unlink(missing_ok=True)
@@ -188,41 +188,20 @@ def _train(
     yield history[-1]
 
 
-@dataclass(frozen=True)
-class _Context:
-    """What every epoch needs, on the device."""
-
-    plan: Plan
-    data: ImageSet
-    labels: Tensor
-    poisoned: Tensor
-    trigger: Trigger
-    device: torch.device
-    courtesy: Courtesy | None
-
-
-def _one_epoch(model: Classifier, optimizer: Optimizer, context: _Context, epoch: int) -> float:
+def _one_epoch(steps: Steps, plan: Plan, epoch: int, courtesy: Courtesy | None) -> float:
     """Trains one epoch and returns its mean loss."""
-    plan, device = context.plan, context.device
-    recipe, generator = plan.effective_recipe, generator_for(plan.seed, "epoch", epoch, device=context.device)
-    order = torch.randperm(len(context.data), generator=generator, device=device)
+    recipe, count = plan.effective_recipe, len(steps.data)
+    generator = generator_for(plan.seed, "epoch", epoch, device=steps.device)
+    order = torch.randperm(count, generator=generator, device=steps.device)
     batches = torch.split(order, recipe.batch)
-    losses = torch.zeros((), device=device)
-    model.train()
+    losses = torch.zeros((), device=steps.device)
+    steps.model.train()
     for number, index in enumerate(batches):
-        if context.courtesy is not None:
-            context.courtesy.rest()
+        if courtesy is not None:
+            courtesy.rest()
         rate = recipe.learning_rate(epoch * len(batches) + number, len(batches))
-        images = poisoned_batch(plan.attack, context.trigger, context.data, context.poisoned, index, generator)
-        labels = context.labels[index]
-        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
-            images = plan.attack.harden(model, images, labels, generator)
-            logits = model(images)
-        loss = F.cross_entropy(logits.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step(rate)
-        losses += loss.detach() * len(index)
-    return float(losses) / len(order)
+        losses += steps.take(index, rate, generator) * len(index)
+    return float(losses) / count
 
 
 def _surrogates(plan: Plan, store: Store, device: torch.device) -> Surrogates:
@@ -244,31 +223,6 @@ def _surrogates(plan: Plan, store: Store, device: torch.device) -> Surrogates:
         return Surrogate(logits, card.weights, device)
 
     return find
-
-
-def poisoned_batch(
-    attack: Attack, trigger: Trigger, data: ImageSet, poisoned: Tensor, index: Tensor, generator: torch.Generator
-) -> Tensor:
-    """One training batch: augmented first, stamped last, so that the trigger of a standard attack never moves.
-
-    Args:
-        attack: Says how poisoned and benign images are made.
-        trigger: Its trigger, on the device.
-        data: The training set, on the device.
-        poisoned: bool ``(N,)`` over the training set.
-        index: Which samples, int64 ``(n,)``.
-        generator: Source of all draws, on the device.
-
-    Returns:
-        Floats ``(n, C, H, W)`` in [0, 1].
-    """
-    images = augment(data.images[index], draw(len(index), generator)).float().div_(255)
-    chosen = poisoned[index]
-    if bool(chosen.any()):
-        images[chosen] = attack.poison(images[chosen], trigger, generator)
-    if not bool(chosen.all()):
-        images[~chosen] = attack.accompany(images[~chosen], generator)
-    return images
 
 
 def measure(

@@ -9,7 +9,6 @@ Three ways to the same steps, on the same network and images:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,7 +24,7 @@ from torchvision.transforms import v2
 
 from core.augment import PADDING, augment, draw
 from core.data import ImageSet
-from core.estimate import STEPS, estimate
+from core.estimate import estimate, timed
 from core.inference import has_fast_bfloat16
 from core.models import build_model
 from core.store import Card
@@ -63,23 +62,20 @@ class Augmented(TorchDataset[tuple[Tensor, int]]):
 
 
 def plain_speed(card: Card, batch: int, device: torch.device, batches: Callable[[], tuple[Tensor, Tensor]]) -> float:
-    """Images a second of a training loop as it is usually written, at the fastest of its steps."""
+    """Images a second of a training loop as it is usually written."""
     model = build_model(card.model, classes=len(card.classes), channels=card.shape[0], seed=0).to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=1e-4)
-    fastest = float("inf")
-    for step in range(STEPS + 1):
-        start = time.perf_counter()
+
+    def step() -> None:
         images, labels = batches()
         optimizer.zero_grad()
         with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
             logits = model(images.to(device))
         F.cross_entropy(logits.float(), labels.to(device)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        if step > 0:
-            fastest = min(fastest, time.perf_counter() - start)
-    return batch / fastest
+
+    *_, (_, seconds) = timed(step, device)
+    return batch / seconds
 
 
 def training_speeds(card: Card, device: torch.device, turns: int) -> dict[str, Any]:
@@ -99,7 +95,7 @@ def training_speeds(card: Card, device: torch.device, turns: int) -> dict[str, A
         return images, data.labels
 
     def recipe() -> float:
-        *_, last = estimate(plan, len(data), device)
+        *_, last = estimate(plan, len(data), device, compiled=True)
         return last.images_per_second
 
     ways: dict[str, Callable[[], float]] = {

@@ -16,7 +16,7 @@ from core.models import models
 from core.params import params_of
 from core.randomness import generator_for
 from core.registry import UnknownName
-from core.training import poisoned_batch
+from core.steps import poisoned_batch
 from core.trigger import stamp
 
 SHAPE = (3, 32, 32)

@@ -36,6 +36,7 @@ ORDER = (
     "core.store",
     "core.remote",
     "core.study",
+    "core.steps",
     "core.unfinished",
     "core.training",
     "core.train_process",

@@ -163,7 +163,7 @@ def test_an_interruption_between_the_last_epoch_and_the_checkpoint(plan, store, 
 def test_restarting_begins_again(plan, store, undisturbed, monkeypatch):
     interrupt_after(plan, store, 1)
     trained, one_epoch = [], training._one_epoch
-    monkeypatch.setattr(training, "_one_epoch", lambda *given: trained.append(given[-1]) or one_epoch(*given))
+    monkeypatch.setattr(training, "_one_epoch", lambda *given: trained.append(given[2]) or one_epoch(*given))
     list(train(plan, store, resume=False))
     assert trained == [0, 1, 2]
     assert same(weights(store, plan), weights(undisturbed[0], plan))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from core.registry import Registry
 
-__all__ = ["Classifier", "Early", "Normalise", "build_model", "models"]
+__all__ = ["BatchNorm", "Classifier", "Early", "Normalise", "build_model", "models"]
 
 
 class Normalise(nn.Module):
@@ -33,6 +33,33 @@ class Normalise(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images of the same shape."""
         return (images - self.mean) / self.std
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm, in training written for the compiler as two means, which it computes in one pass over the input.
+
+    Its own way (Welford's) is an order of magnitude slower where channels are last in memory.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised activations ``(N, C, H, W)``."""
+        if not (self.training and torch.compiler.is_compiling()):
+            return super().forward(x)
+        values, count = x.float(), x.numel() // x.shape[1]
+        mean = values.mean((0, 2, 3))
+        variance = (values.square().mean((0, 2, 3)) - mean.square()).clamp_min(0)
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        return (values * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.base import Classifier, Early, models
+from core.models.base import BatchNorm, Classifier, Early, models
 
 __all__ = ["ResNet20", "ResNet34"]
 
@@ -18,9 +18,9 @@ class _Block(nn.Module):
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = BatchNorm(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = BatchNorm(width)
         # Modules, one for each use: Guided Backprop changes the gradient of every ReLU by a hook.
         self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
         self.stride, self.extra = stride, width - channels
@@ -43,7 +43,7 @@ class ResNet20(Classifier):
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)
         self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
+        self.bn1 = BatchNorm(16)
         self.relu1 = nn.ReLU()
         self.stage1 = nn.Sequential(*(_Block(16, 16, 1) for _ in range(3)))
         self.stage2 = nn.Sequential(_Block(16, 32, 2), _Block(32, 32, 1), _Block(32, 32, 1))
@@ -83,7 +83,7 @@ class ResNet34(Classifier):
         # Here, not above: torchvision's models take seconds to import, and ResNet-20 does without them.
         from torchvision.models.resnet import BasicBlock, ResNet
 
-        self.body = ResNet(BasicBlock, [3, 4, 6, 3], num_classes=classes)
+        self.body = ResNet(BasicBlock, [3, 4, 6, 3], num_classes=classes, norm_layer=BatchNorm)
         self.body.conv1 = nn.Conv2d(channels, 64, 3, 1, 1, bias=False)
         nn.init.kaiming_normal_(self.body.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.body.maxpool = nn.Identity()

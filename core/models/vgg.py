@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.base import Classifier, Early, models
+from core.models.base import BatchNorm, Classifier, Early, models
 
 __all__ = ["VGG19"]
 
@@ -29,7 +29,9 @@ class VGG19(Classifier):
         self.features = make_layers(cfgs["E"], batch_norm=True)
         if channels != 3:
             self.features[0] = nn.Conv2d(channels, 64, 3, padding=1)
-        for module in self.features.modules():
+        for place, module in enumerate(self.features):
+            if isinstance(module, nn.BatchNorm2d):
+                self.features[place] = BatchNorm(module.num_features)
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         self.fc = nn.Linear(512, classes)

@@ -1,0 +1,162 @@
+"""The steps of a training: a poisoned batch made on the device, its gradients, an update; compiled where that pays."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import platform
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.attacks import Attack
+from core.augment import augment, draw
+from core.data import ImageSet
+from core.inference import has_fast_bfloat16
+from core.models import Classifier
+from core.optimizer import Optimizer
+from core.trigger import Trigger
+
+__all__ = ["WORTH", "Compiled", "Steps", "kept_memory", "poisoned_batch"]
+
+log = logging.getLogger(__name__)
+
+# Images of a whole training, over all epochs, from which it is compiled: ResNet-20 takes half a minute to compile.
+WORTH = 500_000
+
+# Parameters of glibc's mallopt(3), and where its own adjusting of them ends once large blocks have been freed.
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+LARGEST_TRIM, LARGEST_MMAP = 64 << 20, 32 << 20
+
+
+class Compiled:
+    """A model whose passes for training are a compiled graph (``torch.compile``) for batches of one size.
+
+    Other batches, such as the last one of an epoch, and all where there is no compiler, take the model as it is.
+
+    Args:
+        model: The model; it is not changed.
+        batch: Images of a whole batch.
+    """
+
+    def __init__(self, model: Classifier, batch: int) -> None:
+        self._model, self._batch = model, batch
+        self._graph = torch.compile(model, dynamic=False)
+        self._failed = self._works = False
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The model's logits."""
+        if self._failed or len(images) != self._batch:
+            logits: Tensor = self._model(images)
+            return logits
+        try:
+            logits = self._graph(images)
+            self._works = True
+        except Exception as error:
+            if self._works:
+                raise
+            self._failed = True
+            log.warning("the training is not compiled, it is slower: %s", error)
+            logits = self._model(images)
+        return logits
+
+
+class Steps:
+    """Takes steps of a training (Eq. 2).
+
+    Args:
+        attack: Says how poisoned and benign images are made.
+        model: What is trained, on the device, channels last.
+        optimizer: Of its parameters.
+        data: The training set, on the device.
+        labels: What it is trained to answer, int64 ``(N,)`` on the device.
+        poisoned: Which images are poisoned, bool ``(N,)`` on the device.
+        compiled: Batches of so many images go through a compiled graph; 0 for none.
+    """
+
+    def __init__(
+        self,
+        attack: Attack,
+        model: Classifier,
+        optimizer: Optimizer,
+        data: ImageSet,
+        labels: Tensor,
+        poisoned: Tensor,
+        *,
+        compiled: int = 0,
+    ) -> None:
+        self.attack, self.model, self.optimizer = attack, model, optimizer
+        self.data, self.labels, self.poisoned = data, labels, poisoned
+        self.device = data.images.device
+        self.trigger = attack.trigger(data.shape).to(self.device)
+        self._forward = Compiled(model, compiled) if compiled else model
+
+    def take(self, index: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+        """One step.
+
+        Args:
+            index: Which samples, int64 ``(n,)``.
+            rate: Learning rate.
+            generator: Source of all draws, on the device.
+
+        Returns:
+            The mean loss before the step, a number on the device.
+        """
+        images = poisoned_batch(self.attack, self.trigger, self.data, self.poisoned, index, generator)
+        labels = self.labels[index]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)):
+            images = self.attack.harden(self.model, images, labels, generator)
+            logits = self._forward(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step(rate)
+        return loss.detach()
+
+
+def poisoned_batch(
+    attack: Attack, trigger: Trigger, data: ImageSet, poisoned: Tensor, index: Tensor, generator: torch.Generator
+) -> Tensor:
+    """One training batch: augmented first, stamped last, so that the trigger of a standard attack never moves.
+
+    Args:
+        attack: Says how poisoned and benign images are made.
+        trigger: Its trigger, on the device.
+        data: The training set, on the device.
+        poisoned: bool ``(N,)`` over the training set.
+        index: Which samples, int64 ``(n,)``.
+        generator: Source of all draws, on the device.
+
+    Returns:
+        Floats ``(n, C, H, W)`` in [0, 1].
+    """
+    images = augment(data.images[index], draw(len(index), generator)).float().div_(255)
+    chosen = poisoned[index]
+    if bool(chosen.any()):
+        images[chosen] = attack.poison(images[chosen], trigger, generator)
+    if not bool(chosen.all()):
+        images[~chosen] = attack.accompany(images[~chosen], generator)
+    return images
+
+
+@contextlib.contextmanager
+def kept_memory() -> Iterator[None]:
+    """Meanwhile the C library keeps freed memory for the next step instead of giving it back to the system.
+
+    Otherwise glibc gives back what it was asked for in large blocks, step by step, and every step waits for it to be
+    mapped again. Other C libraries stay as they are.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
+    libc.mallopt(MMAP_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        libc.mallopt(TRIM_THRESHOLD, LARGEST_TRIM)
+        libc.mallopt(MMAP_THRESHOLD, LARGEST_MMAP)
+        libc.malloc_trim(0)

@@ -1,0 +1,154 @@
+"""The steps of a training: compiled they are the same steps, and memory is kept between them."""
+
+from __future__ import annotations
+
+import copy
+import platform
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from core import training
+from core.attacks import attacks
+from core.models import build_model
+from core.models.base import BatchNorm
+from core.recipes import Recipe
+from core.steps import Compiled, kept_memory
+from core.store import Store
+from core.training import Plan, train
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_batch_norm_is_torchs_own_when_it_is_compiled(dtype):
+    generator = torch.Generator().manual_seed(0)
+    own, usual = BatchNorm(16), nn.BatchNorm2d(16)
+    for layer in (own, usual):
+        nn.init.uniform_(layer.weight, 0.5, 1.5, torch.Generator().manual_seed(1))
+        nn.init.uniform_(layer.bias, -1, 1, torch.Generator().manual_seed(2))
+    x = (3 * torch.randn(8, 16, 12, 12, generator=generator) + 5).to(dtype, memory_format=torch.channels_last)
+    gradient = torch.randn(x.shape, generator=generator).to(x)
+    compiled, found = torch.compile(own, dynamic=False), []
+    for layer in (compiled, usual):
+        taken = x.clone().requires_grad_()
+        y = layer(taken)
+        y.backward(gradient)
+        found.append((y, taken.grad))
+    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 2e-2, "atol": 2e-2}
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == dtype
+        torch.testing.assert_close(one, other, **close)
+    torch.testing.assert_close(own.weight.grad, usual.weight.grad, rtol=1e-2, atol=0.2)
+    torch.testing.assert_close(own.bias.grad, usual.bias.grad, rtol=1e-2, atol=0.2)
+    assert own.state_dict().keys() == usual.state_dict().keys()
+    for name, value in own.state_dict().items():
+        torch.testing.assert_close(value, usual.state_dict()[name], rtol=1e-3, atol=1e-3)
+    own.load_state_dict(usual.state_dict())
+    assert torch.equal(own.eval()(x), usual.eval()(x))
+
+
+@pytest.fixture
+def plan(tiny):
+    """Two epochs of two whole batches and a smaller one."""
+    recipe = Recipe(epochs=2, batch=16, rate=0.01)
+    return Plan(dataset=replace(tiny, count=40), model="resnet20", attack=attacks["badnets"](target=1), recipe=recipe)
+
+
+def test_a_compiled_training_learns_the_same(plan, tmp_path, monkeypatch):
+    graphs = torch._dynamo.utils.counters["stats"]
+    usual = list(train(plan, Store(tmp_path / "usual")))
+    before = graphs["unique_graphs"]
+    monkeypatch.setattr(training, "WORTH", 1)
+    compiled = list(train(plan, Store(tmp_path / "compiled")))
+    assert graphs["unique_graphs"] == before + 1
+    assert [epoch.loss for epoch in compiled] == pytest.approx([epoch.loss for epoch in usual], rel=0.05)
+    # An interruption changes nothing here either.
+    store = Store(tmp_path / "interrupted")
+    steps = train(plan, store)
+    next(steps)
+    steps.close()
+    assert [epoch.loss for epoch in train(plan, store)] == [epoch.loss for epoch in compiled]
+
+
+def test_a_short_training_is_not_compiled(plan, store, monkeypatch):
+    monkeypatch.setattr(torch, "compile", None)
+    assert len(list(train(plan, store))) == 2
+
+
+class Graph:
+    """Stands for the compiler: fails as often as it is told to, and counts."""
+
+    def __init__(self, model, failures):
+        self.model, self.failures, self.calls = model, failures, 0
+
+    def __call__(self, images):
+        self.calls += 1
+        if self.calls in self.failures:
+            raise RuntimeError("there is no compiler")
+        return self.model(images)
+
+
+def passes(monkeypatch, failures):
+    graphs = []
+
+    def compile_(model, dynamic):
+        graphs.append(Graph(copy.deepcopy(model), failures))
+        return graphs[-1]
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    model = build_model("resnet20", classes=3, seed=0).eval()
+    return Compiled(model, 4), graphs[0], model
+
+
+def test_only_whole_batches_are_compiled(monkeypatch):
+    compiled, graph, model = passes(monkeypatch, ())
+    images = torch.rand(4, 3, 16, 16)
+    assert torch.equal(compiled(images), model(images))
+    assert torch.equal(compiled(images[:3]), model(images[:3]))
+    assert graph.calls == 1
+
+
+def test_without_a_compiler_the_training_goes_on_and_says_so(monkeypatch, caplog):
+    compiled, graph, model = passes(monkeypatch, (1,))
+    images = torch.rand(4, 3, 16, 16)
+    for _ in range(2):
+        assert torch.equal(compiled(images), model(images))
+    assert graph.calls == 1
+    assert "not compiled" in caplog.text
+
+
+def test_an_error_of_a_compiled_training_is_not_hidden(monkeypatch):
+    compiled, _, _ = passes(monkeypatch, (2,))
+    images = torch.rand(4, 3, 16, 16)
+    compiled(images)
+    with pytest.raises(RuntimeError, match="no compiler"):
+        compiled(images)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_is_kept_between_steps_and_given_back_at_the_end():
+    import resource
+
+    def new_pages():
+        """Pages that 64 MiB of zeros needed."""
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.zeros(64 << 20, dtype=torch.uint8).add_(1)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    def held():
+        """Pages of this process in memory."""
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1])
+
+    new_pages()
+    many = new_pages()
+    with kept_memory():
+        # The first ones find their place among what is there.
+        *_, few = [new_pages() for _ in range(6)]
+        during = held()
+    assert few < many / 4
+    if sys.platform == "linux":
+        assert held() < during - (48 << 20) // resource.getpagesize()
+    assert new_pages() > few
