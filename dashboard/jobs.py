@@ -12,7 +12,7 @@ import json
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ def waiting_file() -> Path:
 
 
 class Turnstile:
-    """One computation at a time; whoever a user waits for passes first.
+    """One computation at a time; what users wait for passes first, in the order in which they came.
 
     Args:
         courtesy: Told when a user waits, for the computations of other processes.
@@ -66,18 +66,21 @@ class Turnstile:
     def __init__(self, courtesy: Courtesy | None = None) -> None:
         self._courtesy = courtesy
         self._condition = threading.Condition()
-        self._waiting = 0
+        self._waiting = deque[object]()
         self._busy = False
 
     @contextmanager
     def interactive(self) -> Iterator[None]:
-        """For what a user waits for: waits for at most the step under way."""
+        """For what a user waits for: waits for the step under way and for those who came before."""
         if self._courtesy is not None:
             self._courtesy.note()
+        ticket = object()
         with self._condition:
-            self._waiting += 1
-            self._condition.wait_for(lambda: not self._busy)
-            self._waiting -= 1
+            self._waiting.append(ticket)
+            try:
+                self._condition.wait_for(lambda: not self._busy and self._waiting[0] is ticket)
+            finally:
+                self._waiting.remove(ticket)
             self._busy = True
         try:
             yield

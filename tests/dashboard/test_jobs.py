@@ -216,6 +216,24 @@ def test_who_waits_passes_before_background_steps() -> None:
     assert not turnstile._waiting
 
 
+def test_who_waits_passes_in_the_order_of_coming() -> None:
+    turnstile, order = Turnstile(), []
+
+    def drag(number: int) -> None:
+        with turnstile.interactive():
+            order.append(number)
+
+    threads = [threading.Thread(target=drag, args=(number,)) for number in range(12)]
+    with turnstile.interactive():
+        for number, thread in enumerate(threads):
+            thread.start()
+            while len(turnstile._waiting) <= number:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join(10)
+    assert order == list(range(12))
+
+
 def test_a_crowd_is_who_dragged_within_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("dashboard.jobs.time.monotonic", lambda: now)
