@@ -14,11 +14,23 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from core.models import Classifier, Early
 from core.trigger import Trigger, stamp, stamp_each
 
-__all__ = ["Before", "Later", "Located", "PlacesPredict", "Predict", "Reuse", "activations", "at_places", "pays"]
+__all__ = [
+    "BEHIND",
+    "Before",
+    "Later",
+    "Located",
+    "PlacesPredict",
+    "Predict",
+    "Reuse",
+    "activations",
+    "at_places",
+    "pays",
+]
 
 Predict = Callable[[Tensor], Tensor]
 """Float images ``(N, C, H, W)`` in [0, 1] to predicted classes, int64 ``(N,)`` on the CPU."""
@@ -31,6 +43,9 @@ PlacesPredict = Callable[[Sequence[tuple[int, int]]], Tensor]
 
 Located = Callable[[Tensor, Trigger], PlacesPredict]
 """Float images ``(N, C, H, W)`` in [0, 1] and a trigger, to predictions at any place."""
+
+BEHIND = "behind the early convolutions"
+"""What a profiler calls the part of the network that every place needs whole."""
 
 # Share of the image that the last window may have for the effort to be worth it.
 LARGEST_SHARE = 0.6
@@ -140,7 +155,8 @@ class Reuse:
                 y += self._part(step.adds, windows, chosen, corners + 1, size)
             windows.append(_Window(_by_place(y.relu_(), len(places)), corners))
         whole = self._part(len(self.steps), windows, chosen, torch.ones_like(windows[0].corners), self.size)
-        return self.later(whole).view(-1, len(places), self.classes)
+        with record_function(BEHIND):
+            return self.later(whole).view(-1, len(places), self.classes)
 
     def _stamped(self, chosen: slice, places: Sequence[tuple[int, int]]) -> _Window:
         """The trigger's box on every image at every place, normalised."""

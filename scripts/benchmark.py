@@ -28,6 +28,7 @@ import torch
 from command import Parser, add_common, run, say, write_json
 from PIL import Image
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.flop_counter import FlopCounterMode
@@ -39,11 +40,11 @@ from core.data import ImageSet
 from core.energy import targets_of
 from core.inference import Predictor, select_device
 from core.models import Classifier
-from core.places import Located
+from core.places import BEHIND, Located
 from core.remote import open_store
 from core.saliency import Explained, methods
 from core.store import Card, environment
-from core.sweeps import attacked, coarse_to_fine, location_sweep, predictions_at
+from core.sweeps import PASSES_PER_STEP, attacked, coarse_to_fine, location_sweep, predictions_at
 from core.trigger import Trigger, stamp
 
 WIDTH = 5.0
@@ -236,6 +237,7 @@ def location_maps(
             "adaptive_over_plain": ratio(maps["plain"], maps["adaptive"]),
         },
         "toolbox_loading_share": loading / toolbox_seconds,
+        "engine_shares": engine_shares(predictor, some, trigger, places),
         "max_cell_difference": max(differences),
         "coverage": float(np.mean(covered)),
         "coverage_cells": len(covered),
@@ -254,6 +256,24 @@ def _truth(
         predicted = predictions_at(predictor.predict, images, trigger.at(*every[index]))
         found[every[index]] = float((predicted == target).float().mean())
     return found
+
+
+def engine_shares(
+    predictor: Predictor, images: Tensor, trigger: Trigger, places: list[tuple[int, int]]
+) -> dict[str, float]:
+    """Where the engine's time goes: shares by kind; nothing where it makes whole passes or computes elsewhere."""
+    at, each = predictor.located(images, trigger), max(1, PASSES_PER_STEP // len(images))
+    steps = [places[start : start + each] for start in range(0, len(places), each)]
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        seconds, _ = seconds_of(lambda: [at(step) for step in steps], predictor.device)
+    events = {event.key: event for event in profiled.key_averages()}
+    if BEHIND not in events or predictor.device.type == "cuda":
+        return {}
+    kinds = {"early convolutions": "conv", "cutting windows out and putting them back": "index"}
+    spent = {BEHIND: float(events.pop(BEHIND).cpu_time_total)}
+    for kind, part in kinds.items():
+        spent[kind] = sum(float(event.self_cpu_time_total) for name, event in events.items() if part in name)
+    return {kind: microseconds / 1e6 / seconds for kind, microseconds in spent.items()}
 
 
 def last_of(results: Iterator[AdaptiveMap]) -> AdaptiveMap:
@@ -360,12 +380,12 @@ def text_of(found: dict[str, Any]) -> str:
     rates = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in found["matrix_rate"].items())
     lines.append(f"  matrix product, GFLOP/s {rates}; whole passes run at {found['matrix_share']:.0%} of the first")
     lines.append(f"  a toolbox's loop spends {found['toolbox_loading_share']:.0%} of its time on stamping and batches")
-    lines.append(
-        f"  largest difference of a cell between engine and plain {100 * found['max_cell_difference']:.2f} points"
-    )
-    lines.append(
-        f"  adaptive intervals cover {found['coverage']:.1%} of {found['coverage_cells']} rates on all test images"
-    )
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in found["engine_shares"].items())
+    lines += [f"  the engine's time: {shares}"] if shares else []
+    lines += [
+        f"  largest difference of a cell between engine and plain {100 * found['max_cell_difference']:.2f} points",
+        f"  adaptive intervals cover {found['coverage']:.1%} of {found['coverage_cells']} rates on all test images",
+    ]
     lines.append(f"  vanilla gradient of one image {1000 * found['saliency_seconds']:.1f} ms")
     for size, speed in found.get("passes_per_second_by_batch", {}).items():
         lines.append(f"  compiled for batches of {size}: {speed:.0f} passes/s")

@@ -416,6 +416,7 @@ def test_benchmark_compares_five_ways(script, trained):
     assert set(found["training_images_per_second"]) == {"toolbox", "plain", "recipe"}
     assert 0 < found["training_convolution_share"] < 1
     assert found["toolbox_loading_share"] > 0
+    assert all(0 < share < 1 for share in found["engine_shares"].values())
     for ways in (found["passes_per_second"], found["seconds_to_a_map"]):
         assert set(ways) == {"toolbox", "plain", "whole", "engine", "adaptive"}
         assert all(0 < way["low"] <= way["median"] <= way["high"] for way in ways.values())
