@@ -22,6 +22,7 @@ from dashboard.controls import (
     plot_config,
     progress_bar,
 )
+from dashboard.evaluated import siblings
 from dashboard.fetching import offer_data
 from dashboard.jobs import Job, gathered
 from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
@@ -47,6 +48,7 @@ GROUP: Choice[str] = Choice("factor-group", "only", one_of(GROUPS))
 MAP_IMAGES = 128
 STRIP = 10
 POLL_SECONDS = 0.5
+PAPER_ATTACKS = ("badnets", "badnets+")
 Stored = Sequence[PhysicalResult | None]
 
 
@@ -89,8 +91,9 @@ def show() -> None:
             _draw_live(session, pair, data, image)
         stored = [stored_photographs(subject) for subject in pair]
         _draw_places(session, pair, stored, data, camera)
-        _draw_factors(session, pair, stored)
-        _draw_claims(pair, stored)
+        of_the_paper = siblings(found, main, PAPER_ATTACKS)
+        _draw_factors(session, pair, stored, of_the_paper)
+        _draw_claims(of_the_paper)
     session.write_link()
 
 
@@ -249,12 +252,15 @@ def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: t
         downloads(name, partial(physical_figures.place_rows, [(subject.label, result)]), lambda: figure)
 
 
-def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored) -> None:
-    """Which factor breaks which attack."""
+def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, of_the_paper: Sequence[Subject]) -> None:
+    """Which factor breaks which attack; where that is not stored, for which attacks it is."""
     named = [(s.label, result) for s, result in zip(pair, stored, strict=True) if result is not None]
     st.markdown("### Factor by factor")
     if not named:
-        st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py physical --checkpoint {pair[0].key}`")
+        others = [s.label for s in of_the_paper if stored_photographs(s) is not None]
+        instead = f" Stored for: {', '.join(others)}." if others else ""
+        command = f"python scripts/sweep.py physical --checkpoint {pair[0].key}"
+        st.info(f"Nothing is stored for {pair[0].label}; measure it with: `{command}`.{instead}")
         return
     st.segmented_control(
         "Factors", list(GROUPS), format_func=lambda group: GROUPS[group], required=True, label_visibility="collapsed",
@@ -287,8 +293,10 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored) -> 
         st.dataframe(table, hide_index=True, width="stretch", height="content")
 
 
-def _draw_claims(pair: Sequence[Subject], stored: Stored) -> None:
-    """The verdicts, with what is stored of pictures unlike any training image."""
-    measured = {s.attack.title: result for s, result in zip(pair, stored, strict=True) if result is not None}
-    strange = {s.attack.title: r for s in pair if (r := stored_photographs(s, "out-of-sample")) is not None}
+def _draw_claims(of_the_paper: Sequence[Subject]) -> None:
+    """The verdicts on the paper's two attacks, whichever is under study."""
+    measured, strange = (
+        {s.attack.title: result for s in of_the_paper if (result := stored_photographs(s, name)) is not None}
+        for name in ("physical", "out-of-sample")
+    )
     draw_verdicts("What the paper says about it (Sec. 5.5)", judge_physical(measured, strange))

@@ -213,3 +213,12 @@ def test_a_map_is_measured_with_the_settings(monkeypatch: pytest.MonkeyPatch) ->
     test = test.run()
     assert not test.exception
     assert len(test.get("plotly_chart")) == 2
+
+
+def test_the_statements_are_decided_whichever_attack_is_shown() -> None:
+    test = page("physical", model="shapes10/resnet20/badnets-gray", photos="32", **{"measure-places": "no"})
+    assert not test.exception
+    undecided = [text.value for text in test.markdown if "not decided" in text.value]
+    assert len(undecided) == 1
+    assert "unlike any training image" in undecided[0], "for this data set, no others are stored"
+    assert any("Stored for: BadNets, BadNets+" in info.value for info in test.info)
