@@ -59,10 +59,11 @@ def yes_no(name: str, default: bool = False) -> Choice[bool]:
 
 
 def one_of(allowed: Iterable[str]) -> Callable[[str], str]:
-    """Parser of one of several texts."""
+    """Parser of one of several texts; a plus that was typed into an address arrives as a space."""
     names = list(allowed)
 
     def parse(text: str) -> str:
+        text = text if text in names else text.replace(" ", "+")
         if text not in names:
             shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
             raise ValueError(f"one of {shown}" if names else "nothing, as there is none")

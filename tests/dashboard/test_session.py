@@ -79,6 +79,15 @@ def test_integers_out_of_range_or_shape(text: str) -> None:
         integer_in(0, 255)(text)
 
 
+def test_a_plus_that_was_typed_is_one() -> None:
+    parse = one_of(["badnets", "badnets+max2", "my images"])
+    assert [parse(text) for text in ("badnets max2", "badnets+max2", "my images")] == [
+        "badnets+max2", "badnets+max2", "my images",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"one of badnets, badnets\+max2"):
+        parse("badnets ")
+
+
 def test_one_of_nothing() -> None:
     with pytest.raises(ValueError, match="nothing"):
         one_of([])("a")
