@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,13 +18,11 @@ from core.attacks.badnets import Benign
 from core.data import DataMissing, Dataset, ImageSet, datasets
 from core.defenses import defenses
 from core.inference import Predictor, select_device
-from core.metrics import Rate
 from core.models import Classifier, models
 from core.repaired import read_repair, repaired_model, result_name
 from core.results import Result, Results
 from core.store import Card, Checkpoint, Damaged, Missing, Store
-from core.sweeps import attacked, predictions_at
-from core.transforms import Compose
+from core.sweeps import attacked
 from core.trigger import Trigger
 from core.warm import compile_in_background
 from dashboard.jobs import Jobs
@@ -38,13 +35,11 @@ __all__ = [
     "Subject",
     "Tested",
     "jobs",
-    "predictions",
     "present",
     "repairs_of",
     "results_of",
     "store",
     "subjects",
-    "success",
     "tested",
 ]
 
@@ -346,72 +341,3 @@ def results_of(main: Subject) -> Results:
     files = sorted((store().root / dataset / model).glob("*/*.json"))
     state = tuple((str(path), path.stat().st_mtime_ns) for path in files)
     return _results(str(store().root), dataset, model, state)
-
-
-class _Recent:
-    """The latest predictions, so that drawing the same state again computes nothing."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._values, self._lock = size, OrderedDict[Any, Tensor](), threading.Lock()
-
-    def get(self, key: Any) -> Tensor | None:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def put(self, key: Any, value: Tensor) -> None:
-        with self._lock:
-            self._values[key] = value
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
-
-
-@st.cache_resource(show_spinner=False)
-def _recent() -> _Recent:
-    return _Recent(4096)
-
-
-def predictions(
-    subject: Subject,
-    trigger: Trigger | None,
-    data: Tested,
-    count: int,
-    start: int = 0,
-    before: Compose | None = None,
-) -> Tensor | None:
-    """Predicted classes, int64 ``(count,)``, of test images from ``start`` on with the trigger stamped.
-
-    None where the weights are not stored. Computed ahead of background work; the same question twice costs nothing.
-
-    Args:
-        subject: The model.
-        trigger: What is stamped; None takes the untouched images of all classes instead.
-        data: The test images.
-        count: How many.
-        start: From where on.
-        before: A transformation-based defense in front of the model; its draws are the same each time.
-    """
-    model = predictor(subject)
-    if model is None:
-        return None
-    before = before or Compose()
-    stamped = trigger.fingerprint if trigger is not None else "untouched"
-    key = (subject.weights, stamped, data.name, start, count, before.spec)
-    found = _recent().get(key)
-    if found is None:
-        chosen = slice(start, start + count)
-        images = data.images[chosen] if trigger is not None else data.clean.floats(chosen)
-        defend = before.seeded()
-        with jobs().turnstile.interactive(), torch.inference_mode():
-            if trigger is not None:
-                found = predictions_at(model.predict, images, trigger, defend)
-            else:
-                found = model.predict(defend(images))
-        _recent().put(key, found)
-    return found
-
-
-def success(predicted: Tensor, target: int) -> Rate:
-    """Attack success rate of predictions on :class:`Tested` images."""
-    return Rate(int((predicted == target).sum()), len(predicted))

@@ -14,8 +14,9 @@ from core.metrics import Rate
 from core.transforms import Compose
 from core.trigger import Trigger, stamp
 from dashboard.controls import image_slider
+from dashboard.predicted import predictions, success
 from dashboard.readouts import Reading, Shown, data_url, stored_note, strip
-from dashboard.resources import Subject, Tested, predictions, success, tested_for
+from dashboard.resources import Subject, Tested, tested_for
 from dashboard.session import Choice, Session
 from dashboard.trigger_pad import Move, trigger_pad
 

@@ -31,8 +31,9 @@ from dashboard.evaluated import siblings, stored_strength, transform_names
 from dashboard.fetching import offer_data
 from dashboard.figures import StrengthLine
 from dashboard.jobs import Job, gathered
+from dashboard.predicted import predictions, success
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, stored_note, strip
-from dashboard.resources import Subject, Tested, jobs, predictions, predictor, subjects, success, tested, tested_for
+from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of
 from dashboard.shown import draw_strip
 from dashboard.sketches import strength_sketch

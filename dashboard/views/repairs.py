@@ -21,8 +21,9 @@ from dashboard.controls import downloads, image_slider, plot_config, progress_ba
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.heat import heat
 from dashboard.parameters import parametrised
+from dashboard.predicted import predictions
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
-from dashboard.resources import Subject, Tested, jobs, predictions, predictor
+from dashboard.resources import Subject, Tested, jobs, predictor
 from dashboard.session import Choice, Session, integer_in, one_of
 from dashboard.sheet import Block, Panel, block_html
 
