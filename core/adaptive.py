@@ -32,7 +32,7 @@ __all__ = ["LEVEL", "AdaptiveMap", "adaptive_sweep", "clopper_pearson", "looks_f
 
 # Of the interval at each look. One interval that is looked at once would have 0.05.
 LEVEL = 0.03
-# Most new images at a look, as a share of those before: looking again soon wastes fewer.
+# Most new images at a look, as a share of those before, but at least one: looking again soon wastes fewer.
 GROWTH = 0.1
 
 
@@ -84,8 +84,8 @@ def _ends(total: int) -> tuple[FloatArray, FloatArray]:
 def looks_for(width: float) -> tuple[int, ...]:
     """Numbers of images after which a cell is looked at, rising.
 
-    The first is where a cell without a single hit is finished, at the last any cell is. The new ones of a look are a
-    power of two, of which whole batches are made.
+    The first is where a cell without a single hit is finished, at the last any cell is. The new ones of all looks
+    but the first are a power of two, of which whole batches are made.
 
     Args:
         width: Largest half width of an interval, in points of percent.

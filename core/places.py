@@ -90,7 +90,9 @@ def activations(steps: Sequence[Early], x: Tensor) -> list[Tensor]:
 
 
 def pays(steps: Sequence[Early], trigger: Trigger, height: int, width: int) -> bool:
-    """Whether a network has early convolutions and the trigger leaves enough of the image alone."""
+    """Whether a network has early convolutions and the trigger, always inside the image, leaves enough of it alone."""
+    if trigger.height >= height or trigger.width >= width:
+        return False  # such a box crosses the border
     grown = 2 * len(steps)
     share = min(trigger.height + grown, height) * min(trigger.width + grown, width) / (height * width)
     return bool(steps) and share <= LARGEST_SHARE

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import logging
 import platform
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +20,10 @@ from core.data import ImageSet
 from core.inference import has_fast_bfloat16
 from core.models import Classifier
 from core.optimizer import Optimizer
+from core.recipes import Recipe
 from core.trigger import Trigger
 
-__all__ = ["WORTH", "Compiled", "Steps", "kept_memory", "poisoned_batch"]
+__all__ = ["WORTH", "Compiled", "Steps", "kept_memory", "pays", "poisoned_batch"]
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,11 @@ WORTH = 500_000
 # Parameters of glibc's mallopt(3), and where its own adjusting of them ends once large blocks have been freed.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 LARGEST_TRIM, LARGEST_MMAP = 64 << 20, 32 << 20
+
+
+def pays(recipe: Recipe, images: int, device: torch.device) -> bool:
+    """Whether a training on so many images is long enough to be compiled, on a device that there is a compiler for."""
+    return recipe.epochs * images >= WORTH and device.type in {"cpu", "cuda"}
 
 
 class Compiled:
@@ -44,24 +52,35 @@ class Compiled:
 
     def __init__(self, model: Classifier, batch: int) -> None:
         self._model, self._batch = model, batch
-        self._graph = torch.compile(model, dynamic=False)
-        self._failed = self._works = False
+        self._graph: Callable[[Tensor], Tensor] | None = None
+        self._tried = False
+
+    @property
+    def path(self) -> str:
+        """How whole batches are computed, once there was one: for the card."""
+        return "compiled" if self._graph is not None else "not compiled"
 
     def __call__(self, images: Tensor) -> Tensor:
         """The model's logits."""
-        if self._failed or len(images) != self._batch:
-            logits: Tensor = self._model(images)
-            return logits
-        try:
-            logits = self._graph(images)
-            self._works = True
-        except Exception as error:
-            if self._works:
-                raise
-            self._failed = True
-            log.warning("the training is not compiled, it is slower: %s", error)
-            logits = self._model(images)
+        if len(images) != self._batch:
+            return self._plain(images)
+        if not self._tried:
+            self._tried = True
+            self._try(images)
+        return self._graph(images) if self._graph is not None else self._plain(images)
+
+    def _plain(self, images: Tensor) -> Tensor:
+        logits: Tensor = self._model(images)
         return logits
+
+    def _try(self, images: Tensor) -> None:
+        """Compiles passes forward and back with a copy, so that a failure leaves no trace in the model."""
+        trial = copy.deepcopy(self._model)
+        try:
+            torch.compile(trial, dynamic=False)(images).float().sum().backward()
+            self._graph = torch.compile(self._model, dynamic=False)
+        except Exception as error:
+            log.warning("the training is not compiled, it is slower: %s", error)
 
 
 class Steps:
@@ -92,7 +111,12 @@ class Steps:
         self.data, self.labels, self.poisoned = data, labels, poisoned
         self.device = data.images.device
         self.trigger = attack.trigger(data.shape).to(self.device)
-        self._forward = Compiled(model, compiled) if compiled else model
+        self._compiled = Compiled(model, compiled) if compiled else None
+
+    @property
+    def path(self) -> str:
+        """How the steps are computed, for the card."""
+        return self._compiled.path if self._compiled is not None else "not compiled"
 
     def take(self, index: Tensor, rate: float, generator: torch.Generator) -> Tensor:
         """One step.
@@ -109,7 +133,7 @@ class Steps:
         labels = self.labels[index]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)):
             images = self.attack.harden(self.model, images, labels, generator)
-            logits = self._forward(images)
+            logits = self.model(images) if self._compiled is None else self._compiled(images)
         loss = F.cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step(rate)
@@ -146,17 +170,34 @@ def kept_memory() -> Iterator[None]:
     """Meanwhile the C library keeps freed memory for the next step instead of giving it back to the system.
 
     Otherwise glibc gives back what it was asked for in large blocks, step by step, and every step waits for it to be
-    mapped again. Other C libraries stay as they are.
+    mapped again. Other C libraries stay as they are; in threads other than the main one, only blocks of less than
+    64 MiB are kept.
     """
     if platform.libc_ver()[0] != "glibc":
         yield
         return
     libc = ctypes.CDLL(None)
-    libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
-    libc.mallopt(MMAP_THRESHOLD, 2**31 - 1)
+    with _keeping.lock:
+        _keeping.count += 1
+        libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
+        # Older versions refuse more than they would choose themselves.
+        libc.mallopt(MMAP_THRESHOLD, 2**31 - 1) or libc.mallopt(MMAP_THRESHOLD, LARGEST_MMAP)
     try:
         yield
     finally:
-        libc.mallopt(TRIM_THRESHOLD, LARGEST_TRIM)
-        libc.mallopt(MMAP_THRESHOLD, LARGEST_MMAP)
-        libc.malloc_trim(0)
+        with _keeping.lock:
+            _keeping.count -= 1
+            if _keeping.count == 0:
+                libc.mallopt(TRIM_THRESHOLD, LARGEST_TRIM)
+                libc.mallopt(MMAP_THRESHOLD, LARGEST_MMAP)
+                libc.malloc_trim(0)
+
+
+class _Keeping:
+    """How many keep memory at the moment; it is one setting for the whole process."""
+
+    def __init__(self) -> None:
+        self.lock, self.count = threading.Lock(), 0
+
+
+_keeping = _Keeping()

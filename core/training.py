@@ -26,7 +26,7 @@ from core.models import Classifier, build_model, models
 from core.optimizer import Optimizer
 from core.randomness import generator_for
 from core.recipes import Recipe, recipe_for
-from core.steps import WORTH, Steps, kept_memory
+from core.steps import Steps, kept_memory, pays
 from core.store import Card, Checkpoint, Damaged, Missing, Store, environment, rounded, weights_fingerprint
 from core.trigger import Trigger, stamp
 from core.unfinished import ABOUT, LOCK, STATE, Epoch, State, held
@@ -165,7 +165,7 @@ def _train(
     history = state.restore(model, optimizer) if resume else []
     yield from history[: recipe.epochs - 1]
 
-    compiled = recipe.batch if recipe.epochs * len(data) >= WORTH else 0
+    compiled = recipe.batch if pays(recipe, len(data), device) else 0
     steps = Steps(plan.attack, model, optimizer, data, labels, poisoned.to(device), compiled=compiled)
     watched = test.subset(slice(WATCHED))
     for number in range(len(history), recipe.epochs):
@@ -180,7 +180,7 @@ def _train(
         store.publish(plan.key)
         if number + 1 < recipe.epochs:
             yield history[-1]
-    _finish(plan, store, model, test, steps.trigger, history, device)
+    _finish(plan, store, model, test, steps, history)
     state.path.unlink(missing_ok=True)
     for left_behind in state.path.parent.glob(".*.tmp"):  # by runs that were killed while they wrote
         left_behind.unlink(missing_ok=True)
@@ -254,15 +254,14 @@ def _finish(
     store: Store,
     model: Classifier,
     test: ImageSet,
-    trigger: Trigger,
+    steps: Steps,
     history: list[Epoch],
-    device: torch.device,
 ) -> Checkpoint:
     """Measures the model as it will be stored, on the whole test set, and stores it."""
     state = rounded(model)
     stored = build_model(plan.model, classes=len(test.classes), channels=test.shape[0], seed=0)
     stored.load_state_dict({name: tensor.float() for name, tensor in state.items()})
-    clean, success = measure(stored, test, plan.attack.target, trigger, device)
+    clean, success = measure(stored, test, plan.attack.target, steps.trigger, steps.device)
     described = plan.to_dict()
     card = Card(
         dataset=plan.dataset.title,
@@ -280,7 +279,7 @@ def _finish(
         attack_success_rate=success,
         seconds=round(history[-1].seconds, 1),
         history=tuple(_entry(epoch) for epoch in history),
-        environment=environment(device),
+        environment=environment(steps.device) | {"training": steps.path},
     )
     return store.save(stored, card)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from compilers import needs_compiler
 from torch import nn
 
 import core.compiled
@@ -16,10 +16,6 @@ import core.inference
 from core.compiled import load_package, make_package, package_path
 from core.inference import Predictor
 from core.models import Classifier
-
-needs_compiler = pytest.mark.skipif(
-    shutil.which("g++") is None and shutil.which("clang++") is None, reason="no compiler"
-)
 
 
 class Small(Classifier):

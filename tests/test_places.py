@@ -124,6 +124,20 @@ def test_it_pays_where_most_of_the_image_stays_as_it_is():
     assert not pays(early, some_trigger(20, 20), 32, 32)
     assert not pays(early, some_trigger(), 16, 16)
     assert not pays([], some_trigger(), 32, 32)
+    assert pays(early, some_trigger(31, 2), 32, 32)
+    assert not pays(early, some_trigger(32, 2), 32, 32), "a box as high as the image crosses its border"
+    assert not pays(early, some_trigger(2, 32), 32, 32)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 2), (2, 32), (31, 2), (32, 32)])
+def test_a_stripe_as_long_as_the_image_is_swept_by_offset(monkeypatch, height, width):
+    predictor, images = Predictor(settled(), dtype=torch.float32), some_images(2)
+    monkeypatch.setattr(predictor, "_compiled_later", predictor._later)
+    trigger = some_trigger(height, width)
+    every = [(row, col) for row in trigger.places(32, 32)[0] for col in trigger.places(32, 32)[1]]
+    places = every[:: max(1, len(every) // 12)] + every[-1:]
+    found = predictor.located(images, trigger)(places)
+    assert torch.equal(found, at_places(predictor.predict)(images, trigger)(places))
 
 
 def test_a_predictor_takes_the_shorter_way_once_it_is_compiled(monkeypatch):

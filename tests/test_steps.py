@@ -6,12 +6,14 @@ import copy
 import platform
 import sys
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
+from compilers import needs_compiler
 from torch import nn
 
-from core import training
+from core import steps
 from core.attacks import attacks
 from core.models import build_model
 from core.models.base import BatchNorm
@@ -21,6 +23,7 @@ from core.store import Store
 from core.training import Plan, train
 
 
+@needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_batch_norm_is_torchs_own_when_it_is_compiled(dtype):
     generator = torch.Generator().manual_seed(0)
@@ -56,20 +59,23 @@ def plan(tiny):
     return Plan(dataset=replace(tiny, count=40), model="resnet20", attack=attacks["badnets"](target=1), recipe=recipe)
 
 
+@needs_compiler
 def test_a_compiled_training_learns_the_same(plan, tmp_path, monkeypatch):
     graphs = torch._dynamo.utils.counters["stats"]
     usual = list(train(plan, Store(tmp_path / "usual")))
     before = graphs["unique_graphs"]
-    monkeypatch.setattr(training, "WORTH", 1)
+    monkeypatch.setattr(steps, "WORTH", 1)
     compiled = list(train(plan, Store(tmp_path / "compiled")))
     assert graphs["unique_graphs"] == before + 1
     assert [epoch.loss for epoch in compiled] == pytest.approx([epoch.loss for epoch in usual], rel=0.05)
     # An interruption changes nothing here either.
     store = Store(tmp_path / "interrupted")
-    steps = train(plan, store)
-    next(steps)
-    steps.close()
+    interrupted = train(plan, store)
+    next(interrupted)
+    interrupted.close()
     assert [epoch.loss for epoch in train(plan, store)] == [epoch.loss for epoch in compiled]
+    cards = [Store(tmp_path / name).checkpoint(plan.key).card() for name in ("usual", "compiled", "interrupted")]
+    assert [card.environment["training"] for card in cards] == ["not compiled", "compiled", "compiled"]
 
 
 def test_a_short_training_is_not_compiled(plan, store, monkeypatch):
@@ -77,54 +83,72 @@ def test_a_short_training_is_not_compiled(plan, store, monkeypatch):
     assert len(list(train(plan, store))) == 2
 
 
-class Graph:
-    """Stands for the compiler: fails as often as it is told to, and counts."""
+def broken(_):
+    raise RuntimeError("there is no compiler")
 
-    def __init__(self, model, failures):
-        self.model, self.failures, self.calls = model, failures, 0
+
+class Graph:
+    """Stands for a compiled model: fails in a pass forward or back if it is told to."""
+
+    made: ClassVar[list[Graph]] = []
+    fails: ClassVar[str] = ""
+
+    def __init__(self, model, dynamic):
+        self.model, self.calls = model, 0
+        self.made.append(self)
 
     def __call__(self, images):
         self.calls += 1
-        if self.calls in self.failures:
-            raise RuntimeError("there is no compiler")
-        return self.model(images)
+        if self.fails == "forward":
+            broken(images)
+        logits = self.model(images)
+        if self.fails == "back":
+            logits.register_hook(broken)
+        return logits
 
 
-def passes(monkeypatch, failures):
-    graphs = []
-
-    def compile_(model, dynamic):
-        graphs.append(Graph(copy.deepcopy(model), failures))
-        return graphs[-1]
-
-    monkeypatch.setattr(torch, "compile", compile_)
-    model = build_model("resnet20", classes=3, seed=0).eval()
-    return Compiled(model, 4), graphs[0], model
+@pytest.fixture
+def graphs(monkeypatch):
+    """What was given to the compiler."""
+    monkeypatch.setattr(torch, "compile", Graph)
+    monkeypatch.setattr(Graph, "made", [])
+    return Graph.made
 
 
-def test_only_whole_batches_are_compiled(monkeypatch):
-    compiled, graph, model = passes(monkeypatch, ())
-    images = torch.rand(4, 3, 16, 16)
-    assert torch.equal(compiled(images), model(images))
+def test_only_whole_batches_are_compiled(graphs):
+    model, images = build_model("resnet20", classes=3, seed=0).eval(), torch.rand(4, 3, 16, 16)
+    compiled = Compiled(model, 4)
     assert torch.equal(compiled(images[:3]), model(images[:3]))
-    assert graph.calls == 1
-
-
-def test_without_a_compiler_the_training_goes_on_and_says_so(monkeypatch, caplog):
-    compiled, graph, model = passes(monkeypatch, (1,))
-    images = torch.rand(4, 3, 16, 16)
+    assert graphs == []
     for _ in range(2):
         assert torch.equal(compiled(images), model(images))
-    assert graph.calls == 1
+    trial, real = graphs
+    assert (trial.calls, real.calls) == (1, 2)
+    assert real.model is model
+    assert compiled.path == "compiled"
+
+
+@pytest.mark.parametrize("fails", ["forward", "back"])
+def test_without_a_compiler_the_training_goes_on_and_says_so(graphs, monkeypatch, caplog, fails):
+    monkeypatch.setattr(Graph, "fails", fails)
+    model, images = build_model("resnet20", classes=3, seed=0), torch.rand(4, 3, 16, 16)
+    before = copy.deepcopy(model.state_dict())
+    compiled = Compiled(model, 4)
+    model.eval()
+    for _ in range(2):
+        assert torch.equal(compiled(images), model(images))
+    assert len(graphs) == 1, "it is tried once"
+    assert compiled.path == "not compiled"
     assert "not compiled" in caplog.text
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_an_error_of_a_compiled_training_is_not_hidden(monkeypatch):
-    compiled, _, _ = passes(monkeypatch, (2,))
-    images = torch.rand(4, 3, 16, 16)
-    compiled(images)
-    with pytest.raises(RuntimeError, match="no compiler"):
-        compiled(images)
+def test_what_pays():
+    recipe = Recipe(epochs=10)
+    cpu, mps = torch.device("cpu"), torch.device("mps")
+    assert [steps.pays(recipe, images, cpu) for images in (49_999, 50_000)] == [False, True]
+    assert not steps.pays(recipe, 50_000, mps)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
