@@ -45,7 +45,7 @@ def link_of(number: Number, dataset: str) -> str:
         return "defenses?" + urlencode({"model": f"{dataset}/{number.model}/badnets", "part": "cost"})
     query = {"model": f"{dataset}/{number.model}/{number.attack}"}
     if number.table == "fig4":
-        return "location?" + urlencode(query)
+        return "/?" + urlencode(query)  # the page that opens first has no name
     if number.table == "fig5":
         return "appearance?" + urlencode(query | {"value": number.defense.rpartition(" ")[2]})
     if number.table == "fig10":
@@ -58,9 +58,8 @@ def link_of(number: Number, dataset: str) -> str:
         return "enhanced?" + urlencode({"model": f"{dataset}/{number.model}/{number.attack}"})
     if number.defense in defenses:
         return "defenses?" + urlencode(query | {"part": "repairs", "with": number.defense})
-    if not number.defense:
-        return "defenses?" + urlencode(query)
-    step = transform_from_spec(number.defense).steps[0]
+    # No defense is one of no strength.
+    step = transform_from_spec(number.defense or "shrinkpad:0").steps[0]
     more = {"defense": step.name, f"{step.name}-strength": f"{step.value:g}"}
     return "defenses?" + urlencode(query | more)
 

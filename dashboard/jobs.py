@@ -252,14 +252,15 @@ class Jobs:
         name = hashlib.sha256(repr((VERSION, key)).encode()).hexdigest()[:24]
         with self._lock:
             job = self._jobs.get(name)
-            # A failed or abandoned job is tried again when it is asked for again, unless by who has stopped it.
-            if job is not None and (
-                job._error or (job._cancel.is_set() and not job.wanted_by and session not in job.stopped_by)
-            ):
-                job = None
+            # A failed or abandoned job is tried again when it is asked for again, unless by who has seen or stopped it.
+            wanted_by = set(job.wanted_by) if job is not None else set[str]()
+            if job is not None:
+                failed = bool(job._error) and session not in job.wanted_by
+                abandoned = job._cancel.is_set() and not job.wanted_by and session not in job.stopped_by
+                job = None if failed or abandoned else job
             if job is None:
                 path = self._folder / f"{name}.json" if cached else None
-                job = Job(str(key), work, path, heavy)
+                job = Job(str(key), work, path, heavy, wanted_by)
                 self._jobs[name] = job
                 stored = self._read(path, kind) if path is not None else None
                 if stored is not None:

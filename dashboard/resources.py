@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from dashboard.jobs import Jobs
 
 if TYPE_CHECKING:
     from core.saliency import Explained
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "CONTROL",
@@ -222,11 +225,14 @@ def _compile(subject: Subject, predictor: Predictor) -> None:
     """Takes the compiled model from the cache, or lets another process compile it first, one at a time."""
     shape = subject.card.shape
     with _compiling:
-        if not predictor.load_compiled(shape) and predictor.device.type == "cpu":
-            compile_in_background(subject.checkpoint.folder, torch.get_num_threads(), subject.repair).wait()
-            predictor.load_compiled(shape)
-        elif predictor.device.type == "cuda":
-            predictor.compile(shape)
+        try:
+            if not predictor.load_compiled(shape) and predictor.device.type == "cpu":
+                compile_in_background(subject.checkpoint.folder, torch.get_num_threads(), subject.repair).wait()
+                predictor.load_compiled(shape)
+            elif predictor.device.type == "cuda":
+                predictor.compile(shape)
+        except Exception as error:  # whatever it is, predictions go on uncompiled
+            log.warning("%s is not compiled, predictions are slower: %s", subject.identity, error)
 
 
 def predictor(subject: Subject) -> Predictor | None:

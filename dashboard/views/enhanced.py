@@ -297,6 +297,10 @@ def _draw_study(main: Subject) -> None:
     )
     st.dataframe(table, hide_index=True, width="stretch", height="content")
     smallest = smallest_alpha(runs)
-    chosen = "No strength was enough" if smallest is None else f"The smallest that reaches 90 % is {smallest:g}"
+    chosen = (
+        "No strength was enough"
+        if smallest is None
+        else f"The smallest that reached 90 % in one of these runs is {smallest:g}"
+    )
     images = f"{runs[0].attack_success_rate.total} attacked and {runs[0].clean_accuracy.total} benign test images"
     st.caption(f"The paper's alpha of 0.25 is for VGG-19 and ResNet-34. {chosen}. {images} each.")

@@ -166,9 +166,24 @@ def test_a_failure_is_one_sentence_and_is_tried_again(jobs: Jobs) -> None:
     wait(job)
     assert job.snapshot().error == "ValueError: the model is gone"
     assert job.snapshot().result == Count(1)
+    assert jobs.request(("a",), Count, counting(), "me") is job, "who asks at every rerun would never read the sentence"
+    jobs.leave("me")
     again = jobs.request(("a",), Count, counting(), "me")
     wait(again)
     assert again.snapshot().result == Count(5)
+
+
+def test_a_failure_is_tried_again_for_who_has_not_seen_it(jobs: Jobs) -> None:
+    def fail() -> Iterator[Count]:
+        raise ValueError("the model is gone")
+        yield
+
+    first = jobs.request(("a",), Count, fail, "one")
+    wait(first)
+    second = jobs.request(("a",), Count, fail, "other")
+    assert second is not first
+    wait(second)
+    assert all(jobs.request(("a",), Count, fail, session) is second for session in ("one", "other"))
 
 
 def test_a_full_disk_does_not_lose_the_result(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
