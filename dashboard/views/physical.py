@@ -196,7 +196,8 @@ def _draw_places(
     here = data is not None and st.toggle(
         "Measure with the settings above",
         **session.widget(own),
-        help=f"{MAP_IMAGES} test images at each place; the stored maps have the settings of “near”.",
+        help=f"{MAP_IMAGES} test images at each place; the stored maps have the settings of “near”, "
+        "but pitch, roll and aim are 0 in every map.",
     )
     requested: list[PhysicalResult | Job[PhysicalResult] | None] = []
     for subject, kept in zip(pair, stored, strict=True):
@@ -247,7 +248,9 @@ def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: t
     caption, tools = st.columns([3, 1.4], vertical_alignment="center")
     if counts:
         images = str(max(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-        caption.caption(f"{images} photographs of each. Click a place to go there.")
+        caption.caption(
+            f"{images} photographs of each, all with pitch, roll and aim 0. Click a place for its distance and yaw."
+        )
     with tools:
         downloads(name, partial(physical_figures.place_rows, [(subject.label, result)]), lambda: figure)
 
