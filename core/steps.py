@@ -47,7 +47,7 @@ class Compiled:
 
     Args:
         model: The model; it is not changed.
-        batch: Images of a whole batch.
+        batch: Images of a whole batch; 0 where none is to be compiled.
     """
 
     def __init__(self, model: Classifier, batch: int) -> None:
@@ -111,12 +111,12 @@ class Steps:
         self.data, self.labels, self.poisoned = data, labels, poisoned
         self.device = data.images.device
         self.trigger = attack.trigger(data.shape).to(self.device)
-        self._compiled = Compiled(model, compiled) if compiled else None
+        self._forward = Compiled(model, compiled)
 
     @property
     def path(self) -> str:
         """How the steps are computed, for the card."""
-        return self._compiled.path if self._compiled is not None else "not compiled"
+        return self._forward.path
 
     def take(self, index: Tensor, rate: float, generator: torch.Generator) -> Tensor:
         """One step.
@@ -133,7 +133,7 @@ class Steps:
         labels = self.labels[index]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)):
             images = self.attack.harden(self.model, images, labels, generator)
-            logits = self.model(images) if self._compiled is None else self._compiled(images)
+            logits = self._forward(images)
         loss = F.cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step(rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import streamlit as st
@@ -89,11 +89,14 @@ def show() -> None:
         if data is not None:
             st.session_state["camera-drawn"] = camera.spec
             _draw_live(session, pair, data, image)
-        stored = [stored_photographs(subject) for subject in pair]
-        _draw_places(session, pair, stored, data, camera)
         of_the_paper = siblings(found, main, PAPER_ATTACKS)
-        _draw_factors(session, pair, stored, of_the_paper)
-        _draw_claims(of_the_paper)
+        each = {subject.identity: subject for subject in (*pair, *of_the_paper)}
+        read = {identity: stored_photographs(subject) for identity, subject in each.items()}
+        stored = [read[subject.identity] for subject in pair]
+        measured = [(s, result) for s in of_the_paper if (result := read[s.identity]) is not None]
+        _draw_places(session, pair, stored, data, camera)
+        _draw_factors(session, pair, stored, [s.label for s, _ in measured])
+        _draw_claims(of_the_paper, {s.attack.title: result for s, result in measured})
     session.write_link()
 
 
@@ -255,12 +258,11 @@ def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: t
         downloads(name, partial(physical_figures.place_rows, [(subject.label, result)]), lambda: figure)
 
 
-def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, of_the_paper: Sequence[Subject]) -> None:
-    """Which factor breaks which attack; where that is not stored, for which attacks it is."""
+def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, others: Sequence[str]) -> None:
+    """Which factor breaks which attack; where that is not stored, for which others it is."""
     named = [(s.label, result) for s, result in zip(pair, stored, strict=True) if result is not None]
     st.markdown("### Factor by factor")
     if not named:
-        others = [s.label for s in of_the_paper if stored_photographs(s) is not None]
         instead = f" Stored for: {', '.join(others)}." if others else ""
         command = f"python scripts/sweep.py physical --checkpoint {pair[0].key}"
         st.info(f"Nothing is stored for {pair[0].label}; measure it with: `{command}`.{instead}")
@@ -296,10 +298,7 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, of_
         st.dataframe(table, hide_index=True, width="stretch", height="content")
 
 
-def _draw_claims(of_the_paper: Sequence[Subject]) -> None:
-    """The verdicts on the paper's two attacks, whichever is under study."""
-    measured, strange = (
-        {s.attack.title: result for s in of_the_paper if (result := stored_photographs(s, name)) is not None}
-        for name in ("physical", "out-of-sample")
-    )
+def _draw_claims(of_the_paper: Sequence[Subject], measured: Mapping[str, PhysicalResult]) -> None:
+    """The verdicts on the paper's two attacks, whichever is under study; also on pictures unlike the training's."""
+    strange = {s.attack.title: r for s in of_the_paper if (r := stored_photographs(s, "out-of-sample")) is not None}
     draw_verdicts("What the paper says about it (Sec. 5.5)", judge_physical(measured, strange))
