@@ -9,11 +9,13 @@ from typing import Any, Self
 
 import torch
 
+from core.card_images import images_of, other_images
+from core.data import ImageSet
 from core.defenses import Material, Outcome, Repair, defense_from_dict, split_test
 from core.inference import select_device
 from core.metrics import Rate
 from core.models import Classifier
-from core.store import Checkpoint, environment
+from core.store import Card, Checkpoint, environment
 from core.training import measuring
 
 __all__ = ["Repaired", "read_repair", "repair_sweep", "repaired_model", "result_name"]
@@ -41,6 +43,7 @@ class Repaired:
         success_before: Its attack success rate.
         record: What the repair says about the model.
         report: What else was measured on the practical test set.
+        warning: What is to be said if the test images are not those that the card's rates were measured on.
     """
 
     defense: dict[str, Any]
@@ -53,6 +56,7 @@ class Repaired:
     success_before: Rate = NOTHING
     record: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
+    warning: str = ""
 
     @property
     def repair(self) -> Repair:
@@ -79,6 +83,7 @@ class Repaired:
                 seconds=float(values["seconds"]),
                 record=dict(values["record"]),
                 report=dict(values["report"]),
+                warning=str(values.get("warning", "")),
                 **{name: Rate(int(values[name]["hits"]), int(values[name]["total"])) for name in rates},
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -93,6 +98,7 @@ def repair_sweep(
     device: torch.device | str | None = None,
     *,
     seed: int = 0,
+    replace: bool = False,
 ) -> Iterator[Repaired]:
     """Repairs a stored model, measures what that did, and stores both beside it.
 
@@ -101,6 +107,7 @@ def repair_sweep(
         defense: The repair.
         device: Where to compute; by default the best there is.
         seed: Seed of all draws.
+        replace: Replace a stored result even if it is of the card's test images, and those here are others.
 
     Yields:
         How far it is; the last one is complete, and stored.
@@ -108,7 +115,8 @@ def repair_sweep(
     Raises:
         Missing: If the weights are not there.
         DataMissing: If the data set is not on this machine.
-        ValueError: If another model was stored meanwhile.
+        OtherData: If it has other classes or another shape than the model was trained on.
+        ValueError: If a stored result is of other test images than those here, or another model was stored meanwhile.
         OSError: If the result cannot be stored.
     """
     device = torch.device(device) if device is not None else select_device()
@@ -117,7 +125,9 @@ def repair_sweep(
     trigger = attack.trigger(card.shape)
     described = {"name": defense.name, "params": defense.to_dict()}
     yield Repaired(defense=described, done=0, note="loading the data")
-    train, test = (card.dataset_object.load("train"), card.dataset_object.load("test"))
+    test = images_of(card, "test")
+    _keep_other_results(checkpoint, card, test, result_name(defense.name), replace)
+    train = images_of(card, "train")
     validation, practical = split_test(test, 0)
     outcome: Outcome | None = None
     start = time.perf_counter()
@@ -146,10 +156,19 @@ def repair_sweep(
         success_before=success_before,
         record=outcome.record,
         report=defense.report(model, outcome, practical, trigger, attack.target, device),
+        warning=other_images(card, test),
     )
     provenance = {"trigger": trigger.fingerprint, "encoding": test.encoding, "environment": environment(device)}
+    provenance |= {"test": test.fingerprint}
     checkpoint.save_result(result_name(defense.name), result.to_dict() | provenance, outcome.state, model=model)
     yield result
+
+
+def _keep_other_results(checkpoint: Checkpoint, card: Card, test: ImageSet, name: str, replace: bool) -> None:
+    """Refuses to put what is measured on other images in the place of a stored result, before anything is computed."""
+    stored, warning = checkpoint.result(name), other_images(card, test)
+    if warning and stored is not None and not replace and stored.get("test", card.test) != test.fingerprint:
+        raise ValueError(f"{warning} than the stored {name}, which stays (--replace replaces it)")
 
 
 def read_repair(checkpoint: Checkpoint, name: str) -> Repaired | None:
