@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -16,14 +16,48 @@ from core.models import Classifier
 from core.store import Checkpoint, environment
 from core.training import measuring
 
-__all__ = ["Repaired", "read_repair", "repair_sweep", "repaired_model", "result_name"]
+__all__ = ["Repaired", "SeedRun", "read_repair", "repair_sweep", "repaired_model", "result_name"]
 
 NOTHING = Rate(0, 0)
+RATES = ("clean", "success", "clean_before", "success_before")
 
 
 def result_name(defense: str) -> str:
     """Name of the stored result of a repair."""
     return f"repair-{defense}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedRun:
+    """One of several runs of a repair that differ in nothing but the seed.
+
+    Attributes:
+        seed: Seed of all draws.
+        seconds: Seconds it took, without measuring.
+        clean: Clean accuracy afterwards, on the practical test set.
+        success: Attack success rate afterwards, on the same.
+        record: What the repair says about the model.
+    """
+
+    seed: int
+    seconds: float
+    clean: Rate
+    success: Rate
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """A run as a stored result has it."""
+        return cls(
+            seed=int(values["seed"]),
+            seconds=float(values["seconds"]),
+            record=dict(values["record"]),
+            **{name: _rate(values[name]) for name in RATES[:2]},
+        )
+
+
+def _rate(values: Mapping[str, Any]) -> Rate:
+    return Rate(int(values["hits"]), int(values["total"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +75,8 @@ class Repaired:
         success_before: Its attack success rate.
         record: What the repair says about the model.
         report: What else was measured on the practical test set.
+        runs: The same repair with several seeds; the first is the one that all of the above is of. Empty in results
+            that were stored before there were any.
     """
 
     defense: dict[str, Any]
@@ -53,6 +89,7 @@ class Repaired:
     success_before: Rate = NOTHING
     record: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
+    runs: tuple[SeedRun, ...] = ()
 
     @property
     def repair(self) -> Repair:
@@ -71,7 +108,6 @@ class Repaired:
             ValueError: If it is damaged.
         """
         try:
-            rates = ("clean", "success", "clean_before", "success_before")
             made = cls(
                 defense=values["defense"],
                 done=float(values["done"]),
@@ -79,9 +115,10 @@ class Repaired:
                 seconds=float(values["seconds"]),
                 record=dict(values["record"]),
                 report=dict(values["report"]),
-                **{name: Rate(int(values[name]["hits"]), int(values[name]["total"])) for name in rates},
+                runs=tuple(SeedRun.from_dict(run) for run in values.get("runs", ())),
+                **{name: _rate(values[name]) for name in RATES},
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"a stored result is damaged: {error!r}") from error
         defense_from_dict(made.defense)
         return made
@@ -93,6 +130,7 @@ def repair_sweep(
     device: torch.device | str | None = None,
     *,
     seed: int = 0,
+    more_seeds: Sequence[int] = (),
 ) -> Iterator[Repaired]:
     """Repairs a stored model, measures what that did, and stores both beside it.
 
@@ -101,16 +139,21 @@ def repair_sweep(
         defense: The repair.
         device: Where to compute; by default the best there is.
         seed: Seed of all draws.
+        more_seeds: Further seeds: the same repair is run again with each, and what these runs found is stored with the
+            result, whose repaired model stays that of ``seed``.
 
     Yields:
-        How far it is; the last one is complete, and stored.
+        How far it is; the last one is complete, and stored. With further seeds what is known is stored after each.
 
     Raises:
         Missing: If the weights are not there.
         DataMissing: If the data set is not on this machine.
-        ValueError: If another model was stored meanwhile.
+        ValueError: If another model was stored meanwhile, or two seeds are equal.
         OSError: If the result cannot be stored.
     """
+    seeds = (seed, *more_seeds)
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds = {seeds} is not allowed: each seed once")
     device = torch.device(device) if device is not None else select_device()
     card, model = checkpoint.card(), checkpoint.model()
     attack = card.attack_object
@@ -118,37 +161,51 @@ def repair_sweep(
     described = {"name": defense.name, "params": defense.to_dict()}
     yield Repaired(defense=described, done=0, note="loading the data")
     train, test = (card.dataset_object.load("train"), card.dataset_object.load("test"))
-    validation, practical = split_test(test, 0)
-    outcome: Outcome | None = None
-    start = time.perf_counter()
-    spent = 0.0
-    for step in defense.run(model, Material(train, validation), device, seed):
-        spent += time.perf_counter() - start
-        outcome = step.outcome
-        # The last percent is for measuring.
-        yield Repaired(defense=described, done=0.99 * step.done, note=step.note, seconds=spent)
-        start = time.perf_counter()
-    if outcome is None:
-        raise ValueError("the repair ended without a result")
-    found = {}
-    for when, measured in (("before", model), ("after", defense.build(model, outcome.state))):
-        # Part by part: others may wait for the processor meanwhile.
-        for found[when] in measuring(measured, practical, attack.target, trigger, device):
-            yield Repaired(defense=described, done=0.99, note="measuring", seconds=spent)
-    (clean_before, success_before), (clean, success) = found["before"], found["after"]
-    result = Repaired(
-        defense=described,
-        done=1.0,
-        seconds=round(float(outcome.record.get("seconds", spent)), 1),
-        clean=clean,
-        success=success,
-        clean_before=clean_before,
-        success_before=success_before,
-        record=outcome.record,
-        report=defense.report(model, outcome, practical, trigger, attack.target, device),
-    )
+    material, practical = Material(train, split_test(test, 0)[0]), split_test(test, 0)[1]
     provenance = {"trigger": trigger.fingerprint, "encoding": test.encoding, "environment": environment(device)}
-    checkpoint.save_result(result_name(defense.name), result.to_dict() | provenance, outcome.state, model=model)
+    before = NOTHING, NOTHING
+    # Part by part: others may wait for the processor meanwhile.
+    for so_far in measuring(model, practical, attack.target, trigger, device):
+        before = so_far
+        yield Repaired(defense=described, done=0, note="measuring the model as it is")
+    result: Repaired | None = None
+    tensors: dict[str, torch.Tensor] = {}
+    for number, current in enumerate(seeds):
+        share, note = 1 / len(seeds), f"seed {current}, " if more_seeds else ""
+        outcome: Outcome | None = None
+        start = time.perf_counter()
+        spent = 0.0
+        for step in defense.run(model, material, device, current):
+            spent += time.perf_counter() - start
+            outcome = step.outcome
+            # The last percent is for measuring.
+            done = share * (number + 0.99 * step.done)
+            yield Repaired(defense=described, done=done, note=note + step.note, seconds=spent)
+            start = time.perf_counter()
+        if outcome is None:
+            raise ValueError("the repair ended without a result")
+        after, done = (NOTHING, NOTHING), share * (number + 0.99)
+        for so_far in measuring(defense.build(model, outcome.state), practical, attack.target, trigger, device):
+            after = so_far
+            yield Repaired(defense=described, done=done, note=f"{note}measuring", seconds=spent)
+        seconds = round(float(outcome.record.get("seconds", spent)), 1)
+        run = SeedRun(seed=current, seconds=seconds, clean=after[0], success=after[1], record=outcome.record)
+        if result is None:
+            tensors = outcome.state
+            result = Repaired(
+                defense=described,
+                done=1.0,
+                seconds=seconds,
+                clean=after[0],
+                success=after[1],
+                clean_before=before[0],
+                success_before=before[1],
+                record=outcome.record,
+                report=defense.report(model, outcome, practical, trigger, attack.target, device),
+            )
+        result = replace(result, runs=(*result.runs, run))
+        checkpoint.save_result(result_name(defense.name), result.to_dict() | provenance, tensors, model=model)
+    assert result is not None
     yield result
 
 

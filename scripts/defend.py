@@ -16,6 +16,7 @@ from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
 from core.defenses import Repair, defenses
+from core.defenses.fine_pruning import FinePruning, at_tolerances
 from core.inference import select_device
 from core.params import add_arguments, arguments_of
 from core.remote import open_store
@@ -30,11 +31,20 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[
     first.add_argument("defense", help=f"{', '.join(defenses)}, or {ALL}")
     first.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
     first.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    first.add_argument(
+        "--runs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run it with N seeds, SEED and those after it; the repaired model is that of SEED (default 1)",
+    )
     add_common(first)
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
     for name in [argument for argument in (arguments or []) if argument in defenses][:1]:
         add_arguments(parser.add_argument_group(f"defense {name}"), defenses[name])
     options = parser.parse_args(arguments)
+    if not 1 <= options.runs <= 100:
+        raise ValueError(f"runs = {options.runs} is not allowed: an integer from 1 to 100")
     if options.defense == ALL:
         return options, [defenses[name]() for name in defenses]
     return options, [arguments_of(defenses[options.defense], options)]
@@ -51,6 +61,14 @@ def described(result: Repaired) -> str:
         lines.append(f"  flagged labels       {result.record['flagged']}, indices {result.record['indices']}")
     if "pruned" in result.record:
         lines.append(f"  pruned channels      {result.record['pruned']}")
+    if isinstance(result.repair, FinePruning):
+        for cut in at_tolerances(result.record, result.report):
+            lines.append(
+                f"  {cut.tolerance:2g} points allowed    {cut.channels} channels: {cut.clean}, ASR {cut.success}"
+            )
+    for one in result.runs if len(result.runs) > 1 else ():
+        flagged = f", flagged {one.record['flagged']}" if "flagged" in one.record else ""
+        lines.append(f"  seed {one.seed}: clean accuracy {one.clean}, ASR {one.success}{flagged}, {one.seconds:g} s")
     return "\n".join(lines)
 
 
@@ -62,10 +80,11 @@ def main() -> None:
     checkpoint.card()
     device = select_device(options.device)
     found: list[dict[str, Any]] = []
+    more = range(options.seed + 1, options.seed + options.runs)
     for repair in repairs:
         result: Repaired | None = None
         with tqdm(total=100, unit="%", desc=repair.label, bar_format="{l_bar}{bar}| {elapsed} {postfix}") as bar:
-            for result in repair_sweep(checkpoint, repair, device, seed=options.seed):
+            for result in repair_sweep(checkpoint, repair, device, seed=options.seed, more_seeds=more):
                 bar.update(round(100 * result.done) - bar.n)
                 bar.set_postfix_str(result.note)
         assert result is not None

@@ -477,6 +477,29 @@ def test_defend_stores_what_it_measured(script, trained):
     assert (int(right.sum()), len(right)) == (stored.clean.hits, stored.clean.total)
 
 
+def test_a_repair_with_several_seeds_keeps_the_first_model_and_every_finding(script, trained):
+    key, store, _ = trained
+    options = ["--checkpoint", key, "--store", store.root, "--device", "cpu", "--json", "-"]
+    quick = ["--rounds", 3, "--batches", 2]
+    status, out, err = script("defend", "neural-cleanse", *options, *quick, "--runs", 3)
+    assert status == 0, err
+    found = strictly(out)
+    assert [run["seed"] for run in found["runs"]] == [0, 1, 2]
+    assert found["runs"][0]["record"] == found["record"]
+    assert found["runs"][0]["record"]["norms"] != found["runs"][1]["record"]["norms"]
+    stored = read_repair(store.checkpoint(key), "neural-cleanse")
+    assert stored is not None
+    assert [run.seed for run in stored.runs] == [0, 1, 2]
+    assert stored.runs[0].clean == stored.clean
+    tensors = store.checkpoint(key).tensors("repair-neural-cleanse")
+    status, _, err = script("defend", "neural-cleanse", *options, *quick)
+    assert status == 0, err
+    again = store.checkpoint(key).tensors("repair-neural-cleanse")
+    assert all(torch.equal(tensor, again[name]) for name, tensor in tensors.items())
+    status, _, err = script("defend", "neural-cleanse", *options, "--runs", 0)
+    assert (status, "runs = 0 is not allowed" in err) == (2, True)
+
+
 def test_defend_runs_every_defense(script, trained):
     key, store, _ = trained
     quick = {"epochs": 1, "rounds": 1, "batches": 1}

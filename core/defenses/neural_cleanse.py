@@ -25,7 +25,14 @@ from core.models import Classifier
 from core.params import choice, flag, integer, number
 from core.randomness import generator_for
 
-__all__ = ["NeuralCleanse", "Reversed", "anomaly_indices", "reverse_engineer"]
+__all__ = [
+    "NeuralCleanse",
+    "Reversed",
+    "anomaly_indices",
+    "flagged_labels",
+    "misses_allowed",
+    "reverse_engineer",
+]
 
 EPSILON = 1e-7
 # The authors divide the weight by a higher power than they multiply it with, so that it falls faster than it rises.
@@ -43,13 +50,44 @@ RESPONSIVE = 0.05
 def anomaly_indices(norms: Sequence[float]) -> list[float]:
     """Distance of every norm from the median, in units of the (consistent) median absolute deviation.
 
+    Where more than half of the norms are equal that deviation is 0, and any other norm is infinitely far away.
+
     >>> anomaly_indices([1, 9, 10, 11, 10])
     [6.0704, 0.6745, 0.0, 0.6745, 0.0]
+    >>> anomaly_indices([10, 10, 10, 10, 1])
+    [0.0, 0.0, 0.0, 0.0, inf]
     """
     values = np.asarray(norms, dtype=np.float64)
     distances = np.abs(values - np.median(values))
     deviation = 1.4826 * float(np.median(distances))
-    return [round(float(distance) / deviation, 4) if deviation else 0.0 for distance in distances]
+    if deviation == 0:
+        return [math.inf if distance else 0.0 for distance in distances]
+    return [round(float(distance) / deviation, 4) for distance in distances]
+
+
+def flagged_labels(norms: Sequence[float]) -> list[int]:
+    """Labels whose mask is smaller than the median with an index above 2 (Wang et al. 2019, Sec. IV-A).
+
+    >>> flagged_labels([1, 9, 10, 11, 10])
+    [0]
+    """
+    indices, median = anomaly_indices(norms), float(np.median(norms))
+    return [label for label, norm in enumerate(norms) if indices[label] > OUTLIER and norm < median]
+
+
+def misses_allowed(threshold: float, samples: int) -> int:
+    """How many of a round's samples may escape the trigger while it still counts as successful.
+
+    The authors' code compares the mean over a round with 0.99, and its rounds have 31 x 32 = 992 samples: 9 may escape.
+    A smaller round must not ask for more: where the threshold is below 1, one sample may always escape. (At 96 samples
+    99% would otherwise be 100%.)
+
+    >>> misses_allowed(0.99, 992), misses_allowed(0.99, 96), misses_allowed(1, 96)
+    (9, 1, 0)
+    """
+    if threshold >= 1:
+        return 0
+    return max(1, samples - math.ceil(threshold * samples - 1e-9))
 
 
 @dataclass
@@ -104,11 +142,13 @@ class _Label:
         """Mask and pattern in [0, 1]."""
         return tuple(torch.tanh(x) / (2 - EPSILON) + 0.5 for x in (self.mask, self.pattern))  # type: ignore[return-value]
 
-    def close_round(self, success: float, norm: float) -> bool:
+    def close_round(self, hits: int, norm: float) -> bool:
         """Takes note of a round and adapts the cost; returns whether the label is at rest."""
         settings = self.settings
         self.rounds += 1
-        reached = success >= settings.threshold
+        samples = settings.batches * settings.batch
+        success = hits / samples
+        reached = samples - hits <= misses_allowed(settings.threshold, samples)
         if reached and norm < self.best:
             self.best, self.success = norm, success
             self.best_trigger = tuple(x.detach().clone() for x in self.trigger())  # type: ignore[assignment]
@@ -171,15 +211,14 @@ def reverse_engineer(
             for label in moving:
                 states[label].optimizer.step()
                 states[label].optimizer.zero_grad()
-            hits += (logits.argmax(2) == wanted).float().mean(1).detach()
+            hits += (logits.argmax(2) == wanted).sum(1).detach()
             norms += sizes.detach()
-        success, size = (hits / settings.batches).tolist(), (norms / settings.batches).tolist()
-        still = [
+        sizes_of_round = (norms / settings.batches).tolist()
+        moving = [
             label
-            for label, rate, norm in zip(moving, success, size, strict=True)
-            if not states[label].close_round(rate, norm)
+            for label, count, norm in zip(moving, hits.tolist(), sizes_of_round, strict=True)
+            if not states[label].close_round(round(count), norm)
         ]
-        moving = still
         yield len(moving), _found(states)
         if not moving:
             return
@@ -217,7 +256,13 @@ class NeuralCleanse(Repair):
     rate: float = number(0.1, low=1e-4, high=10, help="Learning rate of Adam.")
     cost: float = number(1e-3, low=0, high=10, help="First weight of the mask's size, once the trigger works.")
     multiplier: float = number(2, low=1.01, high=10, help="Factor by which that weight changes.")
-    threshold: float = number(0.99, low=0.5, high=1, step=0.01, help="Success a trigger must have.")
+    threshold: float = number(
+        0.99,
+        low=0.5,
+        high=1,
+        step=0.01,
+        help="Success that a trigger must have in a round; one sample may always miss.",
+    )
     patience: int = integer(5, low=1, high=1000, help="Rounds in a row before the weight changes.")
     together: bool = flag(True, help="All labels in one batch; otherwise one after the other, as in the authors' code.")
     unlearn_rate: float = number(0.003, low=0, high=1, step=0.001, help="Learning rate of the unlearning (SGD).")
@@ -241,11 +286,11 @@ class NeuralCleanse(Repair):
             parts.append(part)
         found = _joined(parts)
         norms = found.norms
-        indices, median = anomaly_indices(norms), float(np.median(norms))
-        flagged = [k for k in classes if indices[k] > OUTLIER and norms[k] < median]
+        flagged = flagged_labels(norms)
         record = {
             "norms": [round(norm, 3) for norm in norms],
-            "indices": indices,
+            # JSON has no infinity; float() reads this text.
+            "indices": [index if math.isfinite(index) else "Infinity" for index in anomaly_indices(norms)],
             "flagged": flagged,
             "success": [round(value, 4) for value in found.success.tolist()],
             "rounds": found.rounds.tolist(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
 
 import pytest
@@ -12,11 +13,26 @@ from squares import coloured_squares
 from torch import nn
 
 from core.data import ImageSet
-from core.defenses import Material, defense_from_dict, defenses, outcome_of, split_test
+from core.defenses import Material, defense_from_dict, defenses, neural_cleanse, outcome_of, split_test
 from core.defenses.auto_encoder import AutoEncoder, Purifier
-from core.defenses.fine_pruning import FinePruning, features_of, order_of, pruned_predictions
-from core.defenses.neural_cleanse import NeuralCleanse, anomaly_indices, reverse_engineer
+from core.defenses.fine_pruning import (
+    FinePruning,
+    at_tolerances,
+    channels_within,
+    features_of,
+    order_of,
+    pruned_predictions,
+)
+from core.defenses.neural_cleanse import (
+    NeuralCleanse,
+    Reversed,
+    anomaly_indices,
+    flagged_labels,
+    misses_allowed,
+    reverse_engineer,
+)
 from core.inference import Predictor
+from core.metrics import attack_success_rate, clean_accuracy
 from core.models import build_model, models
 from core.params import params_of
 from core.trigger import Trigger, stamp
@@ -210,6 +226,29 @@ def test_the_fraction_is_the_largest_before_the_accuracy_falls_too_far():
         assert pruned == 4 or rates[pruned + 1] < rates[0] - tolerance / 100
 
 
+def test_at_every_tolerance_the_result_is_what_a_run_with_it_finds():
+    model, data = Known(), material()
+    outcome = outcome_of(FinePruning().run(model, data, CPU))
+    report = FinePruning().report(model, outcome, data.validation, blue_corner(), 2, CPU)
+    found = at_tolerances(outcome.record, report, (0, 10, 40))  # with all channels gone every answer is a tie
+    for one in found:
+        alone = outcome_of(FinePruning(tolerance=one.tolerance).run(model, data, CPU))
+        assert one.channels == alone.record["pruned"]
+        repaired = FinePruning().build(model, alone.state)
+        images, labels = data.validation.floats(), data.validation.labels
+        assert one.clean == clean_accuracy(repaired(images).argmax(1), labels)
+        assert one.success == attack_success_rate(repaired(stamp(images, blue_corner())).argmax(1), labels, 2)
+    assert [one.channels for one in found] == sorted(one.channels for one in found)
+    with pytest.raises(ValueError, match="damaged"):
+        at_tolerances(outcome.record, {})
+
+
+def test_the_accuracy_may_fall_by_the_tolerance_and_no_further():
+    assert channels_within([90, 85, 80, 90], 100, 5) == 1
+    assert channels_within([90, 85, 80, 90], 100, 10) == 3
+    assert channels_within([90, 85, 80, 90], 100, 0) == 0
+
+
 def test_what_was_pruned_stays_pruned_in_fine_tuning():
     model, repair = untrained(), FinePruning(tolerance=100, epochs=1, rate=0.1)
     data = material()
@@ -228,6 +267,39 @@ def test_the_anomaly_index_is_the_distance_from_the_median_in_deviations():
     assert anomaly_indices([5, 5, 5]) == [0, 0, 0]
 
 
+def test_among_equal_masks_any_smaller_one_is_infinitely_far_away_and_flagged():
+    """A median absolute deviation of 0 must not make the backdoor's label the most ordinary of all."""
+    assert anomaly_indices([5, 5, 0.1, 5, 9]) == [0, 0, math.inf, 0, math.inf]
+    assert flagged_labels([5, 5, 0.1, 5, 9]) == [2]
+
+
+def test_an_infinite_index_is_stored_as_json_that_every_reader_takes(monkeypatch):
+    norms = torch.tensor([5.0, 5, 0.1])
+    found = Reversed(torch.arange(3), norms[:, None, None, None], torch.zeros(3, 3, 1, 1), torch.ones(3), torch.ones(3))
+    monkeypatch.setattr(neural_cleanse, "reverse_engineer", lambda *_: iter([(0, found)]))
+    monkeypatch.setattr(NeuralCleanse, "_unlearned", lambda self, model, *_: model)
+    record = outcome_of(NeuralCleanse().run(untrained(), material(), CPU)).record
+    assert json.loads(json.dumps(record, allow_nan=False))["indices"] == [0, 0, "Infinity"]
+    assert float(record["indices"][2]) == math.inf
+    assert record["flagged"] == [2]
+
+
+@pytest.mark.parametrize(("samples", "allowed"), [(992, 9), (96, 1), (100, 1), (8, 1), (200, 2), (1000, 10)])
+def test_a_round_of_few_samples_asks_for_no_more_than_the_published_one(samples, allowed):
+    """99% of 96 samples are 95.04, so that every one of them had to be fooled; the published 992 let nine escape."""
+    assert misses_allowed(0.99, samples) == allowed
+    assert misses_allowed(1, samples) == 0
+    if samples >= 100:
+        assert (samples - allowed) / samples >= 0.99 > (samples - allowed - 1) / samples
+
+
+@pytest.mark.parametrize(("hits", "success"), [(96, True), (95, True), (94, False)])
+def test_a_trigger_that_one_sample_escapes_has_succeeded(hits, success):
+    state = neural_cleanse._Label((3, 4, 4), NeuralCleanse(), torch.Generator().manual_seed(0))
+    state.close_round(hits, norm=3.0)
+    assert (state.best_trigger is not None) is success
+
+
 def test_the_reversed_trigger_of_a_backdoor_is_small_and_where_the_trigger_is():
     """Label 2 answers to four blue pixels in the corner; the others need much of the image."""
     settings = NeuralCleanse(rounds=60, batches=4, batch=12, patience=2)
@@ -239,7 +311,7 @@ def test_the_reversed_trigger_of_a_backdoor_is_small_and_where_the_trigger_is():
     assert found.norms[2] < 10 < min(found.norms[:2]) / 3
     inside = found.masks[2, 0, -2:, -2:].sum() / found.masks[2].sum()
     assert float(inside) > 0.5
-    assert float(found.success[2]) >= 0.99
+    assert float(found.success[2]) >= 47 / 48
     assert moving <= 3
 
 
