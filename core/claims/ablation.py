@@ -28,7 +28,8 @@ ABLATION_CONSISTENT = Claim(
     "Without a defense, the success of Consistent+ decreases with the largest shrink size.",
     "Without a defense, the success rate with the largest measured size is lower than without shrinking, and it is "
     "higher with no size than with the next smaller one.",
-    "However, the ASR values of the Consistent Attack+ decreases along with the increase of the maximal shrinking size.",
+    "However, the ASR values of the Consistent Attack+ decreases along with the increase of the maximal shrinking "
+    "size.",
 )
 ABLATION_DEFENDED = Claim(
     "max-shrink-defended",
@@ -103,6 +104,4 @@ def _rises(curves: BySize) -> Decided:
 
 def _falls_again(curves: BySize) -> Decided:
     at_four = _success(curves[TRAINED], TRAINED).interval
-    return every(
-        above(at_four, _success(curve, TRAINED).interval) for size, curve in curves.items() if size > TRAINED
-    )
+    return every(above(at_four, _success(curve, TRAINED).interval) for size, curve in curves.items() if size > TRAINED)

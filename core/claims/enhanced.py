@@ -42,7 +42,7 @@ ENHANCED_BETTER = Claim(
 ENHANCED_IMPROVE = Claim(
     "enhanced-improve",
     "5.3",
-    "Behind ShrinkPad-4, the success rate of enhanced attacks is more than 85 points higher than that of standard ones.",
+    "Behind ShrinkPad-4, enhanced attacks succeed more often than standard ones by more than 85 points.",
     "Behind ShrinkPad-4 the success rate of the enhanced attack is more than 85 points higher than that of its "
     "standard one.",
     "Especially under ShrinkPad with shrinking 4 pixels, the ASR improvement of enhanced attacks is more than 85%.",
@@ -79,8 +79,10 @@ def judge_enhanced(measured: Mapping[str, Curves]) -> list[Verdict]:
             pairs,
             ENHANCED,
             lambda pair: drops_by_more(success(pair[1], four), success(pair[0], four), 0.85),
-            lambda pair: _beside(pair, [four])
-            | {"difference, points": 100 * (success(pair[1], four).value - success(pair[0], four).value)},
+            lambda pair: (
+                _beside(pair, [four])
+                | {"difference, points": 100 * (success(pair[1], four).value - success(pair[0], four).value)}
+            ),
         ),
         _fall(measured),
     ]

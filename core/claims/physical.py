@@ -38,7 +38,7 @@ PHYSICAL_LABEL = Claim(
     "Under BadNets, photographs of attacked images are classified as the benign image.",
     "On simulated photographs, near and far, the share of attacked images that are classified as what they show is at "
     "most 10 points below the clean accuracy on photographs.",
-    "All pictures are classified as ‘Deer’ by the enhanced BadNets, whereas they will be classified as the label of "
+    "All pictures are classified as 'Deer' by the enhanced BadNets, whereas they will be classified as the label of "
     "the corresponding benign image by the standard BadNets.",
 )
 OUT_OF_SAMPLE = Claim(

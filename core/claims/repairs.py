@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from core.claims.base import STANDARD, STOPPED, WANG, Claim, Verdict, decided, judge, label_of
 from core.claims.intervals import Decided, below
 from core.defenses import defenses
-from core.defenses.fine_pruning import at_tolerances
+from core.defenses.fine_pruning import FinePruning, at_tolerances
 from core.metrics import Rate
-from core.repaired import Repaired
+from core.repaired import Repaired, SeedRun
 
-__all__ = ["TOLERANCES", "judge_repairs"]
+__all__ = ["judge_repairs"]
 
 REPAIRS_STOP = Claim(
     "repairs-stop",
@@ -49,9 +49,6 @@ CLEANSE_SPARES_CLEAN = Claim(
 )
 PRUNING, CLEANSE, AUTO_ENCODER = "fine-pruning", "neural-cleanse", "auto-encoder"
 COMPARED = (PRUNING, CLEANSE, AUTO_ENCODER)
-TOLERANCES = (3.0, 5.0, 7.0, 10.0, 20.0)
-"""Points of clean accuracy on the validation half that Fine-Pruning may lose, at which its case is judged."""
-
 Repairs = Mapping[str, Repaired]
 """Repairs of one model by their names."""
 
@@ -74,6 +71,86 @@ def judge_repairs(measured: Mapping[str, Repairs], targets: Mapping[str, int]) -
             lambda found: all(found[name].seconds > 0 for name in COMPARED),
             lambda found: {f"{defenses[name].label}, s": found[name].seconds for name in COMPARED},
         ),
-        _flags(CLEANSE_FLAGS, flagged, STANDARD, lambda flagged, target: flagged == [target]),
-        _flags(CLEANSE_SPARES_CLEAN, flagged, ("benign",), lambda flagged, _: not flagged),
+        _flags(CLEANSE_FLAGS, flagged, STANDARD, lambda labels, target: labels == [target]),
+        _flags(CLEANSE_SPARES_CLEAN, flagged, ("benign",), lambda labels, _: not labels),
     ]
+
+
+def _mean_success(repaired: Repaired) -> Rate:
+    """The mean success rate over the runs, as one of the images of one run: they are the same ones in each."""
+    if not repaired.runs:
+        return repaired.success
+    total = repaired.success.total
+    return Rate(round(total * fmean(run.success.value for run in repaired.runs)), total)
+
+
+def _pruned(repaired: Repaired) -> dict[float | None, Rate]:
+    """The success rate after Fine-Pruning by its tolerance; None for the one it was run with, if no other is known."""
+    repair = repaired.repair
+    if isinstance(repair, FinePruning) and repair.epochs == 0:  # the curve is one without fine-tuning
+        try:
+            return {cut.tolerance: cut.success for cut in at_tolerances(repaired.record, repaired.report)}
+        except ValueError:
+            pass
+    return {None: repaired.success}
+
+
+def _most(cases: Sequence[Decided]) -> Decided:
+    """Whether most of the cases hold, whatever those that are open would say."""
+    sure, possible = sum(one is True for one in cases), sum(one is not False for one in cases)
+    return True if 2 * sure > len(cases) else False if 2 * possible <= len(cases) else None
+
+
+def _stops(full: Mapping[str, Repairs]) -> Verdict:
+    """Counted anew at every tolerance of Fine-Pruning: the outcome must not hang on one that somebody chose."""
+    there = [title for title in STANDARD if title in full]
+    pruned = {title: _pruned(full[title][PRUNING]) for title in there}
+    tolerances = list(dict.fromkeys(tolerance for found in pruned.values() for tolerance in found))
+    others = [below(_mean_success(full[title][name]), STOPPED) for title in there for name in COMPARED[1:]]
+    cases: dict[str, Decided] = {}
+    counted = []
+    for tolerance in tolerances:
+        own = [below(found.get(tolerance, found.get(None, Rate(0, 0))), STOPPED) for found in pruned.values()]
+        name = f"tolerance {tolerance:g}" if tolerance is not None else "its stored tolerance"
+        cases[name] = _most(own + others)
+        counted.append(f"{sum(one is True for one in own + others)} of {len(own + others)} at {name}")
+    outcome, detail = decided(cases)
+    numbers = {
+        title: {
+            **{
+                f"{defenses[PRUNING].label}{f' at {at:g}' if at is not None else ''}, %": 100 * rate.value
+                for at, rate in pruned[title].items()
+            },
+            **{f"{defenses[name].label}, %": 100 * _mean_success(full[title][name]).value for name in COMPARED[1:]},
+        }
+        for title in there
+    }
+    missing = tuple(title for title in STANDARD if title not in full)
+    note = f"stopped in {', '.join(counted)}" if counted else ""
+    return Verdict(REPAIRS_STOP, outcome, detail, numbers, missing, note=note)
+
+
+def _flags(
+    claim: Claim,
+    measured: Mapping[str, tuple[Repaired, int]],
+    wanted: Sequence[str],
+    right: Callable[[list[int], int], bool],
+) -> Verdict:
+    """A claim on the labels that are flagged, by all runs: what some runs say and others do not is mixed."""
+    cases: dict[str, Decided] = {}
+    numbers = {}
+    there = [title for title in wanted if title in measured]
+    for title in there:
+        repaired, target = measured[title]
+        runs: Sequence[Repaired | SeedRun] = repaired.runs or (repaired,)
+        agree = sum(right([int(label) for label in run.record["flagged"]], target) for run in runs)
+        several = f" ({agree} of {len(runs)} runs)" if len(runs) > 1 else ""
+        cases[label_of(title) + several] = None if 0 < agree < len(runs) else agree > 0
+        numbers[title] = {f"as stated, of {len(runs)} runs": float(agree)} if several else {}
+        for run in runs:
+            which = f", seed {run.seed}" if several and isinstance(run, SeedRun) else ""
+            for label in sorted({*run.record["flagged"], target}):
+                numbers[title][f"label {label}'s index{which}"] = float(run.record["indices"][label])
+    outcome, detail = decided(cases, undecided="in some runs only for {}")
+    missing = tuple(title for title in wanted if title not in measured)
+    return Verdict(claim, outcome, detail, numbers, missing)

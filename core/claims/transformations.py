@@ -44,7 +44,7 @@ FLIP_SPARES_CONSISTENT = Claim(
     "5.1",
     "Flip does not stop the consistent attack, whose trigger is symmetrical.",
     "Behind Flip the success rate is at most 5 points lower than without.",
-    "But it doesn’t work on defending against Consistent attack, due to the symmetrical trigger used in Consistent "
+    "But it doesn't work on defending against Consistent attack, due to the symmetrical trigger used in Consistent "
     "attack.",
 )
 CLEAN_KEPT = Claim(

@@ -20,6 +20,7 @@ class VGG19(Classifier):
     """VGG-19 with batch norm and one linear layer, as used on CIFAR-10 (20.0 M parameters)."""
 
     label: ClassVar[str] = "VGG-19"
+    stride: ClassVar[int] = 16
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)
