@@ -51,6 +51,11 @@ ABLATION_CONSISTENT_DEFENDED = Claim(
     "training images.",
 )
 
+REASON = (
+    "it takes models trained with the largest shrink sizes 0 and 4 and others; "
+    "`python scripts/reproduce.py --only fig14` makes them"
+)
+
 BySize = Mapping[int, StrengthCurve]
 """Curves over the shrink size of the defense, by the largest one of the training."""
 
@@ -74,10 +79,10 @@ def judge_ablation(measured: Mapping[str, BySize]) -> list[Verdict]:
         return numbers(TRAINED, curves)
 
     return [
-        judge(ABLATION_STANDARD, full, ENHANCED[:2], _unchanged, without),
-        judge(ABLATION_CONSISTENT, full, ENHANCED[2:], _decreases, without),
-        judge(ABLATION_DEFENDED, full, ENHANCED[:2], _rises, behind),
-        judge(ABLATION_CONSISTENT_DEFENDED, larger, ENHANCED[2:], _falls_again, behind),
+        judge(ABLATION_STANDARD, full, ENHANCED[:2], _unchanged, without, reason=REASON),
+        judge(ABLATION_CONSISTENT, full, ENHANCED[2:], _decreases, without, reason=REASON),
+        judge(ABLATION_DEFENDED, full, ENHANCED[:2], _rises, behind, reason=REASON),
+        judge(ABLATION_CONSISTENT_DEFENDED, larger, ENHANCED[2:], _falls_again, behind, reason=REASON),
     ]
 
 

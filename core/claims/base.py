@@ -180,26 +180,46 @@ def reading(name: str, value: float) -> str:
     return f"{name} {value:.1f}"
 
 
-def decided(cases: Mapping[str, Decided], *, undecided: str = "undecided for {}") -> tuple[str, str]:
+Cases = Mapping[str, Decided | Mapping[str, Decided]]
+"""What was found by its name for people, at once or case by case."""
+
+
+def decided(cases: Cases, *, undecided: str = "undecided for {}") -> tuple[str, str]:
     """The outcome of a claim that holds if it does in every case, and for which it does.
 
     It holds if it does in each, does not hold if it does in none and fails in one; all else is mixed.
 
     Args:
-        cases: What is judged, by its name for people.
-        undecided: How to say that a case is left open.
+        cases: What is judged.
+        undecided: How to say that something is left open.
 
     >>> decided({"BadNets": True, "Blended": None})
     ('mixed', 'holds for BadNets, undecided for Blended')
+    >>> decided({"BadNets": {"near": True, "far": False}, "Blended": {"near": True, "far": True}})
+    ('mixed', 'holds for BadNets (near) and Blended, not for BadNets (far)')
+    >>> decided({"BadNets": {"near": True, "far": False}, "Blended": {"near": True, "far": False}})
+    ('mixed', 'holds for near, not for far')
     """
-    by = {outcome: [name for name, one in cases.items() if one is outcome] for outcome in (True, False, None)}
-    if not cases:
+    each = {name: found if isinstance(found, Mapping) else {"": found} for name, found in cases.items()}
+    flat = [one for found in each.values() for one in found.values()]
+    if not flat:
         return NOT_MEASURED, ""
-    outcome = HOLDS if len(by[True]) == len(cases) else FAILS if by[False] and not by[True] else MIXED
-    if outcome == HOLDS or len(by[False]) == len(cases):
+    outcome = HOLDS if all(flat) else FAILS if False in flat and True not in flat else MIXED
+    if len(set(flat)) == 1 and None not in flat:
         return outcome, ""
-    said = ((True, "holds for {}"), (False, "not for {}"), (None, undecided))
-    return outcome, ", ".join(words.format(listed(by[key])) for key, words in said if by[key])
+    alike = all(found == next(iter(each.values())) for found in each.values()) and "" not in next(iter(each.values()))
+    said = []
+    for key, words in ((True, "holds for {}"), (False, "not for {}"), (None, undecided)):
+        names = []
+        for name, found in each.items():
+            its = [case for case, one in found.items() if one is key]
+            if alike:
+                names = its
+            elif its:
+                names.append(name if len(its) == len(found) else f"{name} ({listed(its)})")
+        if names:
+            said.append(words.format(listed(names)))
+    return outcome, ", ".join(said)
 
 
 M = TypeVar("M")
@@ -229,13 +249,7 @@ def judge(
         note: What the numbers show besides.
     """
     there = [title for title in wanted if title in measured]
-    cases: dict[str, Decided] = {}
-    for title in there:
-        found = holds(measured[title])
-        if isinstance(found, Mapping):
-            cases |= {f"{label_of(title)} {case}": one for case, one in found.items()}
-        else:
-            cases[label_of(title)] = found
+    cases: Cases = {label_of(title): holds(measured[title]) for title in there}
     outcome, detail = decided(cases, undecided=undecided)
     missing = tuple(title for title in wanted if title not in measured)
     return Verdict(

@@ -45,7 +45,7 @@ ENHANCED_IMPROVE = Claim(
     "Behind ShrinkPad-4, enhanced attacks succeed more often than standard ones by more than 85 points.",
     "Behind ShrinkPad-4 the success rate of the enhanced attack is more than 85 points higher than that of its "
     "standard one.",
-    "Especially under ShrinkPad with shrinking 4 pixels, the ASR improvement of enhanced attacks is more than 85%.",
+    "Especially under ShrinkPad with shrinking 4 pixels, the ASR improvement of enhanced attacks is more than 85% …",
 )
 ENHANCED_FALL = Claim(
     "enhanced-fall",
@@ -133,7 +133,7 @@ def _fall(measured: Mapping[str, Curves]) -> Verdict:
 
     def holds(curves: Curves) -> dict[str, Decided]:
         before, each = success(curves, four), shrinkpad(*larger(curves))
-        return {f"behind {place[0]}": share_left(success(curves, place), before, 0.5) for place in each}
+        return {place[0]: share_left(success(curves, place), before, 0.5) for place in each}
 
     absent = [f"ShrinkPad-{size}" for size in range(TRAINED + 1, LARGEST + 1)
               if any(size not in larger(full[title]) for title in ENHANCED if title in full)]  # fmt: skip

@@ -90,7 +90,10 @@ def _full(results: Mapping[str, PhysicalResult]) -> dict[str, PhysicalResult]:
 
 def _cases(result: PhysicalResult, *, succeeds: bool) -> dict[str, Decided]:
     rates = {name: result.of("preset")[name][1] for name in PHOTOGRAPHS}
-    return {name: at_least(rate, HIGH) if succeeds else below(rate, STOPPED) for name, rate in rates.items()}
+    return {
+        f"photographs {name}": at_least(rate, HIGH) if succeeds else below(rate, STOPPED)
+        for name, rate in rates.items()
+    }
 
 
 def _numbers(result: PhysicalResult) -> dict[str, float]:
@@ -106,7 +109,9 @@ def _labels(result: PhysicalResult) -> dict[str, tuple[Rate, Rate]]:
 
 
 def _keeps(result: PhysicalResult) -> dict[str, Decided]:
-    return {name: drops_at_most(clean, kept, LIMITED) for name, (clean, kept) in _labels(result).items()}
+    return {
+        f"photographs {name}": drops_at_most(clean, kept, LIMITED) for name, (clean, kept) in _labels(result).items()
+    }
 
 
 def _kept_numbers(result: PhysicalResult) -> dict[str, float]:

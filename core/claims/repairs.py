@@ -61,7 +61,11 @@ def judge_repairs(measured: Mapping[str, Repairs], targets: Mapping[str, int]) -
         targets: Target labels by the attack's title.
     """
     full = {title: found for title, found in measured.items() if set(COMPARED) <= set(found)}
-    flagged = {title: (found[CLEANSE], targets[title]) for title, found in measured.items() if CLEANSE in found}
+    flagged = {
+        title: (found[CLEANSE], targets[title])
+        for title, found in measured.items()
+        if CLEANSE in found and {"flagged", "indices"} <= set(found[CLEANSE].record)
+    }
     return [
         _stops(full),
         judge(
@@ -107,18 +111,18 @@ def _stops(full: Mapping[str, Repairs]) -> Verdict:
     pruned = {title: _pruned(full[title][PRUNING]) for title in there}
     tolerances = list(dict.fromkeys(tolerance for found in pruned.values() for tolerance in found))
     others = [below(_mean_success(full[title][name]), STOPPED) for title in there for name in COMPARED[1:]]
-    cases: dict[str, Decided] = {}
+    cases: dict[str, dict[str, Decided]] = {"all repairs": {}}
     counted = []
     for tolerance in tolerances:
         own = [below(found.get(tolerance, found.get(None, Rate(0, 0))), STOPPED) for found in pruned.values()]
-        name = f"tolerance {tolerance:g}" if tolerance is not None else "its stored tolerance"
-        cases[name] = _most(own + others)
+        name = f"a tolerance of {tolerance:g} points" if tolerance is not None else "its stored tolerance"
+        cases["all repairs"][name] = _most(own + others)
         counted.append(f"{sum(one is True for one in own + others)} of {len(own + others)} at {name}")
     outcome, detail = decided(cases)
     numbers = {
         title: {
             **{
-                f"{defenses[PRUNING].label}{f' at {at:g}' if at is not None else ''}, %": 100 * rate.value
+                f"{defenses[PRUNING].label}{f' at {at:g} points' if at is not None else ''}, %": 100 * rate.value
                 for at, rate in pruned[title].items()
             },
             **{f"{defenses[name].label}, %": 100 * _mean_success(full[title][name]).value for name in COMPARED[1:]},
@@ -126,7 +130,7 @@ def _stops(full: Mapping[str, Repairs]) -> Verdict:
         for title in there
     }
     missing = tuple(title for title in STANDARD if title not in full)
-    note = f"stopped in {', '.join(counted)}" if counted else ""
+    note = f"stopped with Fine-Pruning in {', '.join(counted)}" if counted else ""
     return Verdict(REPAIRS_STOP, outcome, detail, numbers, missing, note=note)
 
 

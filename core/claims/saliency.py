@@ -84,9 +84,9 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
             measured,
             ENHANCED,
             lambda found: {
-                "without": _mostly_on(found.attacked),
-                "behind ShrinkPad-4": _mostly_on(found.transformed),
-                "more concentrated behind it": above(_densities(found.transformed), _densities(found.attacked)),
+                "attacked images": _mostly_on(found.attacked),
+                "images behind ShrinkPad-4": _mostly_on(found.transformed),
+                "the increase behind it": above(_densities(found.transformed), _densities(found.attacked)),
             },
             lambda found: {
                 "peaks on the trigger, %": 100 * found.attacked.peak_rate.value,
@@ -115,5 +115,8 @@ def _consistent_is_spread(measured: Mapping[str, Energies]) -> Verdict:
     if missing:
         return Verdict(CONSISTENT_SPREAD, NOT_MEASURED, "", numbers, missing)
     spread = _densities(measured["consistent"].attacked)
-    cases = {f"than {label_of(one)}": above(_densities(measured[one].attacked), spread) for one in STANDARD[:2]}
-    return Verdict(CONSISTENT_SPREAD, *decided(cases), numbers)
+    cases = {
+        f"the comparison with {label_of(one)}": above(_densities(measured[one].attacked), spread)
+        for one in STANDARD[:2]
+    }
+    return Verdict(CONSISTENT_SPREAD, *decided({label_of("consistent"): cases}), numbers)

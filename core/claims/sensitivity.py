@@ -96,7 +96,7 @@ def _drops(found: tuple[LocationMap, Place]) -> dict[str, Decided]:
     sweep, place = found
     here = at_least(sweep.at(*place), 0.95)
     return {
-        f"{away} pixels away": every((here, all_below(rates, 0.5) if rates else None))
+        f"moves by {away} pixels": every((here, all_below(rates, 0.5) if rates else None))
         for away in MOVED
         for rates in [_around(sweep, place, away)]
     }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.claims.base import LIMITED, SLIGHT, STANDARD, TENTH, UNCHANGED, Claim, Verdict, judge
+from core.claims.base import LIMITED, SLIGHT, STANDARD, TENTH, UNCHANGED, Claim, Verdict
 from core.claims.curves import (
-    ASR,
     CLEAN,
     COLOURS,
     FLIP,
@@ -14,13 +13,10 @@ from core.claims.curves import (
     VALUES,
     Curves,
     judge_rates,
-    numbers_of,
-    rates_of,
     shrinkpad,
-    those_with,
 )
 from core.claims.enhanced import judge_enhanced
-from core.claims.intervals import Decided, drops_at_most, drops_by_more, every, share_left
+from core.claims.intervals import Decided, drops_at_most, drops_by_more, share_left
 from core.metrics import Rate
 
 __all__ = ["judge_defenses"]
@@ -52,7 +48,7 @@ CLEAN_KEPT = Claim(
     "5.1",
     "Flip and ShrinkPad hardly change the clean accuracy.",
     "Behind Flip and behind ShrinkPad with 1 to 4 pixels the clean accuracy is at most 6 points lower than without.",
-    "[It] slightly influences the classification performance of clean/normal testing images.",
+    "… while slightly influences the classification performance of clean/normal testing images.",
 )
 VALUES_SPARE = Claim(
     "values-spare",
@@ -62,14 +58,23 @@ VALUES_SPARE = Claim(
     "than without.",
     "… both the additive Gaussian noise and color-shifting have limited effects on defending backdoor attacks.",
 )
+_NOISE = (
+    "… despite the use of a large standard deviation, ASR has not decreased even though the clean accuracy has "
+    "decreased by more than 30%."
+)
+NOISE_SPARES = Claim(
+    "noise-spares",
+    "5.2",
+    "Strong noise does not lower the success of standard attacks.",
+    "Under noise of 20/255 the success rate is at most 5 points lower than without.",
+    _NOISE,
+)
 NOISE_COSTS = Claim(
     "noise-costs-clean",
     "5.2",
-    "Strong noise costs more than 30 points of clean accuracy, and the attacks nothing.",
-    "Under noise of 20/255 the clean accuracy is more than 30 points lower than without, and the success rate at most "
-    "5 points.",
-    "… despite the use of a large standard deviation, ASR has not decreased even though the clean accuracy has "
-    "decreased by more than 30%.",
+    "Strong noise costs more than 30 points of clean accuracy.",
+    "Under noise of 20/255 the clean accuracy is more than 30 points lower than without.",
+    _NOISE,
 )
 COLOUR_SPARES_CLEAN = Claim(
     "colour-spares-clean",
@@ -108,20 +113,8 @@ def judge_defenses(measured: Mapping[str, Curves]) -> list[Verdict]:
         judge_rates(FLIP_SPARES_CONSISTENT, measured, STANDARD[2:], [FLIP], unchanged),
         judge_rates(CLEAN_KEPT, measured, STANDARD, SPATIAL, slight, CLEAN),
         judge_rates(VALUES_SPARE, measured, STANDARD, VALUES, limited),
-        _noise_costs(measured),
+        judge_rates(NOISE_SPARES, measured, STANDARD, NOISE, unchanged),
+        judge_rates(NOISE_COSTS, measured, STANDARD, NOISE, lambda b, a: drops_by_more(b, a, 0.3), CLEAN),
         judge_rates(COLOUR_SPARES_CLEAN, measured, STANDARD, COLOURS, limited, CLEAN),
         *judge_enhanced(measured),
     ]
-
-
-def _noise_costs(measured: Mapping[str, Curves]) -> Verdict:
-    def holds(curves: Curves) -> Decided:
-        (clean, success), (clean_then, success_then) = rates_of(curves, NOISE[0])
-        return every((drops_by_more(clean, clean_then, 0.3), drops_at_most(success, success_then, UNCHANGED)))
-
-    def numbers(curves: Curves) -> dict[str, float]:
-        clean, (without, behind) = numbers_of(curves, NOISE, CLEAN), numbers_of(curves, NOISE, ASR).values()
-        (name,) = (one for one in clean if one != "clean, %")
-        return {"clean, %": clean["clean, %"], f"clean, {name}": clean[name], "ASR, %": without, f"ASR, {name}": behind}
-
-    return judge(NOISE_COSTS, those_with(measured, NOISE), STANDARD, holds, numbers)
