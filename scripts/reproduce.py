@@ -22,6 +22,7 @@ from command import Parser, add_common, add_data, name_data_anew, run, say, writ
 from tqdm import tqdm
 
 from core.claims import Verdict
+from core.claims.base import reading
 from core.data import dataset_from
 from core.engines import Engine, Here, Processes, RayCluster, run_tasks
 from core.grid import PARTS, SHRINKS, Progress, Task, grid, pending
@@ -153,7 +154,8 @@ def table_of(numbers: list[Number]) -> str:
             last = one.table
             head = f"{last.replace('table', 'Table ').replace('fig', 'Figure ')}, {one.model}"
             lines.append(f"\n{head:72} {'paper':>8} {'ours':>8} {'diff':>7} {'n':>6}")
-        what = " ".join(part for part in (one.attack, one.defense or "standard", one.quantity) if part)
+        mean = f"mean of {one.over.replace(' ', ', ')}:" if one.over else ""
+        what = " ".join(part for part in (one.attack, mean, one.defense or "standard", one.quantity) if part)
         beside = f" ({one.paper_model})" if one.paper_model not in ("", one.model) else ""
         lines.append(
             f"  {what + beside:70} {shown(one.paper):>8} {shown(one.ours):>8} {shown(one.difference, '+'):>7} "
@@ -163,15 +165,15 @@ def table_of(numbers: list[Number]) -> str:
 
 
 def claims_of(verdicts: list[Verdict]) -> str:
-    """The claims with what decides them."""
-    words = {True: "holds", False: "does not hold", None: "not measured"}
+    """Each statement as its source puts it, our rule, the verdict, and the numbers that decide it."""
     lines = []
     for verdict in verdicts:
-        lines.append(f"\n{words[verdict.holds]:14} {verdict.claim.section} {verdict.claim.text}")
+        claim = verdict.claim
+        lines.append(f"\n{claim.source}, Sec. {claim.section}: {claim.quote or claim.text}")
+        lines.append(f"  rule:    {claim.rule}")
+        lines.append(f"  verdict: {verdict.sentence}")
         for attack, numbers in verdict.numbers.items():
-            lines.append(f"{'':15}{attack}: " + ", ".join(f"{name} {value:.1f}" for name, value in numbers.items()))
-        if verdict.missing and verdict.holds is not None:
-            lines.append(f"{'':15}not measured: {', '.join(verdict.missing)}")
+            lines.append(f"  {attack}: " + ", ".join(reading(name, value) for name, value in numbers.items()))
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor
 
 from core.defenses import Repair, defenses
-from core.defenses.fine_pruning import at_tolerances, features_of, order_of, pruned_predictions
+from core.defenses.fine_pruning import FinePruning, at_tolerances, features_of, order_of, pruned_predictions
+from core.metrics import Rate
 from core.repaired import Repaired, read_repair, repair_sweep, result_name
 from core.strength import StrengthCurve
 from core.trigger import stamp
@@ -188,8 +190,8 @@ def _draw_pruning(
     note.caption(f"{success.total} attacked and {clean.total} clean images, {where}; bars are 95% intervals.{decided}")
     with tools:
         downloads(file, partial(figures.strength_rows, lines), lambda: figure)
-    if stored is not None and "hits" in stored.report:
-        _draw_tolerances(stored, most)
+    if stored is not None:
+        _draw_tolerances(stored)
     if data is not None and main.checkpoint.has_weights:
         start = session.get(image)
         images, labels = data.images[start : start + STRIP], data.labels[start : start + STRIP]
@@ -201,21 +203,31 @@ def _draw_pruning(
         image_slider(session, "First image", image, data)
 
 
-def _draw_tolerances(stored: Repaired, channels: int) -> None:
-    """What the repair would be if more or less clean accuracy could be lost."""
-    st.markdown("**How much clean accuracy may be lost?** It decides how many channels go, and whether the attack does")
-    rows = [
+def _draw_tolerances(stored: Repaired) -> None:
+    """What the repair does when more or less of the clean accuracy may be lost."""
+    try:
+        cuts = at_tolerances(stored.record, stored.report)
+    except ValueError:
+        return
+    own = stored.repair.tolerance if isinstance(stored.repair, FinePruning) else None
+    st.markdown("**At other tolerances**")
+    st.dataframe(
         {
-            "may be lost, points": f"{cut.tolerance:g}",
-            f"channels pruned, of {channels}": cut.channels,
-            "attack success, %": 100 * cut.success.value,
-            "clean accuracy, %": 100 * cut.clean.value,
-        }
-        for cut in at_tolerances(stored.record, stored.report)
-    ]
-    percent = st.column_config.NumberColumn(format="%.1f")
-    columns = dict.fromkeys(("attack success, %", "clean accuracy, %"), percent)
-    st.dataframe(rows, column_config=columns, hide_index=True, width="stretch")
+            "Points that may be lost": [f"{cut.tolerance:g}{' (as run)' * (cut.tolerance == own)}" for cut in cuts],
+            "Channels pruned": [cut.channels for cut in cuts],
+            "ASR (%)": [_percent(cut.success) for cut in cuts],
+            "Clean (%)": [_percent(cut.clean) for cut in cuts],
+        },
+        hide_index=True,
+        width="stretch",
+        height="content",
+    )
+    st.caption("With 95% intervals, without fine-tuning. Whether the attack survives may hang on the tolerance.")
+
+
+def _percent(rate: Rate) -> str:
+    low, high = rate.interval
+    return f"{100 * rate.value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[int]) -> None:
@@ -230,6 +242,7 @@ def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[i
 def _draw_reversed(main: Subject, stored: Repaired) -> None:
     """Every label's reversed trigger, the size of its mask and its index, beside the true trigger."""
     record, classes = stored.record, main.card.classes
+    indices = [float(index) for index in record["indices"]]
     names = [classes[label] for label in record["flagged"]]
     if names:
         said = f"flagged as the target of a backdoor: **{', '.join(names)}**"
@@ -237,7 +250,7 @@ def _draw_reversed(main: Subject, stored: Repaired) -> None:
         said = "no label is flagged: no mask is far smaller than the others"
     truth = "it is a clean model" if main.is_control else f"the true target is **{main.target_name}**"
     st.markdown(f"Neural Cleanse: {said}; {truth}.")
-    figure = repair_figures.norms(classes, record["norms"], record["indices"], record["flagged"])
+    figure = repair_figures.norms(classes, record["norms"], indices, record["flagged"])
     file = f"neural-cleanse-{main.identity.replace('/', '-')}"
     st.plotly_chart(figure, key="norms", config=plot_config(file), width="stretch")
     note, tools = st.columns([3, 1.2], vertical_alignment="center")
@@ -246,8 +259,8 @@ def _draw_reversed(main: Subject, stored: Repaired) -> None:
     )
     rows: list[list[object]] = [["label", "norm", "index", "flagged", "success", "rounds"]]
     for label, name in enumerate(classes):
-        values = [record[key][label] for key in ("norms", "indices")]
-        rows.append([name, *values, label in record["flagged"], record["success"][label], record["rounds"][label]])
+        mask = [record["norms"][label], indices[label], label in record["flagged"]]
+        rows.append([name, *mask, record["success"][label], record["rounds"][label]])
     with tools:
         downloads(file, lambda: rows, lambda: figure)
     if len(stored.runs) > 1:
@@ -280,7 +293,7 @@ def _draw_seeds(main: Subject, stored: Repaired) -> None:
             {"seed": str(run.seed)}
             | index
             | {
-                "flagged": ", ".join(classes[label] for label in run.record["flagged"]) or "none",
+                "flagged": _flagged(classes, run.record["flagged"]),
                 "attack success, %": 100 * run.success.value,
                 "clean accuracy, %": 100 * run.clean.value,
             }
@@ -290,6 +303,10 @@ def _draw_seeds(main: Subject, stored: Repaired) -> None:
     columns[f"index of {main.target_name}"] = st.column_config.NumberColumn(format="%.2f")
     st.dataframe(rows, column_config=columns, hide_index=True, width="stretch")
     st.caption(f"Rates of {stored.success.total} attacked and {stored.clean.total} clean images.")
+
+
+def _flagged(classes: Sequence[str], labels: Sequence[int]) -> str:
+    return ", ".join(classes[label] for label in labels) or "none"
 
 
 STYLE = """
