@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from core.data import DataMissing, datasets
-from core.data.folder import read_image
+from core.data.reader import read_square
 
 
 def write(path, colour=(10, 20, 30), size=(32, 32)):
@@ -95,7 +95,7 @@ def test_an_image_is_resized_by_its_shorter_side_and_cropped_in_the_middle(tmp_p
     Image.fromarray(pixels).save(tmp_path / "wide.png")
     Image.fromarray(pixels.transpose(1, 0, 2)).save(tmp_path / "high.png")
     for name in ("wide.png", "high.png"):
-        found = read_image(tmp_path / name, 20)
+        found = read_square(tmp_path / name, 20)
         assert found.shape == (20, 20, 3)
         assert (found[2:-2, 2:-2] == 200).all()
 
@@ -103,7 +103,7 @@ def test_an_image_is_resized_by_its_shorter_side_and_cropped_in_the_middle(tmp_p
 def test_shrinking_is_antialiased(tmp_path):
     board = (np.indices((128, 128)).sum(axis=0) % 2 * 255).astype(np.uint8)
     Image.fromarray(board).convert("RGB").save(tmp_path / "board.png")
-    found = read_image(tmp_path / "board.png", 32).astype(int)
+    found = read_square(tmp_path / "board.png", 32).astype(int)
     assert np.abs(found[2:-2, 2:-2] - 127).max() < 12
 
 
@@ -113,7 +113,7 @@ def test_exif_orientation_is_honoured(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # stored upside down
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    found = read_image(tmp_path / "turned.png", 32)
+    found = read_square(tmp_path / "turned.png", 32)
     assert (found[:16] == 0).all()
     assert (found[16:] == 255).all()
 
@@ -122,8 +122,8 @@ def test_exif_orientation_is_honoured(tmp_path):
 def test_every_mode_becomes_rgb(tmp_path, mode):
     path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
     Image.new("RGB", (9, 9), (255, 255, 255)).convert(mode).save(path)
-    assert read_image(path, 9).shape == (9, 9, 3)
-    assert read_image(path, 9).min() > 250
+    assert read_square(path, 9).shape == (9, 9, 3)
+    assert read_square(path, 9).min() > 250
 
 
 def test_size_is_a_parameter(tmp_path):
@@ -182,7 +182,7 @@ def test_a_cut_image_is_named(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ValueError, match=r"cut\.png cannot be read as an image"):
-        read_image(path, 32)
+        read_square(path, 32)
 
 
 @pytest.mark.parametrize(
