@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ import streamlit as st
 
 from core.data import Dataset
 from dashboard.jobs import Job
-from dashboard.resources import Subject, dataset_label, download_identity, jobs, missing
+from dashboard.resources import Subject, Tested, dataset_label, download_identity, jobs, missing
 from dashboard.session import Session
 
-__all__ = ["offer_data"]
+__all__ = ["offer_data", "say_left_out"]
 
 MISSING = ":material/image_not_supported:"
 
@@ -69,6 +70,13 @@ def _fetch(dataset: Dataset) -> Iterator[_Fetched]:
         yield _Fetched(1.0)
     finally:
         stopped.set()
+
+
+def say_left_out(data: Tested | None) -> None:
+    """Says which of a data set's files were not read, and why."""
+    for note in data.clean.notes if data is not None else ():
+        # Names of files are no Markdown.
+        st.caption(":material/info: " + re.sub(r"([^\w\s,/])", r"\\\1", note))
 
 
 def offer_data(session: Session, subject: Subject) -> None:

@@ -86,7 +86,7 @@ class Folder(Dataset):
         images, kept, broken = self._read([files[index][0] for index in order], prefix_length(len(files), limit))
         labels = torch.tensor([files[order[place]][1] for place in kept], dtype=torch.int64)
         if broken:
-            shown = ", ".join(str(path) for path in broken[:3]) + ", ..." * (len(broken) > 3)
+            shown = self._listed(broken)
             notes.append(f"{len(broken)} of the images of the {split} set cannot be read and are left out: {shown}")
             if limit is None and (lost := sorted(set(range(len(classes))) - set(labels.tolist()))):
                 raise ValueError(f"class {classes[lost[0]]} has no image in the {split} set that can be read")
@@ -152,10 +152,12 @@ class Folder(Dataset):
             files += [(path, label) for path in its]
         notes = list(layout.notes)
         if others:
-            shown = ", ".join(str(path.relative_to(self.root)) for path in others[:3]) + ", ..." * (len(others) > 3)
             where = f" of the {split} set" if layout.test is not None else ""
-            notes.append(f"{len(others)} files{where} are no images and are left out: {shown}")
+            notes.append(f"{len(others)} files{where} are no images and are left out: {self._listed(others)}")
         return files, tuple(layout.train), notes
+
+    def _listed(self, paths: list[Path]) -> str:
+        return ", ".join(path.relative_to(self.root).as_posix() for path in paths[:3]) + ", ..." * (len(paths) > 3)
 
     def _share(self, files: list[Path], split: Split, label: int) -> list[Path]:
         """The part of one class's files that belongs to a split; each split gets at least one."""

@@ -225,12 +225,11 @@ def _refuse_half(root: Path, folders: list[Path]) -> None:
         # Where it holds images itself it is a class: a railway train.
         if role is None or role[1] or not _is_divided(folder) or _loose(folder):
             continue
-        if role[0] == "train":
-            lacks = f"but there is no test set beside it; name {folder} to have a fifth of it held out"
-        else:
-            lacks = "but there is no training set beside it"
+        other = _SPLITS["test" if role[0] == "train" else "train"]
+        hint = f"name {folder} to have a fifth of it held out, or " if role[0] == "train" else ""
         raise ValueError(
-            f"{folder.name} in {root} looks like {_SPLITS[role[0]]}, {lacks}, or rename it if it is a class"
+            f"{folder.name} in {root} looks like {_SPLITS[role[0]]}, but {other} is not there; "
+            f"{hint}rename it if it is a class"
         )
 
 
@@ -277,7 +276,7 @@ def _classes_in(folder: Path, least: int = 2) -> tuple[dict[str, list[Path]], tu
             raise ValueError(
                 f"{first} does not look like a class: its images are in folders; name it if they are classes"
             )
-    notes = [f"no images are in {', '.join(empty)} of {folder}: not taken for classes"] if empty else []
+    notes = [f"no images are in {', '.join(empty)} of {folder.name}: not taken for classes"] if empty else []
     if loose := _loose(folder):
-        notes.append(f"{loose} images lie in {folder} beside the folders of its classes and are left out")
+        notes.append(f"{loose} images lie in {folder.name} beside the folders of its classes and are left out")
     return found, tuple(notes)

@@ -205,7 +205,6 @@ def _check(opened: Image.Image, source: Path | bytes, limits: Limits) -> None:
     ValueError: If the image is beyond the limits.
     """
     width, height = opened.size
-    size = f"the image has {width} x {height}"
     if limits.scans and opened.format in ("JPEG", "MPO"):
         content = source if isinstance(source, bytes) else source.read_bytes()
         if content.count(b"\xff\xda") > limits.scans:

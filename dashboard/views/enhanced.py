@@ -32,7 +32,7 @@ from dashboard.controls import (
     plot_config,
 )
 from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
-from dashboard.fetching import offer_data
+from dashboard.fetching import offer_data, say_left_out
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.paper_figures import paper_figure
 from dashboard.readouts import data_url
@@ -70,6 +70,7 @@ def show() -> None:
         st.warning(complaint, icon=":material/link_off:")
     if data is None:
         offer_data(session, main)
+    say_left_out(data)
     _draw_pipeline(session, main, data, image)
     found, _ = subjects()
     _draw_table(found, main)

@@ -23,7 +23,7 @@ from dashboard.controls import (
     one_sentence,
     progress_bar,
 )
-from dashboard.fetching import offer_data
+from dashboard.fetching import offer_data, say_left_out
 from dashboard.jobs import Job, Snapshot
 from dashboard.location_map import Pick, location_map
 from dashboard.looks import appearance_choices, place_choices, selected_look, stamped_on
@@ -143,6 +143,7 @@ def show() -> None:
         st.warning(complaint, icon=":material/link_off:")
     if data is None:
         offer_data(session, main)
+    say_left_out(data)
     mapped = [
         request_map(
             session,

@@ -23,7 +23,7 @@ from dashboard.controls import (
     progress_bar,
 )
 from dashboard.evaluated import siblings
-from dashboard.fetching import offer_data
+from dashboard.fetching import offer_data, say_left_out
 from dashboard.jobs import Job, gathered
 from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
 from dashboard.readouts import Reading, Shown, beside, captioned, data_url, rate_bars, strip
@@ -83,6 +83,8 @@ def show() -> None:
         draw_photo(session, pair, camera)
     elif data is None:
         offer_data(session, main)
+    if part != "photo":
+        say_left_out(data)
     if part == "sheet" and data is not None:
         draw_sheet(session, main, data, image)
     if part == "simulated":
