@@ -294,7 +294,7 @@ def label_of(name: str, text: str, classes: Sequence[str]) -> int:
     folded = [one.casefold() for one in names]
     if folded.count(wanted.casefold()) == 1:
         return folded.index(wanted.casefold())
-    if re.fullmatch(r"[+-]?[0-9]{1,18}", wanted):
+    if re.fullmatch(r"[+-]?[0-9]{1,4000}", wanted):
         return int(wanted)
     near = get_close_matches(wanted.casefold(), folded, n=3)
     near += [one for one in folded if wanted and wanted.casefold() in one][: 3 - len(near)]

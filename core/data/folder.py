@@ -87,7 +87,7 @@ class Folder(Dataset):
         labels = torch.tensor([files[order[place]][1] for place in kept], dtype=torch.int64)
         if broken:
             shown = self._listed(broken)
-            notes.append(f"{len(broken)} of the images of the {split} set cannot be read and are left out: {shown}")
+            notes.append(f"images of the {split} set left out because they cannot be read: {len(broken)} ({shown})")
             if limit is None and (lost := sorted(set(range(len(classes))) - set(labels.tolist()))):
                 raise ValueError(f"class {classes[lost[0]]} has no image in the {split} set that can be read")
         for note in notes:
@@ -153,7 +153,7 @@ class Folder(Dataset):
         notes = list(layout.notes)
         if others:
             where = f" of the {split} set" if layout.test is not None else ""
-            notes.append(f"{len(others)} files{where} are no images and are left out: {self._listed(others)}")
+            notes.append(f"files{where} left out because they are no images: {len(others)} ({self._listed(others)})")
         return files, tuple(layout.train), notes
 
     def _listed(self, paths: list[Path]) -> str:

@@ -276,7 +276,7 @@ def _classes_in(folder: Path, least: int = 2) -> tuple[dict[str, list[Path]], tu
             raise ValueError(
                 f"{first} does not look like a class: its images are in folders; name it if they are classes"
             )
-    notes = [f"no images are in {', '.join(empty)} of {folder.name}: not taken for classes"] if empty else []
+    notes = [f"folders of {folder.name} without images, which are no classes: {', '.join(empty)}"] if empty else []
     if loose := _loose(folder):
-        notes.append(f"{loose} images lie in {folder.name} beside the folders of its classes and are left out")
+        notes.append(f"images left out because they lie in {folder.name}, beside the folders of its classes: {loose}")
     return found, tuple(notes)

@@ -88,9 +88,9 @@ def test_images_in_inner_folders_count_and_other_files_do_not(tmp_path, caplog):
     assert data.classes == ("cat", "dog")
     train = data.load("train")
     assert len(train) + len(data.load("test")) == 6
-    assert train.notes == ("1 files are no images and are left out: dog/notes.txt",)
+    assert train.notes == ("files left out because they are no images: 1 (dog/notes.txt)",)
     assert train.subset(slice(1)).notes == train.notes
-    assert "1 files are no images" in caplog.text
+    assert "because they are no images: 1 (" in caplog.text
 
 
 def test_size_is_a_parameter(tmp_path):
@@ -177,7 +177,7 @@ def test_broken_images_are_skipped_if_asked_and_counted(tmp_path, caplog):
     assert sorted(identities(data)) == [(0, n) for n in (0, 2, 3, 4)] + [(1, n) for n in (0, 1, 2, 4)]
     assert [label for label, _ in identities(data)] == data.labels.tolist()
     (note,) = data.notes
-    assert note.startswith("2 of the images of the train set cannot be read and are left out: ")
+    assert note.startswith("images of the train set left out because they cannot be read: 2 (")
     assert "cat/001.png" in note
     assert note in caplog.text
     assert folder(tmp_path, skip_broken=True).load("test").notes == ()
@@ -221,7 +221,7 @@ def test_every_kind_of_file_is_an_image_by_name_or_by_content(tmp_path):
     data = folder(tmp_path)
     train, test = data.load("train"), data.load("test")
     assert len(train) + len(test) == 8
-    assert train.notes == ("1 files are no images and are left out: cat/d.bin",)
+    assert train.notes == ("files left out because they are no images: 1 (cat/d.bin)",)
 
 
 def test_a_link_to_nothing_is_a_broken_image(tmp_path):

@@ -35,7 +35,7 @@ def refused(root, match):
     [
         ("train", "test"), ("Train", "Test"), ("TRAIN", "TEST"), ("tRaIn", "tEsT"), ("Training", "Testing"),
         ("Training", "Test"), ("train", "val"), ("train", "valid"), ("train", "validation"), ("Train", "Validation"),
-        ("training_set", "test_set"), ("TrainingSet", "TestSet"), ("trainset", "testset"), 
+        ("training_set", "test_set"), ("TrainingSet", "TestSet"), ("trainset", "testset"),
         ("train_images", "test_images"),
         ("Training Data", "Validation Data"), ("seg_train", "seg_test"), ("asl_alphabet_train", "asl_alphabet_test"),
         ("train2017", "val2017"), ("train", "test1"), ("trainval", "test"), ("train_val", "test"), ("train", "eval"),
@@ -164,7 +164,7 @@ def test_what_is_no_class(tmp_path):
     (tmp_path / "owl" / "notes.txt").write_text("none yet")
     layout = layout_of(tmp_path)
     assert list(layout.train) == ["cat", "dog"]
-    assert layout.notes == (f"no images are in owl of {tmp_path.name}: not taken for classes",)
+    assert layout.notes == (f"folders of {tmp_path.name} without images, which are no classes: owl",)
     write(tmp_path, "cat/1.png", "dog/1.png")
     data = datasets["folder"](path=str(tmp_path))
     assert len(data.load("train")) + len(data.load("test")) == 4
@@ -174,7 +174,7 @@ def test_images_beside_the_classes_are_counted(tmp_path):
     write(tmp_path, "cat/0.png", "dog/0.png", "1.png", "2.png")
     (tmp_path / "readme.txt").write_text("x")
     assert layout_of(tmp_path).notes == (
-        f"2 images lie in {tmp_path.name} beside the folders of its classes and are left out",
+        f"images left out because they lie in {tmp_path.name}, beside the folders of its classes: 2",
     )
 
 
