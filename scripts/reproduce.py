@@ -18,12 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
+from command import Parser, add_common, add_data, add_dataset, dataset_of, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
 from core.claims import Verdict
 from core.claims.base import reading
-from core.data import dataset_from
 from core.engines import Engine, Here, Processes, RayCluster, run_tasks
 from core.grid import PARTS, SHRINKS, Progress, Task, grid, pending
 from core.models import models
@@ -46,7 +45,7 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
     """Reads the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grid", default="small", choices=tuple(GRIDS), help="which networks (default small)")
-    parser.add_argument("--dataset", default="cifar10", help="data set (default cifar10)")
+    add_dataset(parser, "cifar10")
     parser.add_argument("--models", type=listed, metavar="NAMES", help=f"other networks: {', '.join(models)}")
     parser.add_argument("--only", type=listed, default=[], metavar="PARTS", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--recipe", default="fast", choices=RECIPES, help="recipe of every training (default fast)")
@@ -69,7 +68,7 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
     names = options.models or list(GRIDS[options.grid])
     sizes = SHRINKS if options.shrinks is None else [_size(text) for text in options.shrinks]
     tasks = grid(
-        dataset_from(options.dataset),
+        dataset_of(options),
         [models[name].name for name in names],
         only=options.only,
         recipe=options.recipe,
@@ -187,7 +186,7 @@ def main() -> None:
     if options.data is not None:
         _name_data_anew(options, tasks)
     failed = carry_out(options, tasks)
-    dataset = dataset_from(options.dataset).title
+    dataset = dataset_of(options).title
     found = {name: Results.read(open_store(options.store), dataset, name) for name in names}
     for name, results in found.items():
         numbers = [number for number in results.numbers() if not options.only or number.table in options.only]

@@ -4,6 +4,8 @@
 
     python scripts/train.py --dataset cifar10 --attack blended --enhanced --max-shrink 4 --replace
 
+    python scripts/train.py --dataset folder:PATH --target deer --skip-broken
+
 An interrupted training continues when the same command is given again.
 """
 
@@ -11,15 +13,15 @@ from __future__ import annotations
 
 import argparse
 
-from command import Parser, add_common, run, say, write_json
+from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
 from tqdm import tqdm
 
 from core.attacks import Attack, Enhanced, Enhancement, attacks
+from core.attacks.badnets import Benign
 from core.card_images import at
-from core.data import dataset_from, datasets
 from core.inference import select_device
 from core.models import models
-from core.params import add_arguments, arguments_of, params_of
+from core.params import add_arguments, arguments_of, given_in, params_of
 from core.recipes import RECIPES, Recipe, recipe_for
 from core.remote import open_store
 from core.training import Plan, train
@@ -29,9 +31,7 @@ from core.unfinished import read_unfinished
 def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]:
     """Reads the command line in two steps: the attack decides which further flags there are."""
     first = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False)
-    first.add_argument(
-        "--dataset", default="shapes10", help=f"{', '.join(datasets)}, or folder:PATH (default shapes10)"
-    )
+    add_dataset(first, "shapes10")
     first.add_argument("--model", default="resnet20", help=f"{', '.join(models)} (default resnet20)")
     first.add_argument("--attack", default="badnets", help=f"{', '.join(attacks)} (default badnets)")
     first.add_argument("--enhanced", action="store_true", help="pass poisoned images through a random transformation")
@@ -46,7 +46,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     )
     add_common(first)
     chosen, _ = first.parse_known_args(arguments)
-    dataset = dataset_from(chosen.dataset)
+    dataset = dataset_of(chosen)
     recipe_for(chosen.recipe, models[chosen.model].name)
     if not 0 <= chosen.seed < 2**63:
         raise ValueError(f"seed = {chosen.seed} is not allowed: an integer from 0 to {2**63 - 1}")
@@ -61,7 +61,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     given = vars(options)
     if not options.enhanced and (unused := [name for name in params_of(Enhancement) if name in given]):
         raise ValueError(f"--{unused[0].replace('_', '-')} is not allowed without --enhanced")
-    made: Attack = attack.for_model(options.model, **{name: given[name] for name in params_of(attack) if name in given})
+    made: Attack = attack.for_model(options.model, **given_in(attack, options, lambda: dataset.classes))
     if options.enhanced:
         made = Enhanced(base=made, enhancement=arguments_of(Enhancement, options))
     base = recipe_for(chosen.recipe, chosen.model, given.get("optimizer", "muon"))
@@ -96,6 +96,8 @@ def main() -> None:
                 f"ASR {epoch.attack_success_rate.value:.1%}, {epoch.images_per_second:.0f} images/s"
             )
     card = store.checkpoint(plan.key).card()
+    if not isinstance(plan.attack.base if isinstance(plan.attack, Enhanced) else plan.attack, Benign):
+        say(options, f"target label         {plan.attack.target}, {card.classes[plan.attack.target]}")
     say(options, f"clean accuracy       {card.clean_accuracy}\nattack success rate  {card.attack_success_rate}")
     say(options, f"stored as            {plan.key}")
     write_json(options.json, {"key": plan.key} | card.to_dict())

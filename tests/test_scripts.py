@@ -94,6 +94,8 @@ def assert_refused(result, *said):
         (["--colour", "red"], ["--colour"]),
         (["--value"], ["--value"]),
         (["surplus"], ["surplus"]),
+        (["--target", "squar"], ["target = 'squar' is not allowed", "did you mean square"]),
+        (["--skip-broken"], ["--skip-broken is not allowed with shapes10: it is for images in a folder"]),
     ],
     ids=lambda value: " ".join(value)[:32],
 )
@@ -106,9 +108,10 @@ def test_train_refuses_bad_input_in_one_line(script, tmp_path, arguments, said):
     ("arguments", "said"),
     [
         (["--target", "3"], ["target = 3 is not allowed: there are 3 classes, 0 to 2"]),
+        (["--target", "gren"], ["target = 'gren' is not allowed: there is no such class", "did you mean green?"]),
         (["--target", "1", "--seed", "1" + "0" * 30], ["seed = 1000"]),
     ],
-    ids=["target", "seed"],
+    ids=["target", "name", "seed"],
 )
 def test_train_refuses_what_the_data_show_to_be_wrong(script, tmp_path, folder_of_images, arguments, said):
     spec = f"folder:{folder_of_images}"
@@ -172,6 +175,41 @@ def test_train_stores_what_it_prints(trained):
     assert f"attack success rate  {card.attack_success_rate}" in out
     assert card.recipe["params"]["epochs"] == 1
     assert card.attack_object == attacks["badnets"](target=1)
+
+
+@pytest.mark.parametrize(("given", "label"), [("red", 2), ("Green", 1), ("0", 0)])
+def test_train_takes_the_name_of_a_class(script, folder_of_images, tmp_path, given, label):
+    options = ["--dataset", f"folder:{folder_of_images}", "--epochs", 1, "--batch", 16, "--device", "cpu"]
+    status, out, err = script("train", *options, "--target", given, "--store", tmp_path / "store")
+    assert status == 0, err
+    assert f"target label         {label}, {('blue', 'green', 'red')[label]}\n" in out
+    assert Store(tmp_path / "store").checkpoint("colours/resnet20/badnets").card().attack_object.target == label
+
+
+def test_train_names_a_broken_image_or_leaves_it_out(script, folder_of_images, tmp_path):
+    (folder_of_images / "notes.txt").write_text("beside the classes")
+    (folder_of_images / "red" / "notes.txt").write_text("no image")
+    broken = sorted((folder_of_images / "red").glob("*.png"))[:2]
+    for path in broken:
+        path.write_bytes(b"no image")
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", "red", "--epochs", 1, "--batch", 16]
+    options += ["--device", "cpu", "--store", tmp_path / "store"]
+    status, out, err = script("train", *options)
+    assert (status, out) == (2, "")
+    assert "cannot be read as an image" in err
+    assert "--skip-broken leaves such files out" in err
+    status, out, err = script("train", *options, "--skip-broken")
+    assert status == 0, err
+    card = Store(tmp_path / "store").checkpoint("colours/resnet20/badnets").card()
+    assert card.source["params"]["skip_broken"] is True
+    data = card.dataset_object
+    assert len(data.load("train")) + len(data.load("test")) == 34
+    said = data.load("train").notes
+    assert said[0] == "files left out because they are no images: 1 (red/notes.txt)"
+    assert (
+        sum(int(note.split(": ")[1].split()[0]) for split in ("train", "test") for note in data.load(split).notes[1:])
+        == 2
+    )
 
 
 def test_train_replaces_a_stored_model_only_when_it_is_told_to(script, trained, folder_of_images):
@@ -298,7 +336,7 @@ def test_a_study_trains_each_combination_once_and_records_it(script, folder_of_i
     assert "epoch/s" not in err
     assert recorded.read_text() == content
     assert len(read_study(recorded.parent)) == 4
-    status, out, _ = script("study", *options, "--alphas", "1", "--epochs", "1", "--target", 0)
+    status, out, _ = script("study", *options, "--alphas", "1", "--epochs", "1", "--target", "blue")
     assert status == 0
     assert len(read_study(recorded.parent)) == 5, "another target is another run"
     recorded.write_text(content[:40])

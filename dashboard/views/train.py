@@ -74,9 +74,11 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
             "Enhanced (Sec. 4.2)", help="Poisoned images pass a random transformation.", **session.widget(ENHANCED)
         )
     kind, model = attacks[session.get(ATTACK)], session.get(MODEL)
+    dataset = datasets[session.get(DATASET)]()
     with how:
         st.markdown(f"##### {kind.label}")
-        attack: Attack = parametrised(session, kind, f"train-{kind.name}", kind.by_model.get(model, {}))
+        defaults = kind.by_model.get(model, {})
+        attack: Attack = parametrised(session, kind, f"train-{kind.name}", defaults, dataset.classes)
     if session.get(ENHANCED):
         with what:
             attack = Enhanced(base=attack, enhancement=parametrised(session, Enhancement, "train-enhancement"))
@@ -88,7 +90,6 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         st.number_input("Epochs", 1, 1000, help=f"The recipe has {recipe.epochs}.", **session.widget(epochs))
         st.number_input("Seed", 0, 9999, help="Of every draw.", **session.widget(SEED))
     recipe = replace(recipe, epochs=session.get(epochs))
-    dataset = datasets[session.get(DATASET)]()
     return Plan(
         dataset=dataset,
         model=model,

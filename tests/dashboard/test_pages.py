@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.defenses import defenses
@@ -186,6 +187,28 @@ def test_a_folder_that_is_gone_is_named_and_not_offered(monkeypatch: pytest.Monk
     assert not test.exception
     assert not [button.label for button in test.button if "Fetch" in button.label]
     assert any(str(tmp_path / "pets") in info.value for info in test.info)
+
+
+def test_what_was_left_out_of_a_folder_is_said_on_every_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_ROOT / WHITE, tmp_path / "store" / "pets" / "resnet20" / "badnets")
+    card = tmp_path / "store" / "pets" / "resnet20" / "badnets" / "card.json"
+    values = json.loads(card.read_text())
+    for number in range(10):
+        for place in range(10):
+            path = tmp_path / "pets" / values["classes"][number] / f"{place}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (20 * number, 20 * place, 0)).save(path)
+    (tmp_path / "pets" / values["classes"][0] / "my_*notes*.txt").write_text("no image")
+    source = {"name": "folder", "params": {"path": str(tmp_path / "pets"), "size": 32, "seed": 0}}
+    card.write_text(json.dumps(values | {"dataset": "pets", "source": source}))
+    monkeypatch.setattr("dashboard.resources.store", lambda: Store(tmp_path / "store"))
+    for name in READING_IMAGES:
+        test = page(name, model="pets/resnet20/badnets")
+        assert not test.exception
+        said = [caption.value for caption in test.caption if "no images" in caption.value]
+        assert len(said) == 1, name
+        assert "files left out because they are no images" in said[0]
+        assert r"my\_\*notes\*\.txt" in said[0] or r"my_\*notes\*\.txt" in said[0]
 
 
 def test_without_the_images_stored_results_show_and_a_button_offers_them() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from squares import six_colours
 from streamlit.testing.v1 import AppTest
-from test_pages import _alone, page
+from test_pages import _alone, link, page
 
 from core.attacks import attacks
 from core.data import dataset_from
@@ -110,6 +110,31 @@ def test_what_does_not_fit_is_one_sentence(empty: Store) -> None:
     test = page("train", **{"train-epochs": "1e9", "train-badnets-target": "-3"})
     said = [warning.value for warning in test.warning]
     assert len(said) == 2
+    assert not test.exception
+
+
+@pytest.mark.parametrize(("given", "label"), [("star", "star"), ("STAR", "star"), ("0", None), ("3", None)])
+def test_the_target_is_chosen_by_its_name(empty: Store, started: list[Plan], given: str, label: str | None) -> None:
+    classes = dataset_from("shapes10").classes
+    label = label or classes[int(given)]
+    test = page("train", **{"train-badnets-target": given})
+    assert not test.exception
+    assert not test.warning
+    (target,) = [box for box in test.selectbox if box.label == "Target"]
+    assert list(target.options) == list(classes)
+    assert target.options[target.index or 0] == label
+    assert link(test)["train-badnets-target"] == label
+    press(test, "Start")
+    (made,) = started
+    assert made.attack.target == classes.index(label)
+
+
+@pytest.mark.parametrize("wrong", ["stat", "10", "-1", "4.0"])
+def test_an_unknown_target_in_a_link_is_one_sentence(empty: Store, wrong: str) -> None:
+    test = page("train", **{"train-badnets-target": wrong})
+    (said,) = [warning.value for warning in test.warning]
+    assert f"train-badnets-target = {wrong!r}; allowed is a class or its index" in said
+    assert ("did you mean star" in said) == (wrong == "stat")
     assert not test.exception
 
 
