@@ -16,9 +16,12 @@ from core.models import Classifier
 from core.store import Checkpoint, environment
 from core.training import measuring
 
-__all__ = ["Repaired", "read_repair", "repair_sweep", "repaired_model", "result_name"]
+__all__ = ["OWN", "Repaired", "read_repair", "repair_sweep", "repaired_model", "result_name"]
 
 NOTHING = Rate(0, 0)
+
+OWN = "-own"
+"""Ends the name of a repair that was run beside the one that came with the repository, such as ``fine-pruning-own``."""
 
 
 def result_name(defense: str) -> str:
@@ -93,6 +96,7 @@ def repair_sweep(
     device: torch.device | str | None = None,
     *,
     seed: int = 0,
+    own: bool = False,
 ) -> Iterator[Repaired]:
     """Repairs a stored model, measures what that did, and stores both beside it.
 
@@ -101,6 +105,7 @@ def repair_sweep(
         defense: The repair.
         device: Where to compute; by default the best there is.
         seed: Seed of all draws.
+        own: Store it under a name of its own (see :data:`OWN`), beside the stored repair of this kind.
 
     Yields:
         How far it is; the last one is complete, and stored.
@@ -148,12 +153,13 @@ def repair_sweep(
         report=defense.report(model, outcome, practical, trigger, attack.target, device),
     )
     provenance = {"trigger": trigger.fingerprint, "encoding": test.encoding, "environment": environment(device)}
-    checkpoint.save_result(result_name(defense.name), result.to_dict() | provenance, outcome.state, model=model)
+    name = result_name(f"{defense.name}{OWN}" if own else defense.name)
+    checkpoint.save_result(name, result.to_dict() | provenance, outcome.state, model=model)
     yield result
 
 
 def read_repair(checkpoint: Checkpoint, name: str) -> Repaired | None:
-    """The stored result of a repair, or None if there is none or it cannot be read."""
+    """The stored result of a repair, also of one with an own name; None if there is none or it cannot be read."""
     values = checkpoint.result(result_name(name))
     try:
         return Repaired.from_dict(values) if values is not None else None

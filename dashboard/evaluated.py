@@ -41,7 +41,7 @@ def stored_strength(subject: Subject, name: str) -> StrengthCurve | None:
 
 
 def siblings(found: Mapping[str, Subject], main: Subject, titles: Sequence[str] = ATTACKS) -> list[Subject]:
-    """The models of the same data and network whose attacks have these titles, in their order."""
+    """The models of the same data and network with these names, in their order; a title is that of a reference."""
     keys = ["/".join([*main.key.split("/")[:2], title]) for title in titles]
     return [found[key] for key in keys if key in found]
 
@@ -118,7 +118,7 @@ def repaired(subjects: Iterable[Subject]) -> list[Evaluated]:
 
 
 def _paper(subject: Subject, defense: str) -> dict[str, PaperNumber]:
-    numbers = {model: paper_number(model, subject.attack.title, defense) for model in PAPER_MODELS}
+    numbers = {model: paper_number(model, subject.name, defense) for model in PAPER_MODELS}
     return {model: number for model, number in numbers.items() if number is not None}
 
 
