@@ -70,7 +70,8 @@ def automatic_name(attack: Attack, model: str, dataset: Dataset, seed: int) -> s
         seed: Seed of the training.
     """
     base = attack.base if isinstance(attack, Enhanced) else attack
-    parts = _differences(base, base.by_model.get(model))
+    unsaid = {name: getattr(base, name) for name in base.measured_only}
+    parts = _differences(base, {**base.by_model.get(model, {}), **unsaid})
     parts += [f"data-{part}" for part in _differences(dataset, _told_by_title(dataset))]
     return _with_parts(attack.title, [*parts, *([f"seed{seed}"] if seed else [])])
 

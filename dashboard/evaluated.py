@@ -41,9 +41,19 @@ def stored_strength(subject: Subject, name: str) -> StrengthCurve | None:
 
 
 def siblings(found: Mapping[str, Subject], main: Subject, titles: Sequence[str] = ATTACKS) -> list[Subject]:
-    """The models of the same data and network with these names, in their order; a title is that of a reference."""
-    keys = ["/".join([*main.key.split("/")[:2], title]) for title in titles]
-    return [found[key] for key in keys if key in found]
+    """The models of the same data and network with these names, in their order.
+
+    Of a variant, those that differ from their defaults as it does come first: ``blended-target2`` beside
+    ``badnets-target2``; where there is none, it is the reference.
+    """
+    front, base = main.key.removesuffix(main.name), main.name.partition("+")[0]
+    differs = base.removeprefix(main.attack.name) if base.startswith(f"{main.attack.name}-") else ""
+    keys = []
+    for title in titles:
+        first, plus, rest = title.partition("+")
+        alike = f"{front}{first}{differs}{plus}{rest}"
+        keys.append(alike if alike in found else front + title)
+    return [found[key] for key in dict.fromkeys(keys) if key in found]
 
 
 @dataclass(frozen=True)

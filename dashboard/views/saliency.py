@@ -162,7 +162,7 @@ def _blocks(listed: dict[str, Subject], data: Tested, index: int, asked: Asked) 
     known = st.session_state.get("saliency-grid")
     if known is None or known[0] != key:
         blocks = [
-            Block(s.attack.label, panels_of(s, s.trigger, data, index, asked))
+            Block(s.label, panels_of(s, s.trigger, data, index, asked))
             if s is not None and s.checkpoint.has_weights
             else Block("")
             for s in subjects

@@ -138,7 +138,7 @@ def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
     if unfinished is not None and not plan.trains_like(unfinished.plan):
         st.error(f"`{key}` is a training with other settings that has not ended; discard it, or choose another name.")
         return None, False
-    if named.name == "" and key.endswith(f"/{plan.attack.title}"):
+    if key.endswith(f"/{plan.attack.title}"):
         st.markdown(f"The model will be `{key}`, the one that the paper's numbers are compared with.")
     else:
         st.markdown(f"The model will be `{key}`.")
