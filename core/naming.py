@@ -52,9 +52,7 @@ def check_name(name: str, attack: Attack) -> str:
         allowed = f"letters, digits, '.', '_', '+' and '-', a letter or digit first, at most {LONGEST} bytes"
         raise ValueError(f"name = {name!r} is not allowed: {allowed}")
     if name.partition("+")[0] in attacks and name != attack.title:
-        raise ValueError(
-            f"name = {name!r} is not allowed: it is that of another attack, and this one is {attack.title}"
-        )
+        raise ValueError(f"name = {name!r} is not allowed: another attack is called so, and this one is {attack.title}")
     return name
 
 

@@ -19,6 +19,7 @@ from core.training import Plan, with_free_name
 SHAPES = dataset_from("shapes10")
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 BADNETS, CONSISTENT = attacks["badnets"], attacks["consistent"]
+MAX_6 = Enhancement(max_shrink=6)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_a_long_name_is_cut_and_still_its_own():
 
 @pytest.mark.parametrize("name", ["", ".x", "-x", "a/b", "..", "a b", "x\n", "a" * 121, "badnets:2"])
 def test_what_is_no_name_is_refused(name):
-    with pytest.raises(ValueError, match="^name = .* is not allowed: letters, digits"):
+    with pytest.raises(ValueError, match=r"^name = .* is not allowed: letters, digits"):
         check_name(name, BADNETS())
 
 
@@ -127,7 +128,7 @@ PLANS = [
     for model, attack, seed, name in [
         ("vgg19", BADNETS(), 0, ""),
         ("resnet20", BADNETS(target=2), 0, ""),
-        ("resnet20", Enhanced(base=BADNETS(target=2), enhancement=Enhancement(max_shrink=6)), 3, ""),
+        ("resnet20", Enhanced(base=BADNETS(target=2), enhancement=MAX_6), 3, ""),
         ("resnet20", CONSISTENT(alpha=1, epsilon=64), 0, "consistent"),
         ("resnet20", Enhanced(base=BADNETS(value=1), enhancement=Enhancement(transforms="flip:0.5")), 1, "mine+x"),
     ]

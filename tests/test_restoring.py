@@ -1,4 +1,4 @@
-"""Models that came with the repository: replaced when that is said only, kept until they are put back, by git or not."""
+"""Models that came with the repository: replaced only when that is said, and put back, with git or without."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def test_a_training_does_not_take_its_place_unless_that_is_said(came):
     plan = Plan(dataset=dataset_from("shapes10"), model="resnet20", attack=attacks["badnets"]())
     assert plan.key == KEY
     before = content_of(came.checkpoint(KEY).folder)
-    with pytest.raises(
-        ValueError, match=f"^{KEY} came with the repository and is not replaced: give this model another"
-    ):
+    with pytest.raises(ValueError, match=f"^{KEY} came with the repository and is not replaced: give"):
         next(train(plan, came))
     assert content_of(came.checkpoint(KEY).folder) == before
 
@@ -95,11 +93,9 @@ def test_of_a_model_whose_weights_did_not_come_along_none_stay(came, trained):
 
 def test_what_was_neither_kept_nor_is_in_git_cannot_be_put_back(came):
     shutil.rmtree(came.checkpoint(KEY).folder)
-    with pytest.raises(
-        ValueError, match=f"^{KEY} cannot be put back: no copy of it was kept, and this is no git checkout"
-    ):
+    with pytest.raises(ValueError, match=f"^{KEY} cannot be put back: no copy of it was kept, and"):
         restore(came, KEY)
-    with pytest.raises(ValueError, match="^checkpoint = 'a/b/c' is not allowed: it is none of those that came"):
+    with pytest.raises(ValueError, match=r"^checkpoint = 'a/b/c' is not allowed: it is none of those that came"):
         restore(came, "a/b/c")
 
 
@@ -145,13 +141,10 @@ def test_without_a_list_nothing_came_along_and_a_damaged_one_is_said(came):
     assert not Store(came.root / "nowhere").is_shipped(KEY)
     for damage in ("{", "[]", json.dumps({"models": 3}), "{}"):
         (came.root / "shipped.json").write_text(damage)
-        with pytest.raises(ValueError, match="^shipped.json, which lists the models that came with the repository, is"):
+        with pytest.raises(ValueError, match=r"^shipped.json, which lists the models that came with the"):
             came.is_shipped(KEY)
 
 
 def test_a_model_that_is_being_trained_is_not_put_back(came):
-    with (
-        held(came.checkpoint(KEY).folder, {"any": "plan"}),
-        pytest.raises(ValueError, match="is being trained; it can"),
-    ):
+    with held(came.checkpoint(KEY).folder, {"any": "plan"}), pytest.raises(ValueError, match="is being trained"):
         restore(came, KEY)

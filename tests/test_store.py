@@ -255,7 +255,7 @@ def test_what_is_missing_says_what_makes_it(stored):
     variant = "there is no checkpoint .*--attack badnets --target 2 --enhanced --max-shrink 6$"
     with pytest.raises(Missing, match=variant):
         stored.checkpoint("cifar10/vgg19/badnets-target2+max6").card()
-    with pytest.raises(Missing, match="--attack badnets --name badnets-mine$"):
+    with pytest.raises(Missing, match=r"--attack badnets --name badnets-mine$"):
         stored.checkpoint("cifar10/vgg19/badnets-mine").card()
     (stored.root / KEY / "model.safetensors").unlink()
     assert not stored.checkpoint(KEY).has_weights
