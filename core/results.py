@@ -154,10 +154,13 @@ class Results:
 
     @classmethod
     def read(cls, store: Store, dataset: str, model: str) -> Self:
-        """Reads what is stored; damaged models and results are left out."""
+        """Reads what is stored; damaged models and results are left out, and models that are no reference."""
         found = cls(dataset, model, {}, {}, {}, {}, {}, {}, {}, {})
         for key, card in store.cards():
             if isinstance(card, Damaged) or (card.dataset, card.model) != (dataset, model):
+                continue
+            # What is called otherwise is a variant, or a copy that somebody made by hand.
+            if key != f"{dataset}/{model}/{card.attack_object.title}":
                 continue
             found._add(store.checkpoint(key), card)
         return found

@@ -12,7 +12,6 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.card_images import same_kind
-from core.defenses import defenses
 from core.models import models
 from dashboard import figures
 from dashboard.jobs import Job, sentence
@@ -24,6 +23,7 @@ from dashboard.resources import (
     dataset_label,
     jobs,
     present,
+    repair_label,
     repairs_of,
     subjects,
 )
@@ -150,7 +150,7 @@ def choose(session: Session, *, compare: bool = True, repaired: bool = True) -> 
             st.selectbox(
                 "Repaired by",
                 ["", *stored],
-                format_func=lambda name: defenses[name].label if name else "nothing",
+                format_func=lambda name: repair_label(name) if name else "nothing",
                 **session.widget(repair),
             )
             main = replace(main, repair=session.get(repair))
@@ -192,7 +192,7 @@ def _agree(first: str, second: str) -> int:
 
 def _attack_label(found: dict[str, Subject], parts: list[str], name: str) -> str:
     subject = found.get("/".join([*parts[:2], name]))
-    return subject.attack.label if subject else name
+    return subject.label if subject else name
 
 
 def choose_count(session: Session) -> int:

@@ -55,13 +55,12 @@ def percent(rate: Rate, *, interval: bool = True) -> str:
 def found(store: Store) -> list[tuple[Checkpoint, Card]]:
     """All readable checkpoints: data set by data set, the clean models first."""
 
-    def place(card: Card) -> tuple[object, ...]:
-        title = card.attack_object.title
-        base, plus, suffix = title.partition("+")
+    def place(checkpoint: Checkpoint, card: Card) -> tuple[object, ...]:
+        base, plus, suffix = checkpoint.key.rpartition("/")[2].partition("+")
         return (card.dataset, card.model, ORDER.index(base) if base in ORDER else len(ORDER), base, plus, suffix)
 
     cards = [(store.checkpoint(key), card) for key, card in store.cards() if not isinstance(card, Damaged)]
-    return sorted(cards, key=lambda pair: place(pair[1]))
+    return sorted(cards, key=lambda pair: place(*pair))
 
 
 def models(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:

@@ -6,6 +6,9 @@
 
     python scripts/train.py --dataset folder:PATH --target deer --skip-broken
 
+    python scripts/train.py --dataset shapes10 --attack badnets --target 2      # stored as .../badnets-target2
+
+A model is stored under the attack's name, with what differs from the attack's defaults, or under a name that is given.
 An interrupted training continues when the same command is given again.
 """
 
@@ -24,6 +27,7 @@ from core.models import models
 from core.params import add_arguments, arguments_of, given_in, params_of
 from core.recipes import RECIPES, Recipe, recipe_for
 from core.remote import open_store
+from core.store import Store
 from core.training import Plan, train
 from core.unfinished import read_unfinished
 
@@ -37,8 +41,12 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     first.add_argument("--enhanced", action="store_true", help="pass poisoned images through a random transformation")
     first.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default fast)")
     first.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    first.add_argument("--name", default="", help="name of the model (default: the attack, and what differs from it)")
     first.add_argument(
-        "--replace", action="store_true", help="train anew what is stored; its results then do not count"
+        "--replace",
+        action="store_true",
+        help="train anew what is stored; its results then do not count. `restore.py` puts a model back that came with "
+        "the repository",
     )
     first.add_argument("--restart", action="store_true", help="do not continue an interrupted training")
     first.add_argument(
@@ -73,9 +81,28 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
         recipe_name=options.recipe,
         recipe=Recipe.from_dict(base.to_dict() | changes),
         seed=options.seed,
+        name=options.name,
         at=at(dataset, options.data) if options.data is not None else None,
     )
     return options, plan
+
+
+def check_place(options: argparse.Namespace, plan: Plan, store: Store) -> None:
+    """Refuses to lose what is stored where the model would go: another model, or another training's epochs."""
+    checkpoint = store.checkpoint(plan.key)
+    unfinished = read_unfinished(checkpoint.folder)
+    continued = unfinished is not None and plan.trains_like(unfinished.plan)
+    shipped = store.is_shipped(plan.key)
+    if checkpoint.exists and not options.replace and (shipped or not continued):
+        raise ValueError(
+            f"{plan.key} is stored already{' and came with the repository' * shipped}: --replace trains it anew, and "
+            "its results then do not count; --name NAME stores this model beside it"
+        )
+    if unfinished is not None and not continued and not options.restart:
+        raise ValueError(
+            f"{plan.key} has an interrupted training with other settings: --restart begins anew in its place; "
+            "--name NAME stores this model beside it"
+        )
 
 
 def main() -> None:
@@ -85,11 +112,9 @@ def main() -> None:
     # What is wrong with the data or the target is said in one line, before there is a bar.
     plan.attack.check_target(len(plan.source.classes))
     plan.source.load("train", limit=1)
-    checkpoint = store.checkpoint(plan.key)
-    if checkpoint.has_weights and not options.replace and read_unfinished(checkpoint.folder) is None:
-        raise ValueError(f"{plan.key} is stored already: --replace trains it anew, and its results then do not count")
+    check_place(options, plan, store)
     with tqdm(total=plan.effective_recipe.epochs, unit="epoch", desc=plan.key) as bar:
-        for epoch in train(plan, store, device, resume=not options.restart):
+        for epoch in train(plan, store, device, resume=not options.restart, replacing=options.replace):
             bar.update(epoch.epoch - bar.n)
             bar.set_postfix_str(
                 f"loss {epoch.loss:.3f}, clean {epoch.clean_accuracy.value:.1%}, "

@@ -138,3 +138,22 @@ def test_damaged_results_are_left_out(tmp_path):
     assert not results.maps
     assert "flip" not in results.curves["badnets"]
     assert "shrinkpad" in results.curves["badnets"]
+
+
+def test_a_variant_takes_no_number_of_the_reference(tmp_path):
+    """Another model of the same attack, or a copy made by hand, stands beside the reference and is not compared."""
+    key = "shapes10/resnet20/badnets"
+    shutil.copytree(DEFAULT_ROOT / key, tmp_path / key)
+    before = Results.read(Store(tmp_path), "shapes10", "resnet20").numbers()
+    shutil.copytree(DEFAULT_ROOT / key, tmp_path / f"{key}-old")
+    shutil.copytree(DEFAULT_ROOT / "shapes10" / "resnet20" / "badnets+", tmp_path / f"{key}-target2")
+    card = tmp_path / f"{key}-target2" / "card.json"
+    values = json.loads(card.read_text()) | {"name": "badnets-target2"}
+    del values["attack"]["enhanced"]
+    values["attack"]["params"]["target"] = 2
+    card.write_text(json.dumps(values))
+    assert sorted(Store(tmp_path).keys()) == [key, f"{key}-old", f"{key}-target2"]
+    found = Results.read(Store(tmp_path), "shapes10", "resnet20")
+    assert list(found.cards) == ["badnets"]
+    assert found.cards["badnets"].attack_object.target == 4
+    assert found.numbers() == before

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import benchmark
@@ -24,12 +25,14 @@ from core.models import build_model, models
 from core.params import params_of
 from core.recipes import Recipe
 from core.repaired import read_repair, repaired_model
+from core.shipped import write_shipped
 from core.store import Store
 from core.strength import StrengthCurve
 from core.study import read_study
 from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
-from core.training import train
+from core.training import Plan, train
 from core.transforms import transforms
+from core.unfinished import read_unfinished
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
@@ -164,7 +167,7 @@ def trained(script, folder_of_images, tmp_path):
     options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 16]
     status, out, err = script("train", *options, "--store", tmp_path / "store", "--device", "cpu")
     assert status == 0, err
-    return "colours/resnet20/badnets", Store(tmp_path / "store"), out
+    return "colours/resnet20/badnets-target1", Store(tmp_path / "store"), out
 
 
 def test_train_stores_what_it_prints(trained):
@@ -215,12 +218,71 @@ def test_train_names_a_broken_image_or_leaves_it_out(script, folder_of_images, t
 def test_train_replaces_a_stored_model_only_when_it_is_told_to(script, trained, folder_of_images):
     key, store, _ = trained
     before = store.checkpoint(key).card()
-    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 16, "--seed", 1]
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 8]
     options += ["--store", store.root, "--device", "cpu"]
-    assert_refused(script("train", *options), f"{key} is stored already: --replace trains it anew")
+    said = (f"{key} is stored already: --replace trains it anew", "--name NAME stores this model beside it")
+    assert_refused(script("train", *options), *said)
     assert store.checkpoint(key).card() == before
     assert script("train", *options, "--replace")[0] == 0
-    assert store.checkpoint(key).card().seed == 1
+    assert store.checkpoint(key).card().recipe["params"]["batch"] == 8
+
+
+def test_a_variant_is_stored_beside_the_model_it_differs_from(script, trained, folder_of_images):
+    key, store, _ = trained
+    before = store.checkpoint(key).card()
+    options = ["--dataset", f"folder:{folder_of_images}", "--epochs", 1, "--batch", 16, "--store", store.root]
+    status, out, err = script("train", *options, "--target", 2)
+    assert status == 0, err
+    assert "stored as            colours/resnet20/badnets-target2" in out
+    status, out, err = script("train", *options, "--target", 1, "--name", "badnets")
+    assert status == 0, err
+    assert store.keys() == [f"colours/resnet20/{name}" for name in ("badnets", "badnets-target1", "badnets-target2")]
+    assert store.checkpoint(key).card() == before
+    assert store.checkpoint("colours/resnet20/badnets").card().name == ""
+    assert store.checkpoint("colours/resnet20/badnets-target2").card().name == "badnets-target2"
+    refused = script("train", *options, "--target", 1, "--name", "blended")
+    assert_refused(refused, "name = 'blended' is not allowed: another attack is called so, and this one is badnets")
+    assert_refused(script("train", *options, "--target", 1, "--name", "../x"), "name = '../x' is not allowed")
+
+
+def test_a_model_that_came_along_is_replaced_by_that_flag_only_and_put_back(script, trained, folder_of_images):
+    key, store, _ = trained
+    before = store.checkpoint(key).card()
+    store.checkpoint(key).save_result("location", {"hits": [[7]]})
+    write_shipped(store.root, {key: before.weights})
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 8]
+    options += ["--store", store.root, "--device", "cpu"]
+    assert_refused(script("train", *options), f"{key} is stored already and came with the repository: --replace")
+    assert store.checkpoint(key).card() == before
+    assert script("train", *options, "--replace")[0] == 0
+    other = store.checkpoint(key).card()
+    assert (other.weights != before.weights, store.checkpoint(key).result("location")) == (True, None)
+    status, out, err = script("restore", "--store", store.root)
+    assert status == 0, err
+    assert out == f"{key} is as it came; what was there is {key}-2 now\n"
+    assert store.checkpoint(key).card() == before
+    assert store.checkpoint(key).result("location")["hits"] == [[7]]
+    store.checkpoint(key).model()
+    assert store.checkpoint(f"{key}-2").card().weights == other.weights
+    assert script("restore", "--store", store.root)[1].startswith("all 1 models that came with the repository are")
+    refused = script("restore", f"{key}-2", "--store", store.root)
+    assert (refused[0], refused[1]) == (2, "")
+    assert "it is none of those that came with the repository" in refused[2]
+
+
+def test_an_interrupted_training_is_not_lost_to_one_with_other_settings(script, folder_of_images, tmp_path):
+    store, data = Store(tmp_path / "store"), datasets["folder"](path=str(folder_of_images))
+    recipe = replace(Recipe(), epochs=2, batch=16)
+    plan = Plan(dataset=data, model="resnet20", attack=attacks["badnets"](target=1), recipe=recipe)
+    running = train(plan, store)
+    next(running)
+    running.close()
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--batch", 16, "--store", store.root]
+    refused = script("train", *options, "--epochs", 1)
+    assert_refused(refused, f"{plan.key} has an interrupted training with other settings: --restart begins anew")
+    assert len(read_unfinished(store.checkpoint(plan.key).folder).history) == 1
+    assert script("train", *options, "--epochs", 2)[0] == 0
+    assert len(store.checkpoint(plan.key).card().history) == 2
 
 
 def strictly(text):
@@ -236,7 +298,7 @@ def test_train_as_json(script, folder_of_images, tmp_path, where):
     status, out, err = script("train", *options, "--store", tmp_path / "store", "--device", "cpu", "--json", where)
     assert status == 0, err
     values = strictly(out if where == "-" else (tmp_path / where).read_text())
-    assert values["key"] == "colours/resnet20/badnets"
+    assert values["key"] == "colours/resnet20/badnets-target1"
     assert (
         values["clean_accuracy"] == Store(tmp_path / "store").checkpoint(values["key"]).card().clean_accuracy.to_dict()
     )
@@ -301,7 +363,7 @@ def test_train_an_enhanced_attack(script, folder_of_images, tmp_path):
     enhanced = ["--enhanced", "--max-shrink", 2, "--no-benign-too"]
     status, _, err = script("train", *options, *enhanced, "--store", tmp_path / "store", "--device", "cpu")
     assert status == 0, err
-    card = Store(tmp_path / "store").checkpoint("colours/resnet20/badnets+max2-poisoned-only").card()
+    card = Store(tmp_path / "store").checkpoint("colours/resnet20/badnets-target1+max2-poisoned-only").card()
     expected = Enhanced(base=attacks["badnets"](target=1), enhancement=Enhancement(max_shrink=2, benign_too=False))
     assert card.attack_object == expected
     assert_refused(script("train", *options, "--max-shrink", 2), "--max-shrink is not allowed without --enhanced")
@@ -316,7 +378,8 @@ def test_train_the_consistent_attack_with_its_surrogate(script, folder_of_images
     assert script("train", *options, "--attack", "robust")[0] == 0
     status, _, err = script("train", *options, "--attack", "consistent", "--steps", 2, "--enhanced")
     assert status == 0, err
-    assert Store(tmp_path / "store").checkpoint("colours/resnet20/consistent+").card().attack["params"]["steps"] == 2
+    card = Store(tmp_path / "store").checkpoint("colours/resnet20/consistent-steps2-target1+").card()
+    assert card.attack["params"]["steps"] == 2
 
 
 def test_a_study_trains_each_combination_once_and_records_it(script, folder_of_images, tmp_path):

@@ -33,6 +33,8 @@ class Attack(Parametrised):
     """Name in figures and tables, as in the paper."""
     by_model: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
     """Defaults that differ for a network: its name to parameters and values."""
+    measured_only: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that say what is measured and nothing of the training; a model's name does not tell them."""
 
     target: int = class_label(4, help="Target label: the class every attacked image shall be taken for.")
 

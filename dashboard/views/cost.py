@@ -37,7 +37,7 @@ def draw_cost(main: Subject) -> None:
     if not rows:
         return
     figure = repair_figures.cost_against_effect(
-        [(row.label, row.subject.attack.label, row.seconds, row.success, row.clean) for row in rows]
+        [(row.label, row.subject.label, row.seconds, row.success, row.clean) for row in rows]
     )
     file = f"cost-{main.card.dataset}-{main.card.model}"
     st.plotly_chart(figure, key="cost", config=plot_config(file), width="stretch")
@@ -92,5 +92,5 @@ def _rows(rows: list[Evaluated]) -> list[list[object]]:
     head: list[list[object]] = [["defense", "attack", "seconds", "quantity", *figures.COUNT_COLUMNS]]
     for row in rows:
         for what, rate in (("attack success rate", row.success), ("clean accuracy", row.clean)):
-            head.append([row.spec, row.subject.attack.title, row.seconds, what, *figures.counts_of(rate)])
+            head.append([row.spec, row.subject.name, row.seconds, what, *figures.counts_of(rate)])
     return head

@@ -142,6 +142,7 @@ def show() -> None:
                 name: curve for name in transform_names() if (curve := stored_strength(s, name)) is not None
             }
             for s in siblings(found, main)
+            if not s.is_variant
         }
         draw_verdicts("What the paper says about it (Sec. 5.1 to 5.3, 5.6)", judge_defenses(curves))
     session.write_link()

@@ -15,17 +15,18 @@ from torch import Tensor
 from core.defenses import Repair, defenses
 from core.defenses.fine_pruning import FinePruning, at_tolerances, features_of, order_of, pruned_predictions
 from core.metrics import Rate
-from core.repaired import Repaired, read_repair, repair_sweep, result_name
+from core.repaired import OWN, Repaired, read_repair, repair_sweep, result_name
 from core.strength import StrengthCurve
 from core.trigger import stamp
 from dashboard import figures, repair_figures
 from dashboard.controls import downloads, image_slider, plot_config, progress_bar
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.heat import heat
+from dashboard.jobs import Job
 from dashboard.parameters import parametrised
 from dashboard.predicted import predictions
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
-from dashboard.resources import Subject, Tested, jobs, predictor
+from dashboard.resources import Subject, Tested, jobs, predictor, store
 from dashboard.session import Choice, Session, integer_in, one_of
 from dashboard.sheet import Block, Panel, block_html
 
@@ -55,9 +56,9 @@ def draw_repairs(session: Session, main: Subject, data: Tested | None, image: Ch
         st.caption(EXPLANATIONS.get(name, defenses[name].__doc__ or ""))
         with st.expander("Settings", icon=":material/tune:"):
             repair = parametrised(session, defenses[name], name)
-        stored = read_repair(main.checkpoint, name)
-        if stored is not None and stored.repair != repair:
-            stored = None
+        # What was run here comes before what came along.
+        place = next((one for one in (f"{name}{OWN}", name) if _settings(main, one) == repair), "")
+        stored = read_repair(main.checkpoint, place) if place else None
         _draw_run(session, main, repair, stored, data)
         if stored is not None:
             _draw_rates(stored)
@@ -65,11 +66,17 @@ def draw_repairs(session: Session, main: Subject, data: Tested | None, image: Ch
         if name == "fine-pruning":
             _draw_pruning(session, main, data, stored, image)
         elif name == "neural-cleanse" and stored is not None:
-            _draw_reversed(main, stored)
+            _draw_reversed(main, stored, place)
         elif name == "auto-encoder" and stored is not None and data is not None:
-            _draw_redrawn(session, main, data, image)
+            _draw_redrawn(session, main, replace(main, repair=place), data, image)
         elif stored is None:
             st.info("Nothing is stored for this model and these settings yet: run it here, or with the command shown.")
+
+
+def _settings(main: Subject, name: str) -> Repair | None:
+    """The settings of a stored repair."""
+    stored = read_repair(main.checkpoint, name)
+    return stored.repair if stored is not None else None
 
 
 def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired | None, data: Tested | None) -> None:
@@ -92,7 +99,11 @@ def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired 
             st.code(f"python scripts/defend.py {repair.name} --checkpoint {main.key}", language=None, wrap_lines=True)
         return
     key = ("repair", main.weights, repair.name, sorted(repair.to_dict().items()), st.session_state["repair-run"])
-    job = jobs().request(key, Repaired, lambda: repair_sweep(main.checkpoint, repair), session.identity, cached=False)
+    # What came with the repository is what the tables are made of, and stays.
+    own = store().is_shipped(main.key)
+    job: Job[Repaired] = jobs().request(
+        key, Repaired, lambda: repair_sweep(main.checkpoint, repair, own=own), session.identity, cached=False
+    )
     jobs().leave(session.identity, (job,))
 
     @st.fragment(run_every=POLL_SECONDS)
@@ -239,7 +250,7 @@ def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[i
     st.html(strip(shown, main.target_name))
 
 
-def _draw_reversed(main: Subject, stored: Repaired) -> None:
+def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
     """Every label's reversed trigger, the size of its mask and its index, beside the true trigger."""
     record, classes = stored.record, main.card.classes
     indices = [float(index) for index in record["indices"]]
@@ -265,7 +276,7 @@ def _draw_reversed(main: Subject, stored: Repaired) -> None:
         downloads(file, lambda: rows, lambda: figure)
     if len(stored.runs) > 1:
         _draw_seeds(main, stored)
-    tensors = main.checkpoint.tensors(result_name("neural-cleanse"))
+    tensors = main.checkpoint.tensors(result_name(place))
     if tensors is None:
         return
     masks, patterns = tensors["masks"].float(), tensors["patterns"].float()
@@ -320,12 +331,11 @@ STYLE = """
 """
 
 
-def _draw_redrawn(session: Session, main: Subject, data: Tested, image: Choice[int]) -> None:
-    """Original, attacked and redrawn images, with the answers to the last."""
+def _draw_redrawn(session: Session, main: Subject, subject: Subject, data: Tested, image: Choice[int]) -> None:
+    """Original, attacked and redrawn images, with the answers of the model and of the repaired one."""
     if not main.checkpoint.has_weights:
         st.info("The weights are not stored here, so nothing can be drawn.")
         return
-    subject = replace(main, repair="auto-encoder")
     start = session.get(image)
     images, labels = data.images[start : start + STRIP], data.labels[start : start + STRIP]
     stamped = stamp(images, main.trigger)

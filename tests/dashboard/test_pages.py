@@ -19,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 from core.defenses import defenses
 from core.inference import Predictor
 from core.repaired import read_repair
+from core.shipped import write_shipped
 from core.store import DEFAULT_ROOT, Store
 from core.sweeps import attacked, success_at
 from core.transforms import transform_from_spec
@@ -511,29 +512,68 @@ def test_every_repair_has_its_part_with_and_without_a_result(name: str) -> None:
     assert any(button.label == "Run" for button in other.button)
 
 
-def test_a_repair_can_be_run_on_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The button starts a job; when that has ended, its result is stored and shown."""
+@pytest.mark.parametrize("came", [False, True], ids=["own model", "came along"])
+def test_a_repair_can_be_run_on_the_page(came: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The button starts a job; its result is stored and shown, but not in the place of one that came along."""
     root = tmp_path / "checkpoints"
     shutil.copytree(DEFAULT_ROOT / WHITE, root / WHITE)
+    checkpoint = Store(root).checkpoint(WHITE)
+    before = read_repair(checkpoint, "fine-pruning")
+    assert before is not None
+    if came:
+        write_shipped(root, {WHITE: checkpoint.card().weights})
     monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(root))
     st.cache_resource.clear()
     test = page("defenses", model=WHITE, part="repairs", **{"fine-pruning-tolerance": "20"})
     assert not test.exception
     next(button for button in test.button if button.label == "Run").click().run()
     deadline = time.monotonic() + 120
-    checkpoint = Store(root).checkpoint(WHITE)
+    place = "fine-pruning-own" if came else "fine-pruning"
     while time.monotonic() < deadline:
-        stored = read_repair(checkpoint, "fine-pruning")
+        stored = read_repair(checkpoint, place)
         if stored is not None and stored.repair == defenses["fine-pruning"](tolerance=20):
             break
         time.sleep(0.2)
     assert stored is not None
-    before = read_repair(Store().checkpoint(WHITE), "fine-pruning")
-    assert before is not None
     assert stored.record["pruned"] > before.record["pruned"]
+    assert (read_repair(checkpoint, "fine-pruning") == before) == came
     test.run()
     assert not test.exception
     assert any(f'data-hits="{stored.clean.hits}"' in html.proto.body for html in test.get("html"))
+    labels = test.sidebar.selectbox(key="choice-repair").options
+    assert ("Fine-Pruning (run here)" in labels) == came
+
+
+@pytest.fixture
+def variant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A store with the reference of BadNets, its enhanced one, and a model of another target; the latter's key."""
+    root = tmp_path / "checkpoints"
+    for key in (WHITE, f"{WHITE}+"):
+        shutil.copytree(DEFAULT_ROOT / key, root / key)
+    shutil.copytree(DEFAULT_ROOT / WHITE, root / f"{WHITE}-target2")
+    card = root / f"{WHITE}-target2" / "card.json"
+    values = json.loads(card.read_text()) | {"name": "badnets-target2"}
+    values["attack"]["params"]["target"] = 2
+    card.write_text(json.dumps(values))
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(root))
+    st.cache_resource.clear()
+    return f"{WHITE}-target2"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_variant_is_on_every_page_beside_the_reference(variant: str, name: str) -> None:
+    test = page(name, model=variant)
+    assert not test.exception
+    assert not test.warning
+    assert not test.error
+    assert link(test)["model"] == variant
+    shown = test.sidebar.selectbox(key="pick-2").options
+    assert shown == ["BadNets", "BadNets+", "BadNets [badnets-target2]"]
+    if name == "defenses":
+        assert "BadNets [badnets-target2]" in test.dataframe[0].value.columns
+    if name == "paper":
+        reference = page(name, model=WHITE)
+        assert [one.value for one in test.metric] == [one.value for one in reference.metric]
 
 
 def test_cost_against_effect_has_every_stored_repair() -> None:
