@@ -1,4 +1,4 @@
-"""Guided lessons: a folder is a lesson, a TOML file in it is a step; the page *Lesson* shows them in order of file names.
+"""Guided lessons: a folder is a lesson, a TOML file in it is a step, in order of file names.
 
 To write one, make a folder of folders, name it in ``$TRIGGER_LESSONS``, and put a file for each step into
 ``$TRIGGER_LESSONS/<lesson>/``, such as ``03-move.toml``::
@@ -18,10 +18,10 @@ A *choice* has ``options`` (2 to 6 texts). Which one is right is decided by a me
 A step of the scene ``questions`` has no question of its own but up to six tables ``[[quiz]]``, each with ``question``,
 ``options``, an ``answer``, and ``truth`` and ``bounds`` or ``correct``.
 
-Names in braces are filled in when the step is shown. What every text may use (the target class and so on) is listed in
-:data:`dashboard.lessons.words.FACTS`; an answer may also use the numbers that its scene measures for its state
-(``measures`` of the scene). ``{name}`` is a percentage, ``{name:n}`` says of how many images, ``{name:of100}`` is a whole
-number of a hundred. No number is typed in: another model on the page gives other sentences.
+Names in braces are filled in when the step is shown. What every text may use (the target class and so on) is listed
+in :data:`dashboard.lessons.words.FACTS`; an answer may also use the numbers that its scene measures for its state
+(``measures`` of the scene). ``{name}`` is a percentage, ``{name:n}`` says of how many images, ``{name:of100}`` is a
+whole number of a hundred. No number is typed in: another model on the page gives other sentences.
 
 A file that is not like this is refused with one sentence for each fault, and the other lessons stay.
 """

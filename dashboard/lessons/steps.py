@@ -14,7 +14,7 @@ from dashboard.lessons.words import FACTS, Amount, check
 
 __all__ = ["KINDS", "Lesson", "Question", "Step", "found_lessons", "read_lesson"]
 
-HERE = Path(__file__).parent
+SHIPPED = Path(__file__).parent / "shipped"
 KINDS = ("slider", "choice", "none")
 FIELDS = ("title", "text", "scene", "state", "question", "kind", "options", "truth", "bounds", "correct", "answer",
           "notes", "quiz")  # fmt: skip
@@ -207,7 +207,7 @@ def found_lessons() -> tuple[dict[str, Lesson], list[str]]:
     own = os.environ.get("TRIGGER_LESSONS", "")
     if own and not Path(own).is_dir():
         faults.append(f"TRIGGER_LESSONS = {own!r} is not allowed: a folder with one folder for each lesson.")
-    for root in (HERE, Path(own) if own else None):
+    for root in (SHIPPED, Path(own) if own else None):
         if root is None or not root.is_dir():
             continue
         for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))):

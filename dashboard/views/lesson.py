@@ -1,4 +1,7 @@
-"""Page *Lesson*: the paper as a story in steps, each with a question before the answer (see :mod:`dashboard.lessons`)."""
+"""Page *Lesson*: the paper as a story in steps, each with a question before the answer.
+
+What a lesson is made of: :mod:`dashboard.lessons`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from dashboard.lessons.words import Amount, Unmeasured, fill
 from dashboard.resources import CONTROL, Subject, jobs, present, subjects, tested
 from dashboard.session import Choice, Session, integer_in, one_of
 
-# Opened first: attacks that everything in the lesson that comes along is stored for, on photographs where there are any.
+# Opened first: an attack that all of the shipped lesson is stored for, on photographs where there are any.
 FIRST = ("cifar10/resnet20/badnets", "shapes10/resnet20/badnets")
 DEFAULT = "rethinking"
 NOTES: Choice[bool] = Choice(

@@ -14,8 +14,8 @@ from dashboard.controls import image_slider
 from dashboard.lessons.scenes.base import Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
 from dashboard.resources import Subject
-from dashboard.shown import trigger_picture
 from dashboard.sheet import Block, block_html
+from dashboard.shown import trigger_picture
 
 __all__ = ["Attention"]
 

@@ -1,4 +1,4 @@
-"""Scenes behind a transformation: the standard attack alone, and beside the one that was trained with transformations."""
+"""Scenes behind a transformation: the standard attack, and beside it the one trained with transformations."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Benign(Scene):
 
     def _networks(self, stage: Stage) -> list[tuple[str, Subject, str]]:
         found = [("A", stage.control, COLOURS[2])] if stage.control is not None else []
-        return [*found, ("B", stage.main, COLOURS[0])]  # type: ignore[list-item]
+        return [*found, ("B", stage.main, COLOURS[0])]
 
     def _accuracy(self, stage: Stage, subject: Subject) -> Rate | None:
         if stage.data is None:

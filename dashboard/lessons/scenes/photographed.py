@@ -1,4 +1,4 @@
-"""A scene of prints and photographs: what the networks say about an attacked image that was printed and photographed."""
+"""A scene of prints and photographs: what the networks say about a photograph of an attacked image."""
 
 from __future__ import annotations
 
