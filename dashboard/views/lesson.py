@@ -35,7 +35,11 @@ UNMEASURED = "This is neither stored for this model nor can it be measured here.
 STYLE = """
 <style>
 @media (min-width: 641px) {html {font-size: clamp(15px, min(1.4vw, 2.45vh), 34px) !important}}
-.stMainBlockContainer {padding-top: 2.9rem !important; padding-bottom: 1rem !important}
+.stMainBlockContainer {padding-top: .7rem !important; padding-bottom: 1rem !important}
+/* The bar stands in the application's own top line, between its two buttons. */
+.stAppHeader {background: transparent !important; pointer-events: none}
+.stAppHeader button {pointer-events: auto}
+.st-key-lesson-bar {margin: 0 3rem; z-index: 1000000; position: relative; width: auto !important}
 .st-key-lesson-told p {font-size: 1.15rem; line-height: 1.4}
 .st-key-lesson-head h1 {font-size: 1.7rem; padding: 0}
 .st-key-lesson-head {align-items: center}
@@ -44,6 +48,17 @@ STYLE = """
 .st-key-lesson-answer {border-left-color: var(--st-primary-color, #2f6f9f)}
 .st-key-lesson-question > :first-child p {font-size: 1.3rem; font-weight: 600}
 .st-key-lesson-beside [data-testid="stHtml"] > img {max-width: min(26rem, 100%) !important}
+.st-key-lesson-beside .ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .5rem}
+.st-key-lesson-beside .ts-strip figure, .st-key-lesson-below .ts-strip figure {font-size: .85rem}
+.st-key-lesson-beside .ts-strip .truth {opacity: 1; font-weight: 600}
+@media (min-width: 641px) {
+  .st-key-lesson-beside {max-width: 50vh; margin: auto}
+  .st-key-lesson-beside.st-key-lesson-beside:has(.ts-strip, .ts-saliency) {max-width: none}
+  .st-key-lesson-below .ts-strip {grid-template-columns: repeat(10, minmax(0, 1fr)); margin: 0}
+  .st-key-lesson-below .ts-strip img {max-width: 4.4rem}
+  .st-key-lesson-beside, .st-key-lesson-told {gap: .6rem}
+}
+.st-key-lesson-beside [data-testid="stSlider"] {margin-bottom: -.4rem}
 .ts-nine {display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .4rem; max-width: 24rem}
 .ts-nine img {width: 100%; image-rendering: pixelated; border-radius: .25rem; display: block}
 .ts-guess {font-size: 1.35rem; margin: 0}
@@ -239,7 +254,7 @@ def _body(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object])
         return
     left, told = st.columns([5, 7], gap="large")
     beside = left.container(key="lesson-beside")
-    below = st.container()
+    below = st.container(key="lesson-below")
     with told, st.container(key="lesson-told"):
         st.markdown(fill(step.text, facts))
         if step.question.kind != "none":

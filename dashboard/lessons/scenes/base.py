@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
-import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
@@ -121,9 +120,3 @@ class Scene(Parametrised):
 
 scenes: Registry[Scene] = Registry("scene", "dashboard.lessons.scenes")
 """All scenes by name."""
-
-
-def html_beside(places: Places, html: str) -> None:
-    """Draws HTML beside the text."""
-    with places.beside:
-        st.html(html)

@@ -54,7 +54,7 @@ class Benign(Scene):
             st.html(rate_bars(readings))
         self._images(stage, places)
         if stage.data is not None:
-            with places.below:
+            with places.beside:
                 image_slider(stage.session, "First image", stage.image, stage.data)
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:
@@ -92,5 +92,5 @@ class Benign(Scene):
             answers = [f"{letter}: {classes[int(its[number])]}" for letter, its in said.items() if its is not None]
             truth = classes[int(clean.labels[start + number])]
             shown.append(Shown(data_url(image), answers[0] if answers else "", truth, False, "".join(answers[1:2])))
-        with places.below:
+        with places.beside:
             st.html(strip(shown, stage.main.target_name))

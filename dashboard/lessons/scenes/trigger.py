@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import streamlit as st
+import torch
 
 from core.metrics import Rate
 from core.params import integer
-from core.trigger import Trigger
+from core.trigger import Trigger, stamp
 from dashboard.controls import image_slider
 from dashboard.lessons.scenes.base import COUNT, Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
 from dashboard.looks import appearance_choices, place_choices
-from dashboard.readouts import rate_bars
+from dashboard.readouts import beside, captioned, data_url, rate_bars
 from dashboard.resources import Subject, target_for
-from dashboard.shown import draw_pad, draw_strip, measured, trigger_picture
+from dashboard.shown import PLACEHOLDER, draw_pad, draw_strip, measured, trigger_picture
 
 __all__ = ["Appearance", "Pad"]
 
@@ -126,12 +127,16 @@ class Appearance(Scene):
 
     def still(self, stage: Stage, places: Places) -> None:
         """The image with the trigger as it was trained and as the question has it."""
-        asked = self._trigger(stage, *self._state(stage))
         with places.beside:
-            trained, now = st.columns(2)
-            for column, trigger, text in ((trained, stage.main.trigger, "In training"), (now, asked, "Now")):
-                column.html(trigger_picture(trigger, stage.picture, stage.main.card.shape))
-                column.markdown(f"**{text}**: pixel value {trigger.value}, opacity {trigger.opacity} %")
+            self._pictures(stage, self._trigger(stage, *self._state(stage)))
+
+    def _pictures(self, stage: Stage, now: Trigger) -> None:
+        shown = []
+        for trigger, text in ((stage.main.trigger, "In training"), (now, "Now")):
+            ground = stage.picture if stage.picture is not None else torch.full(stage.main.card.shape, PLACEHOLDER)
+            look = f"{text}: pixel value {trigger.value}, opacity {trigger.opacity} %"
+            shown.append(captioned(data_url(stamp(ground[None], trigger)[0]), look))
+        st.html(beside(*shown))
 
     def live(self, stage: Stage, places: Places) -> None:
         """Both sliders, the picture, the rates, and ten images."""
@@ -142,7 +147,7 @@ class Appearance(Scene):
         trigger = self._trigger(stage, stage.session.get(value), stage.session.get(opacity))
         _readouts(stage, places, trigger)
         with places.beside:
-            st.html(trigger_picture(trigger, stage.picture, stage.main.card.shape))
+            self._pictures(stage, trigger)
             st.slider("Pixel value of the trigger", 0, 255, **stage.session.widget(value))
             st.slider("Opacity (%)", 0, 100, **stage.session.widget(opacity))
             if stage.data is not None:
