@@ -119,9 +119,8 @@ def test_a_step_fits_a_projector_without_scrolling(page: Page, url: str, step: i
             sees_the_answer(page, step)
         page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=PATIENCE)
         page.wait_for_timeout(500)
-        high, room = page.evaluate(
-            "() => { const m = document.querySelector('[data-testid=stMain]'); return [m.scrollHeight, m.clientHeight] }"
-        )
+        main = page.locator("[data-testid=stMain]")
+        high, room = main.evaluate("main => [main.scrollHeight, main.clientHeight]")
         assert high <= room, (step, answered, high)
 
 
@@ -131,7 +130,5 @@ def test_a_telephone_shows_all_of_it_without_scrolling_sideways(page: Page, url:
         open_step(page, url, step)
         page.locator(".bar .forward").click()
         sees_the_answer(page, step)
-        wide, room = page.evaluate(
-            "() => { const m = document.querySelector('[data-testid=stMain]'); return [m.scrollWidth, m.clientWidth] }"
-        )
+        wide, room = page.locator("[data-testid=stMain]").evaluate("main => [main.scrollWidth, main.clientWidth]")
         assert wide <= room, (step, wide)
