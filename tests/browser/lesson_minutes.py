@@ -2,7 +2,7 @@
 
     python tests/browser/lesson_minutes.py --model shapes10/resnet20/badnets --words 180
 
-It starts its own server. Of every step it measures the seconds until the question and then the answer stand on the page,
+It starts its own server. Of every step it measures the seconds until the question and then the answer are there,
 and counts the words that there are to read; the minutes are the waiting and the reading at so many words a minute. What
 somebody thinks, says or tries out comes on top.
 """

@@ -52,7 +52,7 @@ def said(test: AppTest) -> str:
 
 
 def readout(test: AppTest) -> str:
-    return "".join(html.proto.body for html in test.get("html") if "ts-rates" in html.proto.body)
+    return "".join(html.proto.body for html in test.get("html") if 'class="ts-rates"' in html.proto.body)
 
 
 @pytest.mark.parametrize("step", STEPS)
