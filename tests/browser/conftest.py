@@ -63,7 +63,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Iterator[Serve]:
+def logs() -> dict[str, IO[bytes]]:
+    """What the running servers write, by their url."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def serve(logs: dict[str, IO[bytes]]) -> Iterator[Serve]:
     """``serve(script, env) -> url``: run a Streamlit script until the session ends; called again, the same url."""
     running: dict[tuple[str, ...], tuple[subprocess.Popen[bytes], IO[bytes], str]] = {}
 
@@ -90,6 +96,7 @@ def serve() -> Iterator[Serve]:
         )
         url = f"http://127.0.0.1:{port}"
         running[known] = (process, log, url)
+        logs[url] = log
         _wait_until_healthy(url, process, log)
         return url
 
