@@ -240,8 +240,9 @@ def _students(session: Session, lesson: Lesson, at: Choice[int], main: Subject) 
         st.code(address, language=None, wrap_lines=True)
         if is_local(address):
             st.caption(
-                "This address works on this computer only. For the students, open the page under the computer's "
-                "address in the network, which the terminal shows as *Network URL*."
+                "This address works on this computer only. For the students, start the application with "
+                "`streamlit run dashboard/app.py --server.address 0.0.0.0`, and open it under the computer's address "
+                "in the network, which the terminal shows as *Network URL*. Others can then use all of it."
             )
 
 
@@ -252,7 +253,7 @@ def _body(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object])
         st.markdown(fill(step.text, facts))
         _quiz(stage, lesson, step, facts, answered)
         return
-    left, told = st.columns([5, 7], gap="large")
+    left, told = st.columns([6, 7], gap="large")
     beside = left.container(key="lesson-beside")
     below = st.container(key="lesson-below")
     with told, st.container(key="lesson-told"):
