@@ -53,7 +53,8 @@ STYLE = """
 .st-key-lesson-beside .ts-strip .truth {opacity: 1; font-weight: 600}
 @media (min-width: 641px) {
   .st-key-lesson-beside {max-width: 47vh; margin: auto}
-  .st-key-lesson-beside.st-key-lesson-beside:has(.ts-strip, .ts-saliency) {max-width: none}
+  .st-key-lesson-beside:has(figure) {max-width: 58vh}
+  .st-key-lesson-beside:has(.ts-strip, .ts-saliency) {max-width: none}
   .st-key-lesson-below .ts-strip {grid-template-columns: repeat(10, minmax(0, 1fr)); margin: 0}
   .st-key-lesson-below .ts-strip img {max-width: 4.4rem}
   .st-key-lesson-beside, .st-key-lesson-told {gap: .6rem}
