@@ -88,8 +88,10 @@ class Photographed(Scene):
                 image_slider(stage.session, "Image", stage.image, stage.data)
         readings = []
         with places.under:
+            said = [text for subject, *_ in self._models(stage) if (text := self._said(stage, subject, name))]
+            if said:
+                st.markdown(f"Of this photograph, {' and '.join(said)}.")
             for subject, colour, _ in self._models(stage):
-                self._say(stage, subject, name)
                 found = self._rates(stage, subject, name)
                 if found is not None:
                     clean, hit, stored = found
@@ -99,17 +101,17 @@ class Photographed(Scene):
             readings.sort(key=lambda reading: "benign" in reading.name)
             st.html(rate_bars(readings, name))
 
-    def _say(self, stage: Stage, subject: Subject, name: str) -> None:
+    def _said(self, stage: Stage, subject: Subject, name: str) -> str:
+        """What a network says about the photograph; nothing where it cannot be asked."""
         model = predictor(subject)
         if stage.picture is None or model is None:
-            return
+            return ""
         taken = take(PRESETS[name], stamp(stage.picture[None], subject.trigger), stage.index)
         with jobs().turnstile.interactive():
             answer = int(model.predict(taken.inputs)[0])
         said = subject.card.classes[answer]
-        st.markdown(
-            f"{subject.label} says " + (f":red[**{said}**]" if answer == subject.attack.target else f"**{said}**")
-        )
+        hit = answer == subject.attack.target
+        return f"{subject.label} says " + (f":red[**{said}**]" if hit else f"**{said}**")
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:
         """The rates of both attacks on the step's photographs and without them."""
