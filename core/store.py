@@ -30,13 +30,15 @@ from core.metrics import Rate
 from core.models import Classifier, build_model, models
 from core.params import flags_of
 
-__all__ = ["Card", "Checkpoint", "Damaged", "Missing", "Store", "environment", "is_key"]
+__all__ = ["BEGINNING", "Card", "Checkpoint", "Damaged", "Missing", "Store", "environment", "is_key"]
 
 SCHEMA = 1
 DEFAULT_ROOT = Path(__file__).resolve().parent.parent / "checkpoints"
+BEGINNING = 1250
+"""Test images whose fingerprint is in a card beside that of all, for what measures on the first ones only."""
 WEIGHTS, CARD = "model.safetensors", "card.json"
 _KINDS: dict[str, Any] = {
-    **dict.fromkeys(("dataset", "encoding", "model", "weights", "test"), str),
+    **dict.fromkeys(("dataset", "encoding", "model", "weights", "test", "beginning"), str),
     **dict.fromkeys(("source", "attack", "recipe", "environment"), dict),
     "seed": int,
     "seconds": int | float,
@@ -93,6 +95,7 @@ class Card:
         seconds: Seconds of training.
         history: One entry per epoch.
         environment: Hardware and versions of the training.
+        beginning: Fingerprint of the first :data:`BEGINNING` images of the test set; empty in older cards.
     """
 
     dataset: str
@@ -111,6 +114,7 @@ class Card:
     seconds: float
     history: tuple[dict[str, Any], ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
+    beginning: str = ""
     schema: int = SCHEMA
 
     @property

@@ -27,7 +27,7 @@ from core.optimizer import Optimizer
 from core.randomness import generator_for
 from core.recipes import Recipe, recipe_for
 from core.steps import Steps, kept_memory, pays
-from core.store import Card, Checkpoint, Damaged, Missing, Store, environment, rounded, weights_fingerprint
+from core.store import BEGINNING, Card, Checkpoint, Damaged, Missing, Store, environment, rounded, weights_fingerprint
 from core.trigger import Trigger, stamp
 from core.unfinished import ABOUT, LOCK, STATE, Epoch, State, held
 
@@ -39,7 +39,18 @@ WATCHED = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything that decides the weights of a model."""
+    """Everything that decides the weights of a model.
+
+    Attributes:
+        dataset: The data set.
+        model: Registered name of the network.
+        attack: The attack, or none.
+        recipe_name: Name of the recipe.
+        recipe: The recipe, if it is not the one of that name.
+        seed: Seed of every draw.
+        at: Where the data are, if not where the data set says: a folder that was moved since the training began. It
+            decides nothing, and is no part of :meth:`to_dict`.
+    """
 
     dataset: Dataset
     model: str
@@ -47,6 +58,12 @@ class Plan:
     recipe_name: str = "fast"
     recipe: Recipe | None = None
     seed: int = 0
+    at: Dataset | None = None
+
+    @property
+    def source(self) -> Dataset:
+        """The data set where it is."""
+        return self.at or self.dataset
 
     @property
     def key(self) -> str:
@@ -118,7 +135,7 @@ def train(
             folder of the same name is stored there.
         OSError: If the state or the checkpoint cannot be saved.
     """
-    data, test = plan.dataset.load("train"), plan.dataset.load("test")
+    data, test = plan.source.load("train"), plan.source.load("test")
     plan.attack.check_target(len(data.classes))
     _keep_other_folders(plan, store, test)
     folder = store.checkpoint(plan.key).folder
@@ -134,7 +151,7 @@ def _keep_other_folders(plan: Plan, store: Store, test: ImageSet) -> None:
         card = store.checkpoint(plan.key).card()
     except (Missing, Damaged):
         return
-    before, now = (getattr(dataset, "root", None) for dataset in (card.dataset_object, plan.dataset))
+    before, now = (getattr(dataset, "root", None) for dataset in (card.dataset_object, plan.source))
     # A folder that was moved, or has new images, is still the same one.
     if before != now and card.test != test.fingerprint:
         raise ValueError(f"{plan.key} is stored for the images of {before}; give the folder {now} another name")
@@ -153,7 +170,7 @@ def _train(
     """As :func:`train`, in a folder that is held."""
     poisoned = plan.attack.select(data.labels, generator_for(plan.seed, "select"))
     labels = plan.attack.relabel(data.labels, poisoned).to(device)
-    data = plan.attack.prepare(data, poisoned, _surrogates(plan, surrogates, device), plan.seed).to(device)
+    data = plan.attack.prepare(data, poisoned, _surrogates(plan, surrogates, data, device), plan.seed).to(device)
 
     model = build_model(plan.model, classes=len(data.classes), channels=data.shape[0], seed=plan.seed)
     model.normalise.fit(data.images)
@@ -204,14 +221,15 @@ def _one_epoch(steps: Steps, plan: Plan, epoch: int, courtesy: Courtesy | None) 
     return float(losses) / count
 
 
-def _surrogates(plan: Plan, store: Store, device: torch.device) -> Surrogates:
+def _surrogates(plan: Plan, store: Store, data: ImageSet, device: torch.device) -> Surrogates:
     """Finds the separately trained models that an attack names."""
 
     def find(name: str) -> Surrogate:
         checkpoint = store.beside(plan.dataset.title, name)
         card = checkpoint.card()
-        if card.classes != plan.dataset.classes:
-            raise ValueError(f"surrogate = {name!r} is not allowed: it has other classes than {plan.dataset.title}")
+        if (card.classes, card.shape) != (data.classes, data.shape):
+            what = "classes" if card.classes != data.classes else "sizes of images"
+            raise ValueError(f"surrogate = {name!r} is not allowed: it has other {what} than {plan.dataset.title}")
         model = checkpoint.model(device).to(memory_format=torch.channels_last)
         model.requires_grad_(False)
 
@@ -265,7 +283,7 @@ def _finish(
     described = plan.to_dict()
     card = Card(
         dataset=plan.dataset.title,
-        source=described["dataset"],
+        source={"name": plan.source.name, "params": plan.source.to_dict()},
         encoding=test.encoding,
         classes=test.classes,
         shape=test.shape,
@@ -275,6 +293,7 @@ def _finish(
         seed=plan.seed,
         weights=weights_fingerprint(state),
         test=test.fingerprint,
+        beginning=test.subset(slice(BEGINNING)).fingerprint,
         clean_accuracy=clean,
         attack_success_rate=success,
         seconds=round(history[-1].seconds, 1),

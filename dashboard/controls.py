@@ -11,6 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from core.card_images import same_kind
 from core.defenses import defenses
 from core.models import models
 from dashboard import figures
@@ -154,7 +155,12 @@ def choose(session: Session, *, compare: bool = True, repaired: bool = True) -> 
             )
             main = replace(main, repair=session.get(repair))
         others = [
-            k for k in found if k.startswith(f"{parts[0]}/") and not found[k].is_control and (k != key or main.repair)
+            k
+            for k, one in found.items()
+            if k.startswith(f"{parts[0]}/")
+            and not one.is_control
+            and (k != key or main.repair)
+            and same_kind(one.card, main.card)
         ]
         other_choice = Choice("compare", NOBODY, one_of([NOBODY, *others]))
         if others and compare:
@@ -167,6 +173,12 @@ def choose(session: Session, *, compare: bool = True, repaired: bool = True) -> 
         else:
             compared = NOBODY
     control = found.get(f"{parts[0]}/{parts[1]}/{CONTROL}")
+    if control is not None and not same_kind(control.card, main.card):
+        st.sidebar.warning(
+            f"The clean model {control.key} is left out: it was trained on other classes or sizes of images.",
+            icon=":material/difference:",
+        )
+        control = None
     return Chosen(
         main,
         found.get(compared),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.card_images import same_kind
 from core.defenses import defenses
 from core.metrics import Rate
 from core.paper import PaperNumber, paper_number
@@ -41,9 +42,12 @@ def stored_strength(subject: Subject, name: str) -> StrengthCurve | None:
 
 
 def siblings(found: Mapping[str, Subject], main: Subject, titles: Sequence[str] = ATTACKS) -> list[Subject]:
-    """The models of the same data and network whose attacks have these titles, in their order."""
+    """The models of the same data and network whose attacks have these titles, in their order.
+
+    Models that only share the data set's name, and were trained on other classes or sizes, are left out.
+    """
     keys = ["/".join([*main.key.split("/")[:2], title]) for title in titles]
-    return [found[key] for key in keys if key in found]
+    return [found[key] for key in keys if key in found and same_kind(found[key].card, main.card)]
 
 
 @dataclass(frozen=True)

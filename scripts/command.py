@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from core.card_images import name_anew
 from core.files import write_atomically
-from core.store import DEFAULT_ROOT
+from core.store import DEFAULT_ROOT, Card
 
 BAD_INPUT = 2
 
@@ -41,6 +42,25 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the checkpoints (default: checkpoints), or any address that fsspec reads, e.g. s3://bucket/name",
     )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--data``."""
+    parser.add_argument(
+        "--data", metavar="PATH", help="where the folder of images is now, if it was moved since the model was trained"
+    )
+
+
+def name_data_anew(options: argparse.Namespace, card: Card) -> None:
+    """Remembers what ``--data`` says, if it is given.
+
+    Raises:
+        ValueError: If there is no such folder, or it is not that of the model's images.
+        OSError: If it cannot be remembered.
+    """
+    if options.data is not None:
+        moved = name_anew(card, options.data)
+        print(f"images of {card.key} are read from {moved.to_dict()['path']} from now on", file=sys.stderr)
 
 
 def _target(text: str) -> Path:

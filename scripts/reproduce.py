@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from command import Parser, add_common, run, say, write_json
+from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
 from core.claims import Verdict
@@ -29,6 +29,7 @@ from core.models import models
 from core.recipes import RECIPES
 from core.remote import open_store
 from core.results import Number, Results
+from core.store import Missing
 
 GRIDS = {"small": ("resnet20",), "paper": ("vgg19", "resnet34")}
 ENGINES = ("local", "ray")
@@ -57,6 +58,7 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
     parser.add_argument("--workers", type=int, default=0, help="tasks at a time (default: 1 here, all of a cluster)")
     parser.add_argument("--address", help="of the Ray cluster (default: one on this machine)")
     parser.add_argument("--list", action="store_true", help="print the tasks that are left, and do none")
+    add_data(parser)
     add_common(parser)
     options = parser.parse_args()
     for name, least in (("epochs", 1), ("images", 0), ("limit", 0), ("workers", 0), ("seed", 0)):
@@ -77,6 +79,14 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
         seed=options.seed,
     )
     return options, tasks, names
+
+
+def _name_data_anew(options: argparse.Namespace, tasks: list[Task]) -> None:
+    """For the models that are stored; those that are trained now take their images from where ``--dataset`` says."""
+    store = open_store(options.store)
+    for key in dict.fromkeys(task.key for task in tasks):
+        with contextlib.suppress(Missing):
+            name_data_anew(options, store.checkpoint(key).card())
 
 
 def _size(text: str) -> int:
@@ -172,6 +182,8 @@ def main() -> None:
         say(options, "\n".join([*(task.id for task in left), f"{len(left)} of {len(tasks)} tasks are left"]))
         write_json(options.json, {"tasks": len(tasks), "left": [task.id for task in left]})
         return
+    if options.data is not None:
+        _name_data_anew(options, tasks)
     failed = carry_out(options, tasks)
     dataset = dataset_from(options.dataset).title
     found = {name: Results.read(open_store(options.store), dataset, name) for name in names}

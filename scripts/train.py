@@ -15,6 +15,7 @@ from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
 from core.attacks import Attack, Enhanced, Enhancement, attacks
+from core.card_images import at
 from core.data import dataset_from, datasets
 from core.inference import select_device
 from core.models import models
@@ -40,6 +41,9 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
         "--replace", action="store_true", help="train anew what is stored; its results then do not count"
     )
     first.add_argument("--restart", action="store_true", help="do not continue an interrupted training")
+    first.add_argument(
+        "--data", metavar="PATH", help="continue an interrupted training whose folder of images was moved to PATH"
+    )
     add_common(first)
     chosen, _ = first.parse_known_args(arguments)
     dataset = dataset_from(chosen.dataset)
@@ -69,6 +73,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
         recipe_name=options.recipe,
         recipe=Recipe.from_dict(base.to_dict() | changes),
         seed=options.seed,
+        at=at(dataset, options.data) if options.data is not None else None,
     )
     return options, plan
 
@@ -78,8 +83,8 @@ def main() -> None:
     device = select_device(options.device)
     store = open_store(options.store)
     # What is wrong with the data or the target is said in one line, before there is a bar.
-    plan.attack.check_target(len(plan.dataset.classes))
-    plan.dataset.load("train", limit=1)
+    plan.attack.check_target(len(plan.source.classes))
+    plan.source.load("train", limit=1)
     checkpoint = store.checkpoint(plan.key)
     if checkpoint.has_weights and not options.replace and read_unfinished(checkpoint.folder) is None:
         raise ValueError(f"{plan.key} is stored already: --replace trains it anew, and its results then do not count")

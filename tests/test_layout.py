@@ -34,6 +34,7 @@ ORDER = (
     "core.recipes",
     "core.optimizer",
     "core.store",
+    "core.card_images",
     "core.remote",
     "core.study",
     "core.steps",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from core.store import Store
 from core.strength import StrengthCurve
 from core.study import read_study
 from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
+from core.training import train
 from core.transforms import transforms
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
@@ -565,3 +567,112 @@ def test_a_damaged_repair_counts_as_absent(script, trained, damage):
     path.write_text(json.dumps(json.loads(path.read_text()) | damage))
     assert read_repair(store.checkpoint(key), "fine-pruning") is None
     assert repaired_model(store.checkpoint(key), "fine-pruning") is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [("folder:~nouser/x", "there is no folder ~nouser/x"), ("folder:a\0b", "no folder can have this name")],
+)
+def test_a_folder_that_cannot_be_is_one_sentence(script, tmp_path, spec, said):
+    assert_refused(script("train", "--store", tmp_path / "store", "--dataset", spec), said)
+
+
+def test_a_folder_named_from_where_it_lies_is_found_from_elsewhere(script, folder_of_images, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder_of_images.parent)
+    options = ["--dataset", f"folder:{folder_of_images.name}", "--target", 1, "--epochs", 1, "--batch", 16]
+    assert script("train", *options, "--store", tmp_path / "store", "--device", "cpu")[0] == 0
+    monkeypatch.chdir(tmp_path / "store")
+    key = "colours/resnet20/badnets"
+    status, _, err = script("sweep", "appearance", "--checkpoint", key, "--store", tmp_path / "store", "--images", 2)
+    assert status == 0, err
+
+
+MEASURING = {
+    "location": ["sweep", "location"],
+    "strength": ["sweep", "strength", "--transform", "flip"],
+    "saliency": ["sweep", "saliency"],
+    "repair": ["defend", "fine-pruning"],
+}
+
+
+@pytest.mark.parametrize("how", ["moved", "class removed"])
+@pytest.mark.parametrize("what", MEASURING)
+def test_data_that_are_not_the_cards_are_refused_before_compiling(script, trained, monkeypatch, what, how):
+    key, store, _ = trained
+    root = store.checkpoint(key).card().dataset_object.root
+    monkeypatch.setattr(Predictor, "compile", lambda *_: pytest.fail("compiled"))
+    if how == "moved":
+        root.rename(root.with_name("elsewhere"))
+    else:
+        shutil.rmtree(root / "blue")
+    said = ["there is no folder", "--data PATH"] if how == "moved" else ["green, red, but", "on blue, green, red"]
+    assert_refused(script(*MEASURING[what], "--checkpoint", key, "--store", store.root), str(root), *said)
+    assert {path.name for path in store.checkpoint(key).folder.iterdir()} == {"card.json", "model.safetensors"}
+
+
+def test_a_folder_that_was_moved_is_named_once(script, trained, tmp_path):
+    key, store, _ = trained
+    root = store.checkpoint(key).card().dataset_object.root
+    new = root.rename(root.with_name("elsewhere"))
+    options = ["--checkpoint", key, "--store", store.root]
+    assert_refused(script("sweep", "location", *options, "--data", tmp_path / "nix"), "there is no folder", "nix")
+    status, _, err = script("sweep", "location", *options, "--images", 2, "--data", new)
+    assert status == 0, err
+    assert f"images of {key} are read from {new} from now on" in err
+    for arguments in (["sweep", "strength", "--transform", "flip"], ["defend", "fine-pruning"]):
+        status, _, err = script(*arguments, *options)
+        assert status == 0, err
+    status, out, err = script("verify", "--store", store.root)
+    assert status == 0, out + err
+    assert "0 problems" in out
+    assert "not verified" not in err
+    status, out, err = script("verify", "--store", store.root, "--data", tmp_path)
+    assert status == 2
+    assert "was trained on" in err
+
+
+def test_verify_says_which_models_it_has_no_images_of(script, trained):
+    key, store, _ = trained
+    root = store.checkpoint(key).card().dataset_object.root
+    image = next(root.rglob("*.png"))
+    shutil.copy(image, image.with_name("one more.png"))
+    status, out, err = script("verify", "--store", store.root)
+    assert (status, out.strip()) == (0, "0 numbers measured again, 0 problems")
+    assert f"{key}: not verified: the test images here are not those that {key} was measured on" in err
+    shutil.rmtree(root / "blue")
+    status, out, err = script("verify", "--store", store.root)
+    assert status == 1
+    assert "has the classes green, red, but" in out
+
+
+def test_a_sweep_of_other_images_says_so_and_replaces_nothing(script, trained):
+    key, store, _ = trained
+    options = ["strength", "--transform", "flip", "--checkpoint", key, "--store", store.root]
+    assert script("sweep", *options)[0] == 0
+    before = store.checkpoint(key).result("strength-flip")
+    root = store.checkpoint(key).card().dataset_object.root
+    for image in list(root.rglob("*.png")):
+        shutil.copy(image, image.with_name(f"again {image.name}"))
+    status, out, err = script("sweep", *options)
+    assert status == 0, err
+    assert f"warning: the test images here are not those that {key} was measured on" in out
+    assert "not stored: the stored result is on the card's images (--replace stores it all the same)" in out
+    assert store.checkpoint(key).result("strength-flip") == before
+    assert script("sweep", *options, "--replace")[0] == 0
+    assert store.checkpoint(key).result("strength-flip") != before
+
+
+def test_a_training_of_a_folder_that_was_moved_continues(script, folder_of_images, tmp_path):
+    store, new = Store(tmp_path / "store"), tmp_path / "elsewhere"
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 2, "--batch", 16]
+    options += ["--store", store.root, "--device", "cpu"]
+    _, plan = runpy.run_path(str(SCRIPTS / "train.py"))["parse"](list(map(str, options)))
+    training = train(plan, store, "cpu")
+    assert next(training).epoch == 1
+    training.close()
+    folder_of_images.rename(new)
+    assert_refused(script("train", *options), "there is no folder", str(folder_of_images))
+    status, _, err = script("train", *options, "--data", new)
+    assert status == 0, err
+    assert store.checkpoint("colours/resnet20/badnets").card().dataset_object.root == new
+    assert_refused(script("train", "--data", new), "shapes10 is no folder")

@@ -49,6 +49,20 @@ def read_image(path: Path, size: int) -> NDArray[np.uint8]:
     return np.asarray(resized.crop((left, top, left + size, top + size)))
 
 
+def _absolute(path: str) -> str:
+    """The absolute path of a folder; as it is where it begins with a user who is not known on this machine.
+
+    Raises:
+        ValueError: If no folder can have such a name.
+    """
+    try:
+        return str(Path(path).expanduser().resolve())
+    except RuntimeError:  # the card may be from a machine that knows the user, and its stored results show all the same
+        return path
+    except (ValueError, OSError):
+        raise ValueError(f"path = {path!r} is not allowed: no folder can have this name") from None
+
+
 def _subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
@@ -80,10 +94,15 @@ class Folder(Dataset):
     size: int = integer(32, low=8, high=512, help="Side that images are resized and cropped to.", unit="pixels")
     seed: int = integer(0, low=0, high=2**31 - 1, help="Seed of the order of images, and of the split into two sets.")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # So that a card names a folder that is found from wherever the card is read.
+        object.__setattr__(self, "path", _absolute(self.path) if self.path else "")
+
     @property
     def root(self) -> Path:
         """The folder, absolute."""
-        return Path(self.path).expanduser().resolve()
+        return Path(self.path)
 
     @property
     def title(self) -> str:
@@ -96,7 +115,7 @@ class Folder(Dataset):
         return tuple(self._classes_in(self._splits().get("train", self.root)))
 
     def available(self) -> bool:
-        return bool(self.path) and self.root.is_dir()
+        return bool(self.path) and os.path.isdir(self.path)
 
     def load(self, split: Split, limit: int | None = None) -> ImageSet:
         classes = self.classes
@@ -119,7 +138,7 @@ class Folder(Dataset):
         """
         if not self.path:
             raise DataMissing("no folder of images was named; name one with folder:PATH")
-        if not self.root.is_dir():
+        if not self.available():
             raise DataMissing(f"there is no folder {self.root}; name a folder of images with folder:PATH")
         names = _subfolders(self.root)
         test = next((name for name in ("test", "val") if name in names), None)

@@ -28,7 +28,7 @@ from dashboard.controls import (
     progress_bar,
 )
 from dashboard.evaluated import siblings, stored_strength, transform_names
-from dashboard.fetching import offer_data
+from dashboard.fetching import about_data
 from dashboard.figures import StrengthLine
 from dashboard.jobs import Job, gathered
 from dashboard.predicted import predictions, success
@@ -117,8 +117,7 @@ def show() -> None:
     session.get(strength), session.get(image), session.get(THEN), session.get(PART)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
-    if data is None:
-        offer_data(session, main)
+    about_data(session, main, data)
     st.segmented_control(
         "Part", list(PARTS), format_func=lambda part: PARTS[part], required=True, label_visibility="collapsed",
         **session.widget(PART),

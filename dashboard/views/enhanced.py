@@ -14,6 +14,7 @@ from torch import Tensor
 from core.adversarial import Surrogate
 from core.attacks import Enhanced, attacks
 from core.attacks.consistent import Consistent
+from core.card_images import same_kind
 from core.models import models
 from core.randomness import generator_for
 from core.results import Results
@@ -32,7 +33,7 @@ from dashboard.controls import (
     plot_config,
 )
 from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
-from dashboard.fetching import offer_data
+from dashboard.fetching import about_data
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.paper_figures import paper_figure
 from dashboard.readouts import data_url
@@ -68,8 +69,7 @@ def show() -> None:
     session.get(image), session.get(SEED)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
-    if data is None:
-        offer_data(session, main)
+    about_data(session, main, data)
     _draw_pipeline(session, main, data, image)
     found, _ = subjects()
     _draw_table(found, main)
@@ -116,7 +116,7 @@ def _before_stamping(main: Subject, attack: Enhanced, data: Tested | None, index
     chosen = data.clean.subset(own[index % len(own)][None])
     stages = [(f"benign image of “{main.target_name}”", chosen.floats()[0])]
     surrogate = store().beside(main.card.dataset, attack.base.surrogate)
-    if surrogate.has_weights:
+    if surrogate.has_weights and same_kind(surrogate.card(), main.card):
         victim = Surrogate(surrogate.model(), surrogate.card().weights, torch.device("cpu"))
         with jobs().turnstile.interactive():
             noisy = victim.perturb(chosen.images, chosen.labels, attack.base.settings)

@@ -23,7 +23,7 @@ from dashboard.controls import (
     one_sentence,
     progress_bar,
 )
-from dashboard.fetching import offer_data
+from dashboard.fetching import about_data
 from dashboard.jobs import Job, Snapshot
 from dashboard.location_map import Pick, location_map
 from dashboard.looks import appearance_choices, place_choices, selected_look, stamped_on
@@ -141,8 +141,7 @@ def show() -> None:
     session.get(row), session.get(col), session.get(image)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
-    if data is None:
-        offer_data(session, main)
+    about_data(session, main, data)
     mapped = [
         request_map(
             session,

@@ -18,7 +18,7 @@ from core.trigger import Trigger
 from dashboard.compound import build, parse_spec
 from dashboard.controls import choose, csv_button, explain, image_choice, one_sentence, progress_bar
 from dashboard.evaluated import ATTACKS, siblings
-from dashboard.fetching import offer_data
+from dashboard.fetching import about_data
 from dashboard.heat import heat, overlaid
 from dashboard.jobs import Job
 from dashboard.looks import place_choices, selected_look, stamped_on
@@ -82,8 +82,7 @@ def show() -> None:
     session.get(image), session.get(row), session.get(col)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
-    if data is None:
-        offer_data(session, main)
+    about_data(session, main, data)
     found, _ = subjects()
     if data is not None:
         listed = [main] + ([chosen.other] if chosen.other is not None else [])

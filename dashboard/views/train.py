@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.attacks import Attack, Enhanced, Enhancement, attacks
+from core.card_images import at, is_folder
 from core.data import datasets
 from core.estimate import Estimate, estimate
 from core.inference import select_device
@@ -208,7 +209,7 @@ def _draw_training(every: Trainings, one: Training) -> None:
             if one.running and st.button("Pause", key=f"pause {one.key}", icon=":material/pause:"):
                 every.pause(one.key)
                 st.rerun()
-            plan = one.plan if not one.running else None
+            plan = None if one.running or one.plan is None else _placed(one.key, one.plan)
             if plan is not None and st.button("Continue", key=f"continue {one.key}", icon=":material/play_arrow:"):
                 every.start(plan)
                 st.rerun()
@@ -217,6 +218,18 @@ def _draw_training(every: Trainings, one: Training) -> None:
                 st.rerun()
         if one.error:
             st.error(one.error)
+        if (
+            not one.running
+            and one.plan is not None
+            and is_folder(one.plan.dataset)
+            and not one.plan.dataset.available()
+        ):
+            st.text_input(
+                "The folder is now at",
+                key=f"moved-{one.key}",
+                placeholder=str(one.plan.dataset.to_dict()["path"]),
+                help="Where its images were moved since the training began; then continue.",
+            )
         left = ""
         if one.history:
             last = one.history[-1]
@@ -225,6 +238,18 @@ def _draw_training(every: Trainings, one: Training) -> None:
         if one.history:
             name = one.key.replace("/", "-")
             st.plotly_chart(curves(one.history), key=f"curves {one.key}", config=plot_config(name), width="stretch")
+
+
+def _placed(key: str, plan: Plan) -> Plan | None:
+    """A plan whose images are where the page says they are now; none where that is no folder."""
+    path = str(st.session_state.get(f"moved-{key}", "")).strip()
+    if not path:
+        return plan
+    try:
+        return replace(plan, at=at(plan.dataset, path))
+    except (ValueError, OSError) as error:
+        st.error(str(error))
+        return None
 
 
 def curves(history: tuple[Epoch, ...]) -> go.Figure:

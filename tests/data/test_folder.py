@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core.data import DataMissing, datasets
+from core.data import DataMissing, dataset_from, datasets
 from core.data.folder import read_image
 
 
@@ -201,3 +201,43 @@ def test_pixels_are_those_of_the_file(tmp_path):
             Image.fromarray(pixels).save(tmp_path / split / name / "x.png")
     images = folder(tmp_path).load("test").images
     assert torch.equal(images[0], torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+def test_a_relative_path_is_found_from_any_directory(tmp_path, monkeypatch):
+    tree(tmp_path / "pets", {"cat": 3, "dog": 3})
+    monkeypatch.chdir(tmp_path)
+    for path in ("pets", "./pets", "pets/../pets/"):
+        data = folder(path)
+        assert data == folder(tmp_path / "pets")
+        assert data.to_dict()["path"] == str(tmp_path / "pets")
+        assert data.spec == f"folder:{tmp_path / 'pets'}"
+    monkeypatch.chdir("/")
+    assert data.available()
+    assert dataset_from(data.spec).load("test").fingerprint == data.load("test").fingerprint
+
+
+def test_the_users_home_is_found(tmp_path, monkeypatch):
+    tree(tmp_path / "pets", {"cat": 3, "dog": 3})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder("~/pets") == folder(tmp_path / "pets")
+
+
+def test_the_home_of_a_user_who_is_not_known_is_missing_data():
+    data = folder("~nouser/pets")
+    assert (data.title, data.spec, data.available()) == ("pets", "folder:~nouser/pets", False)
+    with pytest.raises(DataMissing, match="there is no folder ~nouser/pets; name a folder"):
+        data.load("test")
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\0", "a/\ud800"])
+def test_what_no_folder_can_be_called_is_refused(path):
+    with pytest.raises(ValueError, match=r"path = .* is not allowed: no folder can have this name"):
+        folder(path)
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a/" * 5000])
+def test_a_path_that_is_too_long_is_missing_data(path):
+    data = folder(path)
+    assert not data.available()
+    with pytest.raises(DataMissing, match="there is no folder"):
+        data.load("test")
