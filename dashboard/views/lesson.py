@@ -14,7 +14,7 @@ import streamlit as st
 from core.attacks import Enhanced
 from core.models import models
 from dashboard.controls import image_choice, one_sentence
-from dashboard.fetching import offer_data
+from dashboard.fetching import about_data
 from dashboard.lesson_bar import Position, lesson_bar
 from dashboard.lessons.scenes import Places, Stage
 from dashboard.lessons.share import address_of, is_local, qr_code
@@ -224,8 +224,7 @@ def _settings(
             names = session.widget(choice)
             st.selectbox("Lesson", list(lessons), format_func=lambda name: lessons[name].title, **names)
         st.toggle("Notes for the teacher", **session.widget(NOTES))
-        if tested(main) is None:
-            offer_data(session, main)
+        about_data(session, main, tested(main))
         st.html(f'<a href="location?model={main.key.replace("+", "%2B")}" target="_self">Explore on your own</a>')
 
 
