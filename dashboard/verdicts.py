@@ -25,14 +25,13 @@ def draw_verdicts(title: str, verdicts: Iterable[Verdict]) -> None:
 
     What others say than the paper comes last, under its own heading.
     """
-    every = list(verdicts)
-    for source in dict.fromkeys((LI, *(verdict.claim.source for verdict in every))):
-        its = [verdict for verdict in every if verdict.claim.source == source]
-        if not its:
-            continue
+    shown = sorted(verdicts, key=lambda verdict: verdict.claim.source != LI)
+    for source in dict.fromkeys(verdict.claim.source for verdict in shown):
+        its = [verdict for verdict in shown if verdict.claim.source == source]
         st.markdown(f"### {title}" if source == LI else f"#### Not of the paper: {source}")
+        if its[0] is shown[0]:
+            st.caption(RULE)
         st.html(STYLE + "".join(map(verdict_html, its)))
-    st.caption(RULE)
 
 
 def verdict_html(verdict: Verdict) -> str:

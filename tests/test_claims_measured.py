@@ -150,7 +150,7 @@ def test_most_of_the_cases_are_stopped():
     assert at.detail.startswith("holds for a tolerance of 20 points, not for a tolerance of 3 points,")
     assert "3 of 9 at a tolerance of 10 points, 6 of 9 at a tolerance of 20 points" in at.note
     assert at.numbers["badnets"]["Fine-Pruning at 3 points, %"] == pytest.approx(99.9)
-    assert at.numbers["badnets"]["Fine-Pruning at 20 points, %"] == 1
+    assert at.numbers["badnets"]["at 20 points, %"] == 1
 
 
 def test_a_repair_counts_by_the_mean_of_its_runs():

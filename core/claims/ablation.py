@@ -53,7 +53,7 @@ ABLATION_CONSISTENT_DEFENDED = Claim(
 
 REASON = (
     "it takes models trained with the largest shrink sizes 0 and 4 and others; "
-    "`python scripts/reproduce.py --only fig14` makes them"
+    "`python scripts/reproduce.py --only fig14`, with the data set and network, makes them"
 )
 
 BySize = Mapping[int, StrengthCurve]

@@ -99,6 +99,13 @@ def _pruned(repaired: Repaired) -> dict[float | None, Rate]:
     return {None: repaired.success}
 
 
+def _pruning_numbers(found: Mapping[float | None, Rate]) -> dict[str, float]:
+    """The rates by tolerance; the name of the repair stands at the first."""
+    names = [f"at {tolerance:g} points" if tolerance is not None else "" for tolerance in found]
+    names[0] = f"{defenses[PRUNING].label} {names[0]}".strip()
+    return {f"{name}, %": 100 * rate.value for name, rate in zip(names, found.values(), strict=True)}
+
+
 def _most(cases: Sequence[Decided]) -> Decided:
     """Whether most of the cases hold, whatever those that are open would say."""
     sure, possible = sum(one is True for one in cases), sum(one is not False for one in cases)
@@ -119,16 +126,10 @@ def _stops(full: Mapping[str, Repairs]) -> Verdict:
         cases["all repairs"][name] = _most(own + others)
         counted.append(f"{sum(one is True for one in own + others)} of {len(own + others)} at {name}")
     outcome, detail = decided(cases)
-    numbers = {
-        title: {
-            **{
-                f"{defenses[PRUNING].label}{f' at {at:g} points' if at is not None else ''}, %": 100 * rate.value
-                for at, rate in pruned[title].items()
-            },
-            **{f"{defenses[name].label}, %": 100 * _mean_success(full[title][name]).value for name in COMPARED[1:]},
-        }
-        for title in there
-    }
+    numbers = {title: _pruning_numbers(pruned[title]) for title in there}
+    for title in there:
+        means = {name: _mean_success(full[title][name]) for name in COMPARED[1:]}
+        numbers[title] |= {f"{defenses[name].label}, %": 100 * rate.value for name, rate in means.items()}
     missing = tuple(title for title in STANDARD if title not in full)
     note = f"stopped with Fine-Pruning in {', '.join(counted)}" if counted else ""
     return Verdict(REPAIRS_STOP, outcome, detail, numbers, missing, note=note)
