@@ -59,8 +59,10 @@ STYLE = """
   .st-key-lesson-below .ts-strip img {max-width: 4.4rem}
   .st-key-lesson-beside, .st-key-lesson-told {gap: .6rem}
   /* Two networks side by side. */
-  .st-key-lesson-told .ts-rates:has(> :nth-child(3)) {grid-template-columns: 1fr 1fr; column-gap: 1.6rem}
-  .st-key-lesson-told .ts-rates:has(> :nth-child(3)) .value {font-size: 1.7rem}
+  .st-key-lesson-below .ts-rates {grid-template-columns: repeat(4, minmax(0, 1fr)); column-gap: 1.6rem; margin: 0}
+  .st-key-lesson-below .ts-rate .value {font-size: 1.5rem; line-height: 1.1}
+  .st-key-lesson-below .ts-rate .name {font-size: .9rem}
+  .st-key-lesson-below {gap: .4rem}
 }
 .st-key-lesson-beside [data-testid="stSlider"] {margin-bottom: -.4rem}
 .ts-nine {display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .4rem; max-width: 24rem}

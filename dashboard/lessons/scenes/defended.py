@@ -78,9 +78,9 @@ class Defended(Scene):
             if rates is not None:
                 target = f"{subject.label}: taken for “{subject.target_name}”"
                 readings.append(Reading(target, rates[1], colour))
-                readings.append(Reading(f"{subject.label}: benign images, right", rates[0], colour))
+                readings.append(Reading(f"{subject.label}: benign, right", rates[0], colour))
         readings.sort(key=lambda reading: "benign" in reading.name)
-        with places.under:
+        with places.under if len(readings) <= 2 else places.below:
             st.html(rate_bars(readings, before.spec))
         last = self._models(stage)[-1][0]
         predicted = predictions(last, last.trigger, stage.data, COUNT, before=before) if stage.data else None

@@ -95,10 +95,11 @@ class Photographed(Scene):
                 found = self._rates(stage, subject, name)
                 if found is not None:
                     clean, hit, stored = found
-                    for rate, what in ((hit, f"taken for “{subject.target_name}”"), (clean, "benign images, right")):
+                    for rate, what in ((hit, f"taken for “{subject.target_name}”"), (clean, "benign, right")):
                         note = stored_note(rate) if stored else ""
                         readings.append(Reading(f"{subject.label}: {what}", rate, colour, note))
-            readings.sort(key=lambda reading: "benign" in reading.name)
+        readings.sort(key=lambda reading: "benign" in reading.name)
+        with places.below:
             st.html(rate_bars(readings, name))
 
     def _said(self, stage: Stage, subject: Subject, name: str) -> str:

@@ -12,7 +12,6 @@ import torch
 from core.metrics import Rate
 from core.params import integer
 from core.trigger import Trigger, stamp
-from dashboard.controls import image_slider
 from dashboard.lessons.scenes.base import COUNT, Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
 from dashboard.looks import appearance_choices, place_choices
@@ -150,8 +149,6 @@ class Appearance(Scene):
             self._pictures(stage, trigger)
             st.slider("Pixel value of the trigger", 0, 255, **stage.session.widget(value))
             st.slider("Opacity (%)", 0, 100, **stage.session.widget(opacity))
-            if stage.data is not None:
-                image_slider(stage.session, "Image", stage.image, stage.data)
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:
         """The rates with the trained look and with the step's."""
