@@ -109,8 +109,10 @@ def draw_pad(
     row: Choice[int],
     col: Choice[int],
     image: Choice[int],
+    *,
+    slider: bool = True,
 ) -> None:
-    """The trigger on a test image, to be dragged, and a slider over the images."""
+    """The trigger on a test image, to be dragged, and, if wanted, a slider over the images."""
 
     def moved(move: Move) -> None:
         session.set(row, move.row)
@@ -135,7 +137,7 @@ def draw_pad(
         on_move=moved,
         label="The trigger on a test image",
     )
-    if data is not None:
+    if data is not None and slider:
         image_slider(session, "Image", image, data)
 
 

@@ -72,6 +72,7 @@ class LocationMap {
   row = 0;
   col = 0;
   dragging = false;
+  untold = false; // picked, and not told to Python yet
   cursor = null; // [i, j] of the cell that the tooltip speaks of
   frame = 0;
 
@@ -108,6 +109,18 @@ class LocationMap {
     this.root.querySelector(".png").addEventListener("click", () => this.download());
     this.resize = new ResizeObserver(() => this.draw()); // at once: a frame later the old size would flash
     this.resize.observe(this.root);
+    this.follow = ({ detail }) => {
+      if (detail === this || !this.data) return;
+      this.setPlace(shared.row, shared.col);
+      this.schedule();
+    };
+    shared.addEventListener("move", this.follow);
+    shared.movers.add(this);
+  }
+
+  /** Whether the place here is newer than the one that Python knows. */
+  get ahead() {
+    return this.dragging || this.untold || !this.wire.idle;
   }
 
   update({ data, setTriggerValue }) {
@@ -119,7 +132,8 @@ class LocationMap {
     this.wire.send = (message) => setTriggerValue("pick", message);
     this.wire.acknowledge(data.ack);
     // While we know something newer than Python does, our place stands.
-    if (first || (!this.dragging && this.wire.idle)) this.setPlace(data.row, data.col);
+    if (first || !shared.ahead) this.setPlace(data.row, data.col);
+    else if (shared.row !== null) this.setPlace(shared.row, shared.col);
     this.paintHeat();
     this.measured = data.total.reduce((count, total) => count + (total > 0), 0);
     this.complete = this.measured === data.total.length;
@@ -134,6 +148,8 @@ class LocationMap {
     cancelAnimationFrame(this.frame);
     clearTimeout(this.wire.timer);
     this.resize.disconnect();
+    shared.removeEventListener("move", this.follow);
+    shared.movers.delete(this);
     this.root.remove();
   }
 
@@ -484,7 +500,10 @@ class LocationMap {
     const col = this.data.cols[j];
     if (row === this.row && col === this.col) return;
     this.setPlace(row, col);
-    this.wire.post({ row, col });
+    shared.move(row, col, this);
+    // While it is dragged, Python is asked for what is not known here; where it ends, Python is told.
+    this.untold = this.dragging && shared.knows(row, col);
+    if (!this.untold) this.wire.post({ row, col });
     this.schedule();
   }
 
@@ -507,6 +526,8 @@ class LocationMap {
 
   release() {
     this.dragging = false;
+    if (this.untold) this.wire.post({ row: this.row, col: this.col });
+    this.untold = false;
   }
 
   /** A finger picks when it taps, not when it scrolls over the map. */

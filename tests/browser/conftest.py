@@ -63,7 +63,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Iterator[Serve]:
+def servers() -> dict[str, subprocess.Popen[bytes]]:
+    """The processes of the servers that :func:`serve` has started, by url."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def serve(servers: dict[str, subprocess.Popen[bytes]]) -> Iterator[Serve]:
     """``serve(script, env) -> url``: run a Streamlit script until the session ends; called again, the same url."""
     running: dict[tuple[str, ...], tuple[subprocess.Popen[bytes], IO[bytes], str]] = {}
 
@@ -90,6 +96,7 @@ def serve() -> Iterator[Serve]:
         )
         url = f"http://127.0.0.1:{port}"
         running[known] = (process, log, url)
+        servers[url] = process
         _wait_until_healthy(url, process, log)
         return url
 

@@ -1,0 +1,107 @@
+/* Success rates that follow the trigger: as Python drew them, and at a place it has not heard of yet, from the counts
+ * that are in the browser. A rate that is known neither here nor there is dimmed until Python answers.
+ */
+
+/** Tenths of a percent as Python writes them: a tie goes to the even digit. */
+function percent(hits, total) {
+  const tenths = (1000 * hits) / total;
+  const near = Math.round(tenths);
+  return ((Math.abs(tenths - near) === 0.5 && near % 2 ? near - 1 : near) / 10).toFixed(1);
+}
+
+class Rates {
+  runs = 0;
+  data = null;
+  drawn = null; // the HTML that stands, null once it was changed
+
+  constructor(parent) {
+    this.root = document.createElement("div");
+    this.root.className = "ts-live";
+    parent.appendChild(this.root);
+    this.follow = () => this.show();
+    shared.addEventListener("move", this.follow);
+    shared.answerers.add(this);
+  }
+
+  update({ data }) {
+    this.data = data;
+    this.live = data.models.map(({ live }) => live && unpack(live));
+    this.show();
+  }
+
+  destroy() {
+    shared.removeEventListener("move", this.follow);
+    shared.answerers.delete(this);
+    this.root.remove();
+  }
+
+  /** Counts of a model at a place, from whichever table has more images, or null. */
+  at(index, row, col) {
+    const { file } = this.data.models[index];
+    let best = null;
+    for (const table of [file && shared.table(file, this.follow), this.live[index]]) {
+      if (!table) continue;
+      const at = indexIn(table, row, col);
+      const [hits, total, low, high] = [table.hits[at], table.total[at], table.low[at], table.high[at]];
+      if (total > (best?.total ?? 0)) best = { hits, total, low, high, stored: table !== this.live[index] };
+    }
+    return best;
+  }
+
+  knows(row, col) {
+    return this.data.models.every(({ measurable }, index) => !measurable || this.at(index, row, col) !== null);
+  }
+
+  show() {
+    const { html, place, models } = this.data;
+    const [row, col] = shared.place(...place);
+    if (this.drawn !== html) {
+      this.root.innerHTML = html;
+      this.drawn = html;
+    }
+    const rates = this.root.querySelector(".ts-rates");
+    rates.dataset.waiting = false;
+    if (row === place[0] && col === place[1]) return;
+    this.drawn = null;
+    models.forEach(({ measurable, colour }, index) => {
+      const bar = rates.querySelectorAll(".ts-rate")[index];
+      const found = this.at(index, row, col);
+      if (found) this.write(bar, found, colour);
+      else if (measurable) this.wait(bar);
+      if (!found && measurable) rates.dataset.waiting = true;
+    });
+    // The numbers belong to the place they were last known at.
+    if (rates.dataset.waiting === "false") rates.dataset.place = `${row},${col}`;
+  }
+
+  write(bar, { hits, total, low, high, stored }, colour) {
+    const share = percent(hits, total);
+    Object.assign(bar.dataset, { hits, total, waiting: false });
+    bar.querySelector(".value").textContent = `${share} %`;
+    bar.querySelector(".bar").innerHTML = `<div class="fill" style="width:${share}%;background:${colour}"></div>
+      <div class="range" style="left:${low / 10}%;width:${(high - low) / 10}%"></div>`;
+    const interval = `95% interval ${(low / 10).toFixed(1)} to ${(high / 10).toFixed(1)} %`;
+    bar.querySelector(".note").textContent = `${stored ? "stored: " : ""}${interval}, ${hits} of ${total} images`;
+  }
+
+  wait(bar) {
+    bar.dataset.waiting = true;
+    bar.querySelector(".note").textContent = "measuring this place; the number is that of the last one";
+  }
+}
+
+const kept = new WeakMap();
+
+/** Runs again at every change of the data or the theme; the rates are made once per place in the page. */
+export default function (component) {
+  const { parentElement } = component;
+  let rates = kept.get(parentElement);
+  if (!rates) kept.set(parentElement, (rates = new Rates(parentElement)));
+  const run = ++rates.runs;
+  rates.update(component);
+  return () => {
+    if (run !== rates.runs) return;
+    kept.delete(parentElement);
+    rates.destroy();
+  };
+}
