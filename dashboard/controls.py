@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -14,7 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.defenses import defenses
 from core.models import models
 from dashboard import figures
-from dashboard.jobs import Job
+from dashboard.jobs import Job, sentence
 from dashboard.resources import (
     CONTROL,
     MOST_IMAGES,
@@ -42,6 +43,8 @@ __all__ = [
     "plot_config",
     "progress_bar",
 ]
+
+log = logging.getLogger(__name__)
 
 IMAGE_COUNTS = (64, 128, 256, 512, 1000)
 IMAGES: Choice[int] = Choice("n", 256, lambda text: int(one_of(map(str, IMAGE_COUNTS))(text)))
@@ -90,7 +93,9 @@ def one_sentence(page: Callable[[], None]) -> Callable[[], None]:
         except (ValueError, OSError) as error:
             if "identity" in st.session_state:
                 jobs().leave(st.session_state.identity)  # nothing that the page asked for will be shown
-            st.error(str(error), icon=":material/error:")
+            if isinstance(error, OSError):
+                log.warning("a page could not be shown", exc_info=error)
+            st.error(sentence(error), icon=":material/error:")
 
     return run
 

@@ -23,7 +23,7 @@ from core.courtesy import Courtesy
 from core.data import cache_folder
 from core.files import write_atomically
 
-__all__ = ["Crowd", "Job", "Jobs", "Result", "Snapshot", "Turnstile", "gathered", "waiting_file"]
+__all__ = ["Crowd", "Job", "Jobs", "Result", "Snapshot", "Turnstile", "gathered", "sentence", "waiting_file"]
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,19 @@ DRAGGING = 3.0
 def waiting_file() -> Path:
     """Its time says when a user last waited for a computation; trainings started here rest then."""
     return cache_folder() / "waiting"
+
+
+def sentence(error: Exception) -> str:
+    """What the browser is told of an error: bad input whole, files by their name, the unexpected not at all.
+
+    The rest names files and code of this machine, and belongs into the log.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{Path(str(error.filename)).name}: " if error.filename is not None else ""
+        return f"{name}{error.strerror}"
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    return "an unexpected error, written to the log of the server"
 
 
 class Turnstile:
@@ -188,7 +201,7 @@ class Job(Generic[R]):
                     log.warning("a result could not be cached: %s", error)
         except Exception as error:
             log.exception("job %s failed", self.name)
-            self._error = f"{type(error).__name__}: {error}"
+            self._error = f"{type(error).__name__}: {sentence(error)}"
         finally:
             self._ended = time.monotonic()
             self._running = False

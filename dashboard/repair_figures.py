@@ -18,14 +18,14 @@ PALETTE = ("#d1495b", "#0072b2", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#7
 
 
 def norms(
-    classes: Sequence[str], sizes: Sequence[float], indices: Sequence[float], flagged: Sequence[int]
+    classes: Sequence[str], sizes: Sequence[float], indices: Sequence[float | str], flagged: Sequence[int]
 ) -> go.Figure:
     """Size of every label's reversed trigger as bars; flagged labels stand out.
 
     Args:
         classes: Class names.
         sizes: L1 norm of each mask, in pixels.
-        indices: Anomaly index of each.
+        indices: Anomaly index of each; a text where it is infinite.
         flagged: Labels that were flagged.
     """
     colours = [COLOURS[0] if label in flagged else COLOURS[1] for label in range(len(classes))]
@@ -34,11 +34,11 @@ def norms(
             x=list(classes),
             y=list(sizes),
             marker_color=colours,
-            text=[f"{index:.1f}" for index in indices],
+            text=[f"{float(index):.1f}" for index in indices],
             textposition="outside",
             cliponaxis=False,
-            customdata=list(indices),
-            hovertemplate="%{x}: %{y:.1f} pixels, index %{customdata:.2f}<extra></extra>",
+            customdata=[f"{float(index):.2f}" for index in indices],
+            hovertemplate="%{x}: %{y:.1f} pixels, index %{customdata}<extra></extra>",
         )
     )
     figure.update_yaxes(title="size of the mask (pixels)")

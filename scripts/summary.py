@@ -16,6 +16,7 @@ from pathlib import Path
 from command import Parser, add_common, run, say, write_json
 
 from core.defenses import defenses
+from core.defenses.fine_pruning import TOLERANCES, at_tolerances
 from core.energy import Energies
 from core.files import write_atomically
 from core.metrics import Rate
@@ -159,24 +160,57 @@ def times(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         yield [f"*paper*: {model}", *("" if seconds is None else f"{seconds:g}" for seconds in numbers)]
 
 
+def tolerances(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """Fine-Pruning by the clean accuracy that may be lost: both rates on the practical half, and what is pruned."""
+    yield ["ASR / clean accuracy (%), channels", "n", *(f"{points:g} points" for points in TOLERANCES)]
+    for checkpoint, _ in checkpoints:
+        result = read_repair(checkpoint, "fine-pruning")
+        if result is not None:
+            cuts = at_tolerances(result.record, result.report)
+            cells = [f"{100 * c.success.value:.1f} / {100 * c.clean.value:.1f}, {c.channels}" for c in cuts]
+            yield [checkpoint.key, str(cuts[0].success.total), *cells]
+
+
 def flagged(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
-    """What Neural Cleanse says about every model: the label with the smallest mask, its index, and what is flagged."""
-    yield ["model", "target", "smallest mask", "its index", "next smallest", "flagged"]
+    """What Neural Cleanse finds with several seeds: its anomaly index, what is flagged, and what that leaves."""
+    yield [
+        "model",
+        "target",
+        "seeds",
+        "smallest mask",
+        "its index",
+        "target's index",
+        "flagged",
+        "ASR / clean accuracy (%)",
+    ]
     for checkpoint, card in checkpoints:
         result = read_repair(checkpoint, "neural-cleanse")
         if result is None:
             continue
-        norms, classes = result.record["norms"], card.classes
-        first, second = sorted(range(len(norms)), key=lambda label: float(norms[label]))[:2]
-        target = "none" if card.attack_object.name in ("benign", "robust") else classes[card.attack_object.target]
+        runs, classes, goal = result.runs or (result,), card.classes, card.attack_object.target
+        clean = card.attack_object.name in ("benign", "robust")
+        smallest, flags = [], []
+        for one in runs:
+            sizes = [float(size) for size in one.record["norms"]]
+            label = sizes.index(min(sizes))
+            smallest.append((classes[label], float(one.record["indices"][label])))
+            flags.append(", ".join(classes[label] for label in one.record["flagged"]) or "none")
         yield [
             checkpoint.key,
-            target,
-            f"{classes[first]}, {norms[first]:.1f} px",
-            f"{result.record['indices'][first]:.2f}",
-            f"{classes[second]}, {norms[second]:.1f} px",
-            ", ".join(classes[label] for label in result.record["flagged"]) or "none",
+            "none" if clean else classes[goal],
+            str(len(runs)),
+            ", ".join(dict.fromkeys(name for name, _ in smallest)),
+            _range([index for _, index in smallest], 2),
+            "" if clean else _range([float(run.record["indices"][goal]) for run in runs], 2),
+            "; ".join(f"{flag} ({flags.count(flag)} of {len(flags)})" for flag in dict.fromkeys(flags)),
+            f"{_range([100 * r.success.value for r in runs])} / {_range([100 * r.clean.value for r in runs])}",
         ]
+
+
+def _range(values: list[float], places: int = 1) -> str:
+    """Lowest and highest of several values."""
+    low, high = (f"{value:.{places}f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low}-{high}"
 
 
 def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
@@ -268,6 +302,7 @@ TABLES: dict[str, Table] = {
     "spatial": without_ablation(behind(SPATIAL)),
     "values": without_ablation(behind(VALUE_SHIFTS)),
     "repairs": without_ablation(repairs),
+    "tolerances": without_ablation(tolerances),
     "times": without_ablation(times),
     "flagged": without_ablation(flagged),
     "max-shrink": max_shrink,

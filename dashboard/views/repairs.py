@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.defenses import Repair, defenses
-from core.defenses.fine_pruning import features_of, order_of, pruned_predictions
+from core.defenses.fine_pruning import at_tolerances, features_of, order_of, pruned_predictions
 from core.repaired import Repaired, read_repair, repair_sweep, result_name
 from core.strength import StrengthCurve
 from core.trigger import stamp
@@ -188,6 +188,8 @@ def _draw_pruning(
     note.caption(f"{success.total} attacked and {clean.total} clean images, {where}; bars are 95% intervals.{decided}")
     with tools:
         downloads(file, partial(figures.strength_rows, lines), lambda: figure)
+    if stored is not None and "hits" in stored.report:
+        _draw_tolerances(stored, most)
     if data is not None and main.checkpoint.has_weights:
         start = session.get(image)
         images, labels = data.images[start : start + STRIP], data.labels[start : start + STRIP]
@@ -197,6 +199,23 @@ def _draw_pruning(
             answers = pruned_predictions(features_of(model, stamped), model.head, order)[count].tolist()
         _draw_answers(main, stamped, labels, answers)
         image_slider(session, "First image", image, data)
+
+
+def _draw_tolerances(stored: Repaired, channels: int) -> None:
+    """What the repair would be if more or less clean accuracy could be lost."""
+    st.markdown("**How much clean accuracy may be lost?** It decides how many channels go, and whether the attack does")
+    rows = [
+        {
+            "may be lost, points": f"{cut.tolerance:g}",
+            f"channels pruned, of {channels}": cut.channels,
+            "attack success, %": 100 * cut.success.value,
+            "clean accuracy, %": 100 * cut.clean.value,
+        }
+        for cut in at_tolerances(stored.record, stored.report)
+    ]
+    percent = st.column_config.NumberColumn(format="%.1f")
+    columns = dict.fromkeys(("attack success, %", "clean accuracy, %"), percent)
+    st.dataframe(rows, column_config=columns, hide_index=True, width="stretch")
 
 
 def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[int]) -> None:
@@ -231,6 +250,8 @@ def _draw_reversed(main: Subject, stored: Repaired) -> None:
         rows.append([name, *values, label in record["flagged"], record["success"][label], record["rounds"][label]])
     with tools:
         downloads(file, lambda: rows, lambda: figure)
+    if len(stored.runs) > 1:
+        _draw_seeds(main, stored)
     tensors = main.checkpoint.tensors(result_name("neural-cleanse"))
     if tensors is None:
         return
@@ -246,6 +267,29 @@ def _draw_reversed(main: Subject, stored: Repaired) -> None:
     with st.expander("Masks alone"):
         shown = tuple(Panel(heat(masks[label, 0]), None, name) for label, name in enumerate(classes))
         st.html(f'{STYLE}<div class="ts-reversed">{block_html(Block("", shown))}</div>')
+
+
+def _draw_seeds(main: Subject, stored: Repaired) -> None:
+    """The same search with other seeds: which labels each flags, and what is left of the attack."""
+    classes, target = main.card.classes, main.attack.target
+    st.markdown(f"**The same with {len(stored.runs)} seeds**; the figures here are those of seed {stored.runs[0].seed}")
+    rows = []
+    for run in stored.runs:
+        index = {} if main.is_control else {f"index of {main.target_name}": float(run.record["indices"][target])}
+        rows.append(
+            {"seed": str(run.seed)}
+            | index
+            | {
+                "flagged": ", ".join(classes[label] for label in run.record["flagged"]) or "none",
+                "attack success, %": 100 * run.success.value,
+                "clean accuracy, %": 100 * run.clean.value,
+            }
+        )
+    percent = st.column_config.NumberColumn(format="%.1f")
+    columns = dict.fromkeys(("attack success, %", "clean accuracy, %"), percent)
+    columns[f"index of {main.target_name}"] = st.column_config.NumberColumn(format="%.2f")
+    st.dataframe(rows, column_config=columns, hide_index=True, width="stretch")
+    st.caption(f"Rates of {stored.success.total} attacked and {stored.clean.total} clean images.")
 
 
 STYLE = """

@@ -173,6 +173,34 @@ def test_a_failure_is_one_sentence_and_is_tried_again(jobs: Jobs) -> None:
     assert again.snapshot().result == Count(5)
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("seed = -1 is not allowed"), "ValueError: seed = -1 is not allowed"),
+        (OSError("no route to the server"), "OSError: no route to the server"),
+        (
+            FileNotFoundError(2, "No such file or directory", "/srv/models/card.json"),
+            "FileNotFoundError: card.json: No such file or directory",
+        ),
+        (OSError(28, "No space left on device"), "OSError: No space left on device"),
+        (RuntimeError("/srv/code.py: bad"), "RuntimeError: an unexpected error, written to the log of the server"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_where_files_of_the_server_lie_is_in_its_log_only(
+    jobs: Jobs, caplog: pytest.LogCaptureFixture, error: Exception, told: str
+) -> None:
+    def fail() -> Iterator[Count]:
+        raise error
+        yield
+
+    job = jobs.request(("a",), Count, fail, "me")
+    wait(job)
+    assert job.snapshot().error == told
+    assert "Traceback" in caplog.text
+    assert str(error) in caplog.text
+
+
 def test_a_failure_is_tried_again_for_who_has_not_seen_it(jobs: Jobs) -> None:
     def fail() -> Iterator[Count]:
         raise ValueError("the model is gone")
