@@ -24,7 +24,6 @@ html {font-size: 21px}
 section[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] {display: none}
 """
 
-# Height that the page's other parts take: what is left is for pad and map.
 _GRID = """
 .st-key-live-grid {display: grid; gap: .3rem 1.6rem; align-items: start;
   grid-template-columns: minmax(15rem, 10fr) minmax(0, MAPSfr); grid-template-areas: "pad maps" "strip strip"}
@@ -40,11 +39,14 @@ _GRID = """
 .ts-rate[data-waiting="true"] .value, .ts-rate[data-waiting="true"] .bar {opacity: .35}
 .st-key-title-row h1 {padding: 0; font-size: 1.6rem; white-space: nowrap}
 .st-key-title-row {gap: .8rem}
-.stMainBlockContainer {padding-top: 1.1rem; padding-bottom: 1rem}
+.stMainBlockContainer {padding-top: .5rem; padding-bottom: .5rem}
+.st-key-title-row {padding-right: 3rem; min-height: 2.4rem}
+header[data-testid="stHeader"] {background: transparent; pointer-events: none}
+header[data-testid="stHeader"] button {pointer-events: auto}
 .stMainBlockContainer > div > [data-testid="stVerticalBlock"], .stMainBlockContainer [data-testid="stVerticalBlock"]
   {gap: .4rem}
 @media (max-width: 640px) {
-  .stMainBlockContainer {padding-left: .8rem; padding-right: .8rem; padding-top: 3rem}
+  .stMainBlockContainer {padding-left: .8rem; padding-right: .8rem; padding-top: 2.6rem}
   .st-key-live-grid {grid-template-columns: minmax(0, 1fr); grid-template-areas: "pad" "strip" "maps"}
   .st-key-live-grid .ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .3rem}
   .st-key-title-row h1 {font-size: 1.3rem}

@@ -26,6 +26,7 @@ class Rates {
   update({ data }) {
     this.data = data;
     this.live = data.models.map(({ live }) => live && unpack(live));
+    for (const { file } of data.models) if (file) shared.table(file, this.follow);
     this.show();
   }
 

@@ -6,8 +6,11 @@
  * (data-row, data-col) and the number of measured places (data-measured).
  */
 
-const MAX_WIDTH = 520; // CSS pixels; also the width of the downloaded picture
-const MAX_PLOT_HEIGHT = 520;
+const MAX_WIDTH = 760; // CSS pixels
+const PICTURE_WIDTH = 520; // of the downloaded picture
+const MAX_PLOT_HEIGHT = 620;
+const MIN_PLOT_HEIGHT = 240; // however low the window is
+const BESIDE = 345; // height of what is above and below the plot on a page that is to fit into the window
 const MAX_CELL = 40;
 const FADE = 0.55; // opacity of a cell that only borrows its neighbour's colour
 
@@ -187,23 +190,24 @@ class LocationMap {
   }
 
   /** Where everything lies in a picture `width` wide whose plot starts `top` below its upper edge, in CSS pixels. */
-  layout(width, top, ratio) {
+  layout(width, top, ratio, height = MAX_PLOT_HEIGHT) {
     const { rows, cols } = this.data;
-    const left = 46;
-    const right = 58;
-    const room = Math.min((width - left - right) / cols.length, MAX_PLOT_HEIGHT / rows.length, MAX_CELL);
+    const left = 54;
+    const right = 70;
+    const room = Math.min((width - left - right) / cols.length, height / rows.length, MAX_CELL);
     const fit = room * ratio;
     // A whole number of device pixels per cell keeps all cells the same size; for tiny ones it would waste the room.
     const cell = (fit >= 4 ? Math.floor(fit) : fit) / ratio;
     const plot = { left, top, cell, width: cell * cols.length, height: cell * rows.length };
-    return { ...plot, total: { width, height: top + plot.height + 66 } };
+    return { ...plot, total: { width, height: top + plot.height + 72 } };
   }
 
   draw() {
     const width = Math.min(this.root.clientWidth, MAX_WIDTH);
     if (!this.data || width < 120) return;
     const ratio = window.devicePixelRatio || 1;
-    const layout = this.layout(width, 24, ratio);
+    const height = Math.max(MIN_PLOT_HEIGHT, Math.min(MAX_PLOT_HEIGHT, window.innerHeight - BESIDE));
+    const layout = this.layout(width, 24, ratio, height);
     const size = { width: Math.round(width * ratio), height: Math.round(layout.total.height * ratio) };
     if (this.canvas.width !== size.width || this.canvas.height !== size.height) Object.assign(this.canvas, size);
     this.canvas.style.width = `${width}px`;
@@ -254,7 +258,7 @@ class LocationMap {
   drawUnmeasured(context, { left, top, cell, width, height }, theme) {
     const { cols, total } = this.data;
     context.fillStyle = theme.text;
-    context.font = `11px ${theme.font}`;
+    context.font = `14px ${theme.font}`;
     context.textAlign = "left";
     context.textBaseline = "bottom";
     context.fillText(`${this.measured} of ${total.length} places measured`, left, top - 5);
@@ -284,7 +288,7 @@ class LocationMap {
       return context.measureText(full).width <= room ? full : axis;
     };
     context.fillStyle = theme.text;
-    context.font = `11px ${theme.font}`;
+    context.font = `14px ${theme.font}`;
     context.textBaseline = "middle";
     context.textAlign = "right";
     for (const row of ticksOn(rows, cell, 34)) {
@@ -299,8 +303,8 @@ class LocationMap {
       context.fillRect(x - 0.5, top + height + 1, 1, 4);
       context.fillText(col, x, top + height + 8);
     }
-    context.font = `12px ${theme.font}`;
-    context.fillText(label("column", width), left + width / 2, top + height + 23);
+    context.font = `14px ${theme.font}`;
+    context.fillText(label("column", width), left + width / 2, top + height + 27);
     context.save();
     context.translate(5, top + height / 2);
     context.rotate(-Math.PI / 2);
@@ -320,7 +324,7 @@ class LocationMap {
     context.strokeRect(x - 0.5, top - 0.5, 12, height + 1);
     context.globalAlpha = 1;
     context.fillStyle = theme.text;
-    context.font = `11px ${theme.font}`;
+    context.font = `14px ${theme.font}`;
     context.textAlign = "left";
     context.textBaseline = "bottom";
     context.fillText("ASR", x - 1, top - 5);
@@ -365,9 +369,9 @@ class LocationMap {
   }
 
   drawLegend(context, { left, top, height }, theme) {
-    const y = top + height + 47;
+    const y = top + height + 52;
     let x = left;
-    context.font = `11px ${theme.font}`;
+    context.font = `14px ${theme.font}`;
     context.textAlign = "left";
     context.textBaseline = "middle";
     const entry = (text, mark) => {
@@ -410,14 +414,14 @@ class LocationMap {
     const lines = [""];
     for (const word of this.data.title.split(/\s+/)) {
       const longer = `${lines.at(-1)} ${word}`.trim();
-      if (context.measureText(longer).width <= MAX_WIDTH - 24) lines[lines.length - 1] = longer;
+      if (context.measureText(longer).width <= PICTURE_WIDTH - 24) lines[lines.length - 1] = longer;
       else lines.push(word);
     }
-    const layout = this.layout(MAX_WIDTH, 36 + 20 * lines.length, scale);
-    Object.assign(canvas, { width: MAX_WIDTH * scale, height: Math.round(layout.total.height * scale) });
+    const layout = this.layout(PICTURE_WIDTH, 36 + 20 * lines.length, scale);
+    Object.assign(canvas, { width: PICTURE_WIDTH * scale, height: Math.round(layout.total.height * scale) });
     context.scale(scale, scale);
     context.fillStyle = theme.background;
-    context.fillRect(0, 0, MAX_WIDTH, layout.total.height);
+    context.fillRect(0, 0, PICTURE_WIDTH, layout.total.height);
     context.fillStyle = theme.text;
     context.font = titleFont;
     context.textBaseline = "top";

@@ -7,7 +7,7 @@
  */
 
 const MARGIN = 6; // CSS pixels around the image, so that the outline of a trigger in the corner is seen whole
-const MAX_WIDTH = 460;
+const MAX_WIDTH = 640;
 const LABEL = "trained here";
 const HINT = "drag me";
 const TRIED = "trigger-was-dragged"; // kept by the browser: whoever has dragged it once needs no hint
