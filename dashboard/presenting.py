@@ -25,7 +25,7 @@ section[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] {display
 """
 
 _GRID = """
-.st-key-live-grid {display: grid; gap: .3rem 1.6rem; align-items: start;
+.st-key-live-grid.st-key-live-grid.st-key-live-grid {display: grid; gap: .3rem 1.6rem; align-items: start;
   grid-template-columns: minmax(15rem, 10fr) minmax(0, MAPSfr); grid-template-areas: "pad maps" "strip strip"}
 .st-key-live-grid > * {min-width: 0; width: 100% !important}
 .st-key-live-grid > :has(> .st-key-live-pad), .st-key-live-grid > .st-key-live-pad {grid-area: pad}
@@ -47,7 +47,8 @@ header[data-testid="stHeader"] button {pointer-events: auto}
   {gap: .4rem}
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-left: .8rem; padding-right: .8rem; padding-top: 2.6rem}
-  .st-key-live-grid {grid-template-columns: minmax(0, 1fr); grid-template-areas: "pad" "strip" "maps"}
+  .st-key-live-grid.st-key-live-grid.st-key-live-grid {grid-template-columns: minmax(0, 1fr);
+    grid-template-areas: "pad" "strip" "maps"}
   .st-key-live-grid .ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .3rem}
   .st-key-title-row h1 {font-size: 1.3rem}
 }

@@ -329,6 +329,8 @@ class Pad {
   move(row, col) {
     if (!this.setPlace(row, col)) return;
     this.moved = true;
+    if (this.hint) remember();
+    this.hint = false;
     shared.move(this.row, this.col, this);
     if (!shared.knows(this.row, this.col)) this.wire.post({ row: this.row, col: this.col, final: false });
     this.schedule();
@@ -338,11 +340,6 @@ class Pad {
   settle() {
     if (!this.moved || this.grip) return;
     this.moved = false;
-    if (this.hint) {
-      this.hint = false;
-      remember();
-      this.schedule();
-    }
     this.wire.post({ row: this.row, col: this.col, final: true });
     this.status.textContent = `Trigger at ${this.describe().join("")}`;
   }
