@@ -22,12 +22,13 @@ from core.trigger import Trigger, stamp
 from dashboard.known import Stored, addressed, fits, packed, stored_look, visited
 from dashboard.live_rates import Answered, live_rates
 from dashboard.live_strip import STEP, live_strip
+from dashboard.looks import Look
 from dashboard.predicted import predictions, success
 from dashboard.readouts import Reading, stored_note, to_uint8
 from dashboard.resources import Subject, Tested, predictor, target_for, tested_for
 from dashboard.shown import rgba
 
-__all__ = ["Followed", "draw_following_strip", "draw_rates", "follow"]
+__all__ = ["Followed", "draw_following_strip", "draw_rates", "draw_varied_strip", "follow"]
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,57 @@ def draw_following_strip(main: Followed, image: int, before: Compose, select: st
         lacks=missing if data is None else "",
         key="strip",
         on_pick=pick,
+    )
+
+
+def draw_varied_strip(
+    subject: Subject, data: Tested, shown: Trigger, whole: Trigger, look: Look, image: int, before: Compose, select: str
+) -> None:
+    """Ten test images that follow the sliders of pixel value and opacity; what is said about them, when let go.
+
+    Args:
+        subject: The model.
+        data: The test images.
+        shown: The trigger as it is.
+        whole: The same at full value and opacity.
+        look: Value and opacity that the script knows.
+        image: The image that is shown large.
+        before: A defense in front of the model.
+        select: Name of the selection of the image.
+    """
+    start = min(image, len(data) - 1) // STEP * STEP
+    count = min(STEP, len(data) - start)
+    images = data.images[start : start + count]
+    predicted = predictions(subject, shown, data, count, start, before)
+    place = (look.opacity, look.value)
+
+    def pick(index: int) -> None:
+        st.session_state.selected[select] = index
+
+    pictures = before.seeded()(stamp(images, shown)) if before.steps else images
+    live_strip(
+        sprite=addressed(_sprite(pictures), "image/png", "ten"),
+        height=subject.card.shape[1],
+        width=subject.card.shape[2],
+        pattern=rgba(whole),
+        place=place,
+        rows=[place[0]],
+        cols=[place[1]],
+        said=predicted.tolist() if predicted is not None else None,
+        file=None,
+        recent=None,
+        truths=data.labels[start : start + count].tolist(),
+        classes=subject.card.classes,
+        target=subject.attack.target,
+        start=start,
+        selected=image - start,
+        last=len(data),
+        fixed=bool(before.steps),
+        measurable=True,
+        lacks="",
+        key="strip",
+        on_pick=pick,
+        at=shown.location,
     )
 
 

@@ -43,19 +43,24 @@ class Answered:
     measurable: bool
 
 
-def live_rates(models: Sequence[Answered], *, place: tuple[int, int], key: str) -> None:
+def live_rates(
+    models: Sequence[Answered], *, place: tuple[int, int], key: str, sliders: tuple[str, str] | None = None
+) -> None:
     """Draw the rates, the first one large.
 
     Args:
         models: The models, in order.
         place: Row and column that the readings belong to.
         key: Streamlit key, unique in the session.
+        sliders: Streamlit keys of two sliders on the page that are followed while they are held, in place of the
+            trigger's row and column; counts then belong to exactly their values.
     """
     _component(
         key=key,
         data={
             "html": rate_bars([model.reading for model in models], f"{place[0]},{place[1]}"),
             "place": list(place),
+            "sliders": sliders,
             "models": [
                 {
                     "colour": model.reading.colour,

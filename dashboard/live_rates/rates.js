@@ -21,10 +21,35 @@ class Rates {
     this.follow = () => this.show();
     shared.addEventListener("move", this.follow);
     shared.answerers.add(this);
+    // Streamlit's sliders tell Python when they are let go; what they are at meanwhile is written on their handles.
+    this.observer = new MutationObserver((changes) => {
+      if (changes.some(({ target }) => this.data?.sliders?.some((key) => target.closest(`.st-key-${key}`)))) this.slide();
+    });
+    this.observer.observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-valuetext"] });
+    shared.movers.add(this);
+  }
+
+  /** Whether a slider is held at another value than the one that Python knows. */
+  get ahead() {
+    const held = this.held();
+    return held !== null && String(held) !== String(this.data.place);
+  }
+
+  /** What the two sliders are at, or null where there are none. */
+  held() {
+    if (!this.data?.sliders) return null;
+    const inputs = this.data.sliders.map((key) => document.querySelector(`.st-key-${key} input[type=range]`));
+    return inputs.every(Boolean) ? inputs.map((input) => Number(input.getAttribute("aria-valuetext"))) : null;
+  }
+
+  slide() {
+    const held = this.held();
+    if (held) shared.move(...held, this);
   }
 
   update({ data }) {
     this.data = data;
+    if (data.sliders && this.held()) [shared.row, shared.col] = this.held();
     this.live = data.models.map(({ live }) => live && unpack(live));
     for (const { file } of data.models) if (file) shared.table(file, this.follow);
     this.show();
@@ -33,6 +58,8 @@ class Rates {
   destroy() {
     shared.removeEventListener("move", this.follow);
     shared.answerers.delete(this);
+    shared.movers.delete(this);
+    this.observer.disconnect();
     this.root.remove();
   }
 
@@ -42,6 +69,7 @@ class Rates {
     let best = null;
     for (const table of [file && shared.table(file, this.follow), this.live[index]]) {
       if (!table) continue;
+      if (this.data.sliders && !(table.rows.includes(row) && table.cols.includes(col))) continue;
       const at = indexIn(table, row, col);
       const [hits, total, low, high] = [table.hits[at], table.total[at], table.low[at], table.high[at]];
       if (total > (best?.total ?? 0)) best = { hits, total, low, high, stored: table !== this.live[index] };
@@ -87,7 +115,9 @@ class Rates {
 
   wait(bar) {
     bar.dataset.waiting = true;
-    bar.querySelector(".note").textContent = "measuring this place; the number is that of the last one";
+    bar.querySelector(".note").textContent = this.data.sliders
+      ? "not measured yet; the number is that of the last value"
+      : "measuring this place; the number is that of the last one";
   }
 }
 

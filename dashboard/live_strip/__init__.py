@@ -70,6 +70,7 @@ def live_strip(
     lacks: str,
     key: str,
     on_pick: Callable[[int], None],
+    at: tuple[int, int] | None = None,
 ) -> None:
     """Draw the images and follow the trigger.
 
@@ -95,6 +96,8 @@ def live_strip(
         lacks: What is missing on this machine, in one sentence, or nothing.
         key: Streamlit key, unique in the session; ``<key>:ack`` in the session state is used too.
         on_pick: Called with the number of an image that is to be shown.
+        at: Where the trigger stands, if ``place`` is its opacity in percent and its pixel value instead; ``pattern`` is
+            then the trigger in full.
     """
     ack_key = f"{key}:ack"
 
@@ -131,6 +134,7 @@ def live_strip(
             "fixed": fixed,
             "measurable": measurable,
             "lacks": lacks,
+            "at": None if at is None else list(at),
             "ack": int(st.session_state.get(ack_key, 0)),
         },
         on_image_change=receive,

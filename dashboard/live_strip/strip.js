@@ -128,16 +128,27 @@ class Strip {
     return !fixed && truths.every((_, index) => this.said(index, row, col) !== null);
   }
 
+  stamp(pixels, row, col) {
+    const { boxHeight, boxWidth, at } = this.data;
+    if (!at) return stampOn(pixels, this.pattern, boxHeight, boxWidth, row, col);
+    // The place stands; opacity (percent) and pixel value are what varies, of the trigger in full.
+    const varied = this.pattern.map((number, index) => {
+      if (index % 4 === 3) return number && Math.round((255 * row) / 100);
+      return number && col;
+    });
+    return stampOn(pixels, varied, boxHeight, boxWidth, ...at);
+  }
+
   show() {
     if (!this.data || !this.tiles || this.tiles.length !== this.strip.children.length) return;
-    const { fixed, place, height, width, boxHeight, boxWidth, classes, truths, target, targetName } = this.data;
+    const { fixed, place, height, width, classes, truths, target, targetName } = this.data;
     const [row, col] = shared.place(...place);
     let [hits, known] = [0, true];
     this.tiles.forEach((tile, index) => {
       const figure = this.strip.children[index];
       const pixels = new ImageData(new Uint8ClampedArray(tile.data), width, height);
       // Behind a defense the pictures are as the model got them, of the place that Python knows.
-      if (!fixed) stampOn(pixels, this.pattern, boxHeight, boxWidth, row, col);
+      if (!fixed) this.stamp(pixels, row, col);
       figure.querySelector("canvas").getContext("2d").putImageData(pixels, 0, 0);
       const stale = fixed && (row !== place[0] || col !== place[1]);
       const answer = stale ? null : this.said(index, row, col);

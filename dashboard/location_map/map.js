@@ -10,7 +10,7 @@ const MAX_WIDTH = 760; // CSS pixels
 const PICTURE_WIDTH = 520; // of the downloaded picture
 const MAX_PLOT_HEIGHT = 620;
 const MIN_PLOT_HEIGHT = 240; // however low the window is
-const BESIDE = 345; // height of what is above and below the plot on a page that is to fit into the window
+const BESIDE = 345; // height at the usual text size of what is above and below the plot on a page that is to fit into the window
 const MAX_CELL = 40;
 const FADE = 0.55; // opacity of a cell that only borrows its neighbour's colour
 
@@ -78,6 +78,11 @@ class LocationMap {
   untold = false; // picked, and not told to Python yet
   cursor = null; // [i, j] of the cell that the tooltip speaks of
   frame = 0;
+  scale = 1; // of text, against the usual size
+
+  get points() {
+    return 14 * this.scale;
+  }
 
   constructor(parent) {
     this.root = document.createElement("div");
@@ -192,22 +197,23 @@ class LocationMap {
   /** Where everything lies in a picture `width` wide whose plot starts `top` below its upper edge, in CSS pixels. */
   layout(width, top, ratio, height = MAX_PLOT_HEIGHT) {
     const { rows, cols } = this.data;
-    const left = 54;
-    const right = 70;
+    const left = 54 * this.scale;
+    const right = 70 * this.scale;
     const room = Math.min((width - left - right) / cols.length, height / rows.length, MAX_CELL);
     const fit = room * ratio;
     // A whole number of device pixels per cell keeps all cells the same size; for tiny ones it would waste the room.
     const cell = (fit >= 4 ? Math.floor(fit) : fit) / ratio;
     const plot = { left, top, cell, width: cell * cols.length, height: cell * rows.length };
-    return { ...plot, total: { width, height: top + plot.height + 72 } };
+    return { ...plot, total: { width, height: top + plot.height + 72 * this.scale } };
   }
 
   draw() {
     const width = Math.min(this.root.clientWidth, MAX_WIDTH);
     if (!this.data || width < 120) return;
     const ratio = window.devicePixelRatio || 1;
-    const height = Math.max(MIN_PLOT_HEIGHT, Math.min(MAX_PLOT_HEIGHT, window.innerHeight - BESIDE));
-    const layout = this.layout(width, 24, ratio, height);
+    this.scale = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+    const height = Math.max(MIN_PLOT_HEIGHT, Math.min(MAX_PLOT_HEIGHT, window.innerHeight - BESIDE * this.scale));
+    const layout = this.layout(width, 24 * this.scale, ratio, height);
     const size = { width: Math.round(width * ratio), height: Math.round(layout.total.height * ratio) };
     if (this.canvas.width !== size.width || this.canvas.height !== size.height) Object.assign(this.canvas, size);
     this.canvas.style.width = `${width}px`;
@@ -258,7 +264,7 @@ class LocationMap {
   drawUnmeasured(context, { left, top, cell, width, height }, theme) {
     const { cols, total } = this.data;
     context.fillStyle = theme.text;
-    context.font = `14px ${theme.font}`;
+    context.font = `${this.points}px ${theme.font}`;
     context.textAlign = "left";
     context.textBaseline = "bottom";
     context.fillText(`${this.measured} of ${total.length} places measured`, left, top - 5);
@@ -288,7 +294,7 @@ class LocationMap {
       return context.measureText(full).width <= room ? full : axis;
     };
     context.fillStyle = theme.text;
-    context.font = `14px ${theme.font}`;
+    context.font = `${this.points}px ${theme.font}`;
     context.textBaseline = "middle";
     context.textAlign = "right";
     for (const row of ticksOn(rows, cell, 34)) {
@@ -303,8 +309,8 @@ class LocationMap {
       context.fillRect(x - 0.5, top + height + 1, 1, 4);
       context.fillText(col, x, top + height + 8);
     }
-    context.font = `14px ${theme.font}`;
-    context.fillText(label("column", width), left + width / 2, top + height + 27);
+    context.font = `${this.points}px ${theme.font}`;
+    context.fillText(label("column", width), left + width / 2, top + height + 27 * this.scale);
     context.save();
     context.translate(5, top + height / 2);
     context.rotate(-Math.PI / 2);
@@ -324,7 +330,7 @@ class LocationMap {
     context.strokeRect(x - 0.5, top - 0.5, 12, height + 1);
     context.globalAlpha = 1;
     context.fillStyle = theme.text;
-    context.font = `14px ${theme.font}`;
+    context.font = `${this.points}px ${theme.font}`;
     context.textAlign = "left";
     context.textBaseline = "bottom";
     context.fillText("ASR", x - 1, top - 5);
@@ -369,9 +375,9 @@ class LocationMap {
   }
 
   drawLegend(context, { left, top, height }, theme) {
-    const y = top + height + 52;
+    const y = top + height + 52 * this.scale;
     let x = left;
-    context.font = `14px ${theme.font}`;
+    context.font = `${this.points}px ${theme.font}`;
     context.textAlign = "left";
     context.textBaseline = "middle";
     const entry = (text, mark) => {
@@ -405,6 +411,7 @@ class LocationMap {
   // ---- the picture
 
   download() {
+    this.scale = 1; // until it is drawn on the page again
     const theme = this.theme();
     const scale = 2;
     const canvas = document.createElement("canvas");
@@ -432,6 +439,7 @@ class LocationMap {
       link.href = URL.createObjectURL(blob);
       link.download = `${this.data.filename}.png`;
       link.click();
+      this.schedule();
       setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // not before the browser has taken it
     }, "image/png");
   }
