@@ -51,6 +51,7 @@ header[data-testid="stHeader"] button {pointer-events: auto}
     grid-template-areas: "pad" "strip" "maps"}
   .st-key-live-grid .ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .3rem}
   .st-key-title-row h1 {font-size: 1.3rem}
+  .st-key-title-row .st-key-choice-present {display: none}
 }
 """
 
