@@ -70,7 +70,7 @@ def estimate(plan: Plan, images: int, device: torch.device, *, compiled: bool = 
         ValueError: If the attack does not fit it.
     """
     recipe = plan.effective_recipe
-    data = plan.dataset.load("train", limit=recipe.batch).to(device)
+    data = plan.source.load("train", limit=recipe.batch).to(device)
     plan.attack.check_target(len(data.classes))
     generator = generator_for(plan.seed, "estimate", device=device)
     poisoned = plan.attack.select(data.labels.cpu(), generator_for(plan.seed, "select")).to(device)

@@ -21,6 +21,7 @@ import torch
 
 from core.attacks import Attack, Enhanced, Enhancement, attack_from_dict, attacks
 from core.attacks.consistent import Consistent
+from core.card_images import images_of
 from core.claims.base import STANDARD
 from core.data import Dataset, datasets
 from core.defenses import defenses
@@ -269,6 +270,7 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
     Raises:
         Missing: If a model is missing that a task before it makes.
         DataMissing: If the data set is not on this machine.
+        OtherData: If it has other classes or another shape than a stored model was trained on.
         OSError: If the result cannot be stored.
     """
     checkpoint = store.checkpoint(task.key)
@@ -283,6 +285,7 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
             recipe_name=task.recipe,
             recipe=recipe if task.epochs is None else replace(recipe, epochs=task.epochs),
             seed=task.seed,
+            name=task.attack_object.title,  # whatever the seed: the reference of this store
         )
         for epoch in train(plan, store, device):
             yield Progress(epoch.epoch / epoch.epochs, f"clean {epoch.clean_accuracy.value:.1%}")
@@ -303,9 +306,11 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
 def _ready(folder: str, weights: str, key: str, device: str) -> tuple[Classifier, Predictor]:
     """The model of a checkpoint and its fast form; the sweeps of one model come one after the other."""
     checkpoint = Checkpoint(Path(folder), key)
-    model, card = checkpoint.model(), checkpoint.card()
+    card = checkpoint.card()
+    images = len(images_of(card, "test", WORTH_COMPILING))
+    model = checkpoint.model()
     predictor = Predictor(model, device)
     # Compiling takes a few seconds to half a minute, which a few thousand predictions are not worth.
-    if len(card.dataset_object.load("test", WORTH_COMPILING)) == WORTH_COMPILING:
+    if images == WORTH_COMPILING:
         predictor.compile(card.shape)
     return model, predictor

@@ -11,13 +11,14 @@ import numpy as np
 
 from core.adaptive import adaptive_sweep
 from core.attacks import Attack
+from core.card_images import images_of, other_images
 from core.data import ImageSet, datasets
 from core.energy import energy_sweep
 from core.inference import Predictor
 from core.models import Classifier
 from core.photographed import PhysicalResult, physical_sweep, presets
 from core.place_classes import RESULT, attacked_set, classes_sweep
-from core.store import Checkpoint, environment
+from core.store import Card, Checkpoint, environment
 from core.strength import strength_sweep
 from core.sweeps import appearance_sweep, attacked, location_sweep
 from core.transforms import Compose, Transform, transform_from_spec
@@ -130,11 +131,13 @@ class Measured:
         result: The map or curve.
         source: What it was measured with; empty until it is complete.
         stored: Whether it was stored.
+        warning: What is to be said if the test images are not those that the card's rates were measured on.
     """
 
     result: Any
     source: dict[str, Any] = field(default_factory=dict)
     stored: bool = False
+    warning: str = ""
 
 
 def carry_out(
@@ -154,18 +157,19 @@ def carry_out(
         model: The model, which saliency is computed of.
         predictor: The same, ready to predict.
         limit: Test images; None for all.
-        replace: Store the result even if the stored one is on more images.
+        replace: Store the result even if the stored one is on more images, or on those of the card and this is not.
 
     Yields:
         The result so far; the last one is complete, and stored unless the sweep is none of those that are.
 
     Raises:
         DataMissing: If the data set is not on this machine.
+        OtherData: If it has other classes or another shape than the model was trained on.
         ValueError: If another model was stored meanwhile.
         OSError: If the result cannot be stored.
     """
     card = checkpoint.card()
-    data = card.dataset_object.load("test")
+    data = images_of(card, "test")
     attack = sweep.foreign or card.attack_object
     trigger = attack.trigger(card.shape)
     name = sweep.name_for(trigger)
@@ -178,21 +182,25 @@ def carry_out(
         "trigger": trigger.fingerprint,
         "dataset": card.dataset,
         "encoding": data.encoding,
+        "test": data.fingerprint,
         "path": predictor.path,
         "seconds": round(time.perf_counter() - start, 1),
         "environment": environment(predictor.device),
     }
     values = result.to_dict()
-    stored = sweep.is_kept and (replace or _is_better(values, checkpoint.result(name)))
+    stored = sweep.is_kept and (replace or _is_better(values | source, checkpoint.result(name), card))
     if stored:
         checkpoint.save_result(name, values | source, model=model)
-    yield Measured(result, source, stored)
+    yield Measured(result, source, stored, other_images(card, data))
 
 
-def _is_better(values: dict[str, Any], stored: dict[str, Any] | None) -> bool:
-    """Whether a result is on at least as many images as the stored one."""
+def _is_better(values: dict[str, Any], stored: dict[str, Any] | None, card: Card) -> bool:
+    """Whether a result is on at least as many images as the stored one, and on the same; those of the card win."""
 
     def images(counts: Any) -> int:
         return len(counts["labels"]) if "labels" in counts else int(np.max(counts.get("total", counts.get("seen", 0))))
 
-    return stored is None or images(values) >= images(stored)
+    if stored is None:
+        return True
+    before = stored.get("test", card.test)  # not in older results
+    return images(values) >= images(stored) if values["test"] == before else values["test"] == card.test

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import torch
 
+from core.card_images import images_of, other_images
+from core.data import ImageSet
 from core.defenses import Material, Outcome, Repair, defense_from_dict, split_test
 from core.inference import select_device
 from core.metrics import Rate
 from core.models import Classifier
-from core.store import Checkpoint, environment
+from core.store import Card, Checkpoint, environment
 from core.training import measuring
 
-__all__ = ["Repaired", "SeedRun", "read_repair", "repair_sweep", "repaired_model", "result_name"]
+__all__ = ["OWN", "Repaired", "SeedRun", "read_repair", "repair_sweep", "repaired_model", "result_name"]
 
 NOTHING = Rate(0, 0)
 RATES = ("clean", "success", "clean_before", "success_before")
+
+OWN = "-own"
+"""Ends the name of a repair that was run beside the one that came with the repository, such as ``fine-pruning-own``."""
 
 
 def result_name(defense: str) -> str:
@@ -77,6 +83,7 @@ class Repaired:
         report: What else was measured on the practical test set.
         runs: The same repair with several seeds; the first is the one that all of the above is of. Empty in results
             that were stored before there were any.
+        warning: What is to be said if the test images are not those that the card's rates were measured on.
     """
 
     defense: dict[str, Any]
@@ -90,6 +97,7 @@ class Repaired:
     record: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
     runs: tuple[SeedRun, ...] = ()
+    warning: str = ""
 
     @property
     def repair(self) -> Repair:
@@ -115,6 +123,7 @@ class Repaired:
                 seconds=float(values["seconds"]),
                 record=dict(values["record"]),
                 report=dict(values["report"]),
+                warning=str(values.get("warning", "")),
                 runs=tuple(SeedRun.from_dict(run) for run in values.get("runs", ())),
                 **{name: _rate(values[name]) for name in RATES},
             )
@@ -131,6 +140,8 @@ def repair_sweep(
     *,
     seed: int = 0,
     more_seeds: Sequence[int] = (),
+    replace: bool = False,
+    own: bool = False,
 ) -> Iterator[Repaired]:
     """Repairs a stored model, measures what that did, and stores both beside it.
 
@@ -141,6 +152,8 @@ def repair_sweep(
         seed: Seed of all draws.
         more_seeds: Further seeds: the same repair is run again with each, and what these runs found is stored with the
             result, whose repaired model stays that of ``seed``.
+        replace: Replace a stored result even if it is of the card's test images, and those here are others.
+        own: Store it under a name of its own (see :data:`OWN`), beside the stored repair of this kind.
 
     Yields:
         How far it is; the last one is complete, and stored. With further seeds what is known is stored after each.
@@ -148,7 +161,9 @@ def repair_sweep(
     Raises:
         Missing: If the weights are not there.
         DataMissing: If the data set is not on this machine.
-        ValueError: If another model was stored meanwhile, or two seeds are equal.
+        OtherData: If it has other classes or another shape than the model was trained on.
+        ValueError: If a stored result is of other test images than those here, another model was stored meanwhile, or
+            two seeds are equal.
         OSError: If the result cannot be stored.
     """
     seeds = (seed, *more_seeds)
@@ -160,9 +175,13 @@ def repair_sweep(
     trigger = attack.trigger(card.shape)
     described = {"name": defense.name, "params": defense.to_dict()}
     yield Repaired(defense=described, done=0, note="loading the data")
-    train, test = (card.dataset_object.load("train"), card.dataset_object.load("test"))
-    material, practical = Material(train, split_test(test, 0)[0]), split_test(test, 0)[1]
+    test = images_of(card, "test")
+    name = result_name(f"{defense.name}{OWN}" if own else defense.name)
+    _keep_other_results(checkpoint, card, test, name, replace)
+    validation, practical = split_test(test, 0)
+    material = Material(images_of(card, "train"), validation)
     provenance = {"trigger": trigger.fingerprint, "encoding": test.encoding, "environment": environment(device)}
+    provenance |= {"test": test.fingerprint}
     before = NOTHING, NOTHING
     # Part by part: others may wait for the processor meanwhile.
     for so_far in measuring(model, practical, attack.target, trigger, device):
@@ -202,15 +221,23 @@ def repair_sweep(
                 success_before=before[1],
                 record=outcome.record,
                 report=defense.report(model, outcome, practical, trigger, attack.target, device),
+                warning=other_images(card, test),
             )
-        result = replace(result, runs=(*result.runs, run))
-        checkpoint.save_result(result_name(defense.name), result.to_dict() | provenance, tensors, model=model)
+        result = dataclasses.replace(result, runs=(*result.runs, run))
+        checkpoint.save_result(name, result.to_dict() | provenance, tensors, model=model)
     assert result is not None
     yield result
 
 
+def _keep_other_results(checkpoint: Checkpoint, card: Card, test: ImageSet, name: str, replace: bool) -> None:
+    """Refuses to put what is measured on other images in the place of a stored result, before anything is computed."""
+    stored, warning = checkpoint.result(name), other_images(card, test)
+    if warning and stored is not None and not replace and stored.get("test", card.test) != test.fingerprint:
+        raise ValueError(f"{warning} than the stored {name}, which stays (--replace replaces it)")
+
+
 def read_repair(checkpoint: Checkpoint, name: str) -> Repaired | None:
-    """The stored result of a repair, or None if there is none or it cannot be read."""
+    """The stored result of a repair, also of one with an own name; None if there is none or it cannot be read."""
     values = checkpoint.result(result_name(name))
     try:
         return Repaired.from_dict(values) if values is not None else None

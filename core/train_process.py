@@ -10,8 +10,10 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from core.card_images import at
 from core.courtesy import Courtesy
 from core.files import write_atomically
 from core.inference import select_device
@@ -41,6 +43,7 @@ def train_in_background(
     command = [sys.executable, "-m", "core.train_process", str(folder / "plan.json")]
     command += ["--store", str(store), "--device", device]
     command += ["--courtesy", str(courtesy)] if courtesy is not None else []
+    command += ["--data", str(plan.at.to_dict()["path"])] if plan.at is not None else []
     with (folder / "log.txt").open("wb") as log:
         return subprocess.Popen(command, cwd=root, stdout=log, stderr=log, start_new_session=True)
 
@@ -51,6 +54,7 @@ def main() -> None:
     parser.add_argument("plan", type=Path, help="the plan as JSON")
     parser.add_argument("--store", required=True, help="where the checkpoint goes")
     parser.add_argument("--device", default="auto", help="where to compute")
+    parser.add_argument("--data", help="where the plan's folder of images is now")
     parser.add_argument("--courtesy", type=Path, help="file that says when somebody last waited for this machine")
     options = parser.parse_args()
     courtesy = Courtesy(options.courtesy) if options.courtesy is not None else None
@@ -58,6 +62,7 @@ def main() -> None:
         os.nice(5)  # whoever drags a trigger meanwhile comes first
     try:
         plan = Plan.from_dict(json.loads(options.plan.read_text()))
+        plan = replace(plan, at=at(plan.dataset, options.data)) if options.data is not None else plan
         for _ in train(plan, open_store(options.store), select_device(options.device), courtesy=courtesy):
             pass
     except (ValueError, OSError) as error:

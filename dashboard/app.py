@@ -29,7 +29,7 @@ st.html(
 )
 
 
-def page(name: str, title: str, icon: str, *, default: bool = False) -> StreamlitPage:
+def page(name: str, title: str, icon: str) -> StreamlitPage:
     """The page ``dashboard/views/NAME.py``, imported when it is first opened.
 
     Pandas, captum or OpenCV, which some pages need, take longer to import than the first page takes to show.
@@ -39,12 +39,23 @@ def page(name: str, title: str, icon: str, *, default: bool = False) -> Streamli
         with arriving(name):
             importlib.import_module(f"dashboard.views.{name}").show()
 
-    return st.Page(show, title=title, icon=f":material/{icon}:", url_path=name, default=default)
+    return st.Page(show, title=title, icon=f":material/{icon}:", url_path=name)
 
 
+def first() -> None:
+    """The address without a page: what a link of before names, and the lesson where it names nothing."""
+    link = dict(st.query_params)
+    st.switch_page(location if link and LESSON_LINK.isdisjoint(link) else lesson, query_params=link)
+
+
+LESSON_LINK = {"lesson", "step", "notes"}
+lesson = page("lesson", "Lesson", "school")
+location = page("location", "Trigger location", "my_location")
 st.navigation(
     [
-        page("location", "Trigger location", "my_location", default=True),
+        st.Page(first, title="Trigger sensitivity", url_path="first", default=True, visibility="hidden"),
+        lesson,
+        location,
         page("appearance", "Trigger appearance", "palette"),
         page("defenses", "Defenses", "shield"),
         page("enhanced", "Enhanced attacks", "auto_fix_high"),

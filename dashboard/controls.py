@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.defenses import defenses
+from core.card_images import same_kind
 from core.models import models
 from dashboard import figures
 from dashboard.jobs import Job, sentence
@@ -24,6 +24,7 @@ from dashboard.resources import (
     dataset_label,
     jobs,
     present,
+    repair_label,
     repairs_of,
     subjects,
 )
@@ -162,12 +163,17 @@ def choose(
             st.selectbox(
                 "Repaired by",
                 ["", *stored],
-                format_func=lambda name: defenses[name].label if name else "nothing",
+                format_func=lambda name: repair_label(name) if name else "nothing",
                 **session.widget(repair),
             )
             main = replace(main, repair=session.get(repair))
         others = [
-            k for k in found if k.startswith(f"{parts[0]}/") and not found[k].is_control and (k != key or main.repair)
+            k
+            for k, one in found.items()
+            if k.startswith(f"{parts[0]}/")
+            and not one.is_control
+            and (k != key or main.repair)
+            and same_kind(one.card, main.card)
         ]
         other_choice = Choice("compare", NOBODY, one_of([NOBODY, *others]))
         if others and compare:
@@ -180,6 +186,12 @@ def choose(
         else:
             compared = NOBODY
     control = found.get(f"{parts[0]}/{parts[1]}/{CONTROL}")
+    if control is not None and not same_kind(control.card, main.card):
+        st.sidebar.warning(
+            f"The clean model {control.key} is left out: it was trained on other classes or sizes of images.",
+            icon=":material/difference:",
+        )
+        control = None
     return Chosen(
         main,
         found.get(compared),
@@ -193,7 +205,7 @@ def _agree(first: str, second: str) -> int:
 
 def _attack_label(found: dict[str, Subject], parts: list[str], name: str) -> str:
     subject = found.get("/".join([*parts[:2], name]))
-    return subject.attack.label if subject else name
+    return subject.label if subject else name
 
 
 def choose_count(session: Session, place: DeltaGenerator | None = None) -> int:

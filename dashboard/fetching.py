@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,14 +11,15 @@ from typing import Any, Self
 
 import streamlit as st
 
+from core.card_images import is_folder, name_anew, other_images
 from core.data import Dataset
 from dashboard.jobs import Job
-from dashboard.resources import Subject, dataset_label, download_identity, jobs, missing
+from dashboard.resources import Subject, Tested, dataset_label, download_identity, jobs, missing
 from dashboard.session import Session
 
-__all__ = ["offer_data"]
+__all__ = ["about_data"]
 
-MISSING = ":material/image_not_supported:"
+MISSING, OTHER = ":material/image_not_supported:", ":material/compare:"
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,53 @@ def _fetch(dataset: Dataset) -> Iterator[_Fetched]:
         stopped.set()
 
 
-def offer_data(session: Session, subject: Subject) -> None:
-    """Says that a data set is missing and fetches it at the press of a button, with progress and cancel."""
+def about_data(session: Session, subject: Subject, data: Tested | None) -> None:
+    """Says what is to be said of a model's test images: that they are others than the card's, or are missing.
+
+    What is missing can be fetched at the press of a button, with progress and cancel; a folder can be named anew.
+    """
+    if data is None:
+        _offer(session, subject)
+        return
+    if warning := other_images(subject.card, data.read):
+        st.warning(f"{warning[0].upper()}{warning[1:]} than those stored with the model.", icon=OTHER)
+    _say_left_out(data)
+
+
+def _say_left_out(data: Tested) -> None:
+    """Says which of a data set's files were not read, and why."""
+    for note in data.clean.notes:
+        # Names of files are no Markdown.
+        st.caption(":material/info: " + re.sub(r"([^\w\s,/])", r"\\\1", note))
+
+
+def _name_anew(subject: Subject) -> None:
+    """A field for the place of a folder that is not where the card says."""
+    said = missing(subject)
+    st.info(f"What is stored is shown, nothing new is measured: {said}.", icon=MISSING)
+    if not is_folder(subject.dataset):
+        return
+    path = st.text_input(
+        "The folder is now at",
+        key=f"moved-{subject.key}",
+        placeholder="/path/to/the/folder",
+        help="Remembered for this model's images in the cache of the user who runs this application.",
+    ).strip()
+    if path:
+        try:
+            name_anew(subject.card, path)
+        except (ValueError, OSError) as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            st.rerun()
+
+
+def _offer(session: Session, subject: Subject) -> None:
+    """Says that a data set is missing and offers what can be done about it."""
     wanted = f"fetch-{subject.card.dataset}"
     label = dataset_label(subject.card.dataset)
     if type(subject.dataset).download is Dataset.download:
-        st.info(f"What is stored is shown, nothing new is measured: {missing(subject)}.", icon=MISSING)
+        _name_anew(subject)
         return
     # The job itself is kept, not asked for again: a failed one would then be started anew instead of being reported.
     job: Job[_Fetched] | None = st.session_state.get(wanted)

@@ -14,6 +14,7 @@ import streamlit as st
 from PIL import Image
 from torch import Tensor
 
+from core.card_images import other_images
 from core.metrics import Rate
 from core.place_classes import UNKNOWN
 from core.sweeps import LocationMap
@@ -95,6 +96,8 @@ def follow(
     home = (main if subject.is_control else subject).trigger.location
     stored = stored_look(subject, trigger, home, target) if not before.steps else Stored(None, None, None)
     its = tested_for(subject, main, data)[0] if data is not None else None
+    if its is not None and other_images(subject.card, its.read):
+        stored = Stored(None, None, None)  # of other images than these
     able = its is not None and predictor(subject) is not None
     found = stored.map.at(*trigger.location) if stored.map is not None else Rate(0, 0)
     note, live = stored_note(found), drawn

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from core.attacks import Attack, Enhanced
 from core.attacks.badnets import Benign
+from core.card_images import OtherData, data_set_of, images_of, same_kind
 from core.data import DataMissing, Dataset, ImageSet, datasets
 from core.defenses import defenses
 from core.inference import Predictor, select_device
 from core.models import Classifier, models
-from core.repaired import read_repair, repaired_model, result_name
+from core.repaired import OWN, read_repair, repaired_model, result_name
 from core.results import Result, Results
-from core.store import Card, Checkpoint, Damaged, Missing, Store
+from core.store import BEGINNING, Card, Checkpoint, Damaged, Missing, Store
 from core.sweeps import attacked
 from core.trigger import Trigger
 from core.warm import compile_in_background
@@ -39,6 +40,7 @@ __all__ = [
     "Tested",
     "jobs",
     "present",
+    "repair_label",
     "repairs_of",
     "results_of",
     "store",
@@ -50,7 +52,7 @@ CONTROL = "benign"
 """Attack of the clean model, the control of every experiment."""
 
 MOST_IMAGES = 1000
-"""Test images held for live measurements."""
+"""Test images held for live measurements; the first ones of a data set without those of the target."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,18 @@ class Subject:
 
     @property
     def key(self) -> str:
-        """``dataset/model/attack``."""
+        """``dataset/model/name``."""
         return self.checkpoint.key
+
+    @property
+    def name(self) -> str:
+        """Its name: the attack's title for the reference, another one for a variant."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether it is another model of its attack than the one that the paper's numbers are compared with."""
+        return self.name != self.attack.title
 
     @property
     def identity(self) -> str:
@@ -89,8 +101,8 @@ class Subject:
 
     @property
     def dataset(self) -> Dataset:
-        """Its data set."""
-        return self.card.dataset_object
+        """Its data set, where it is now."""
+        return data_set_of(self.card)
 
     @cached_property
     def weights(self) -> str:
@@ -130,8 +142,9 @@ class Subject:
 
     @property
     def label(self) -> str:
-        """Its attack, and the repair."""
-        return f"{self.attack.label}, {defenses[self.repair].label}" if self.repair else self.attack.label
+        """Its attack, the name of a variant, and the repair."""
+        label = f"{self.attack.label} [{self.name}]" if self.is_variant else self.attack.label
+        return f"{label}, {repair_label(self.repair)}" if self.repair else label
 
     @property
     def is_control(self) -> bool:
@@ -152,6 +165,12 @@ class Subject:
     def title(self) -> str:
         """Attack and network, for people."""
         return f"{self.label} on {models[self.card.model].label}"
+
+
+def repair_label(repair: str) -> str:
+    """Name of a stored repair for people."""
+    label = defenses[repair.removesuffix(OWN)].label
+    return f"{label} (run here)" if repair.endswith(OWN) else label
 
 
 def dataset_label(name: str, encoding: str = "original") -> str:
@@ -203,7 +222,7 @@ def repairs_of(subject: Subject) -> list[str]:
     """The repairs of a model that are stored with what it takes to make the repaired model."""
     return [
         name
-        for name in defenses
+        for name in (*defenses, *(f"{name}{OWN}" for name in defenses))
         if read_repair(subject.checkpoint, name) is not None
         and (subject.checkpoint.folder / f"{result_name(name)}.safetensors").exists()
     ]
@@ -274,6 +293,7 @@ class Tested:
         clean: The first images of all classes, of which clean accuracy is measured.
         encoding: How the pixels were stored before.
         name: Identifies data set, target and order; equal names hold equal images.
+        read: All images that were read, of which these are.
     """
 
     images: Tensor
@@ -281,43 +301,46 @@ class Tested:
     clean: ImageSet
     encoding: str
     name: str
+    read: ImageSet
 
     def __len__(self) -> int:
         return len(self.images)
 
 
 @st.cache_resource(show_spinner=False, max_entries=6)
-def _tested(source: str, target: int) -> Tested:
-    described = json.loads(source)
-    dataset = datasets[described["name"]].from_dict(described["params"])
-    data = dataset.load("test", MOST_IMAGES + MOST_IMAGES // 4)
+def _tested(source: str, target: int, _card: Card) -> Tested:
+    data = images_of(_card, "test", BEGINNING)
     kept = data.labels != target
     return Tested(
         images=attacked(data, target, MOST_IMAGES),
         labels=data.labels[kept][:MOST_IMAGES],
         clean=data.subset(slice(MOST_IMAGES)),
         encoding=data.encoding,
-        name=f"{source} not {target}",
+        name=f"{data.fingerprint} not {target}",
+        read=data,
     )
 
 
 def tested(subject: Subject) -> Tested | None:
-    """The test images of a subject, or None where its data set is not on this machine.
+    """The test images of a subject, or None where its data set, as it was, is not on this machine.
 
     Raises:
         ValueError: If the data are there but cannot be read.
     """
+    card, dataset = subject.card, subject.dataset
+    # What the data are checked against is a part of the name.
+    described = json.dumps([dataset.name, dataset.to_dict(), card.classes, card.shape], sort_keys=True)
     try:
-        return _tested(json.dumps(subject.card.source, sort_keys=True), subject.attack.target)
-    except DataMissing:
+        return _tested(described, subject.attack.target, card)
+    except (DataMissing, OtherData):
         return None
 
 
 def missing(subject: Subject) -> str:
     """Why a subject has no test images on this machine; nothing where it has."""
     try:
-        subject.dataset.load("test", 1)
-    except DataMissing as error:
+        images_of(subject.card, "test", 1)
+    except (DataMissing, OtherData) as error:
         return str(error)
     return ""
 
@@ -331,9 +354,20 @@ def tested_for(subject: Subject, main: Subject, data: Tested) -> tuple[Tested, i
     """The test images and the target label that count for one of the models of a page.
 
     A clean model is measured as the main one is; a model with another target on images that are not of that class.
+
+    Raises:
+        ValueError: If the model has other classes than the main one, or images of another shape.
+        DataMissing: If its images are others than the main one's, and are not on this machine.
     """
     target = target_for(subject, main)
-    return data if target == main.attack.target else tested(subject) or data, target
+    if not same_kind(subject.card, main.card):
+        raise OtherData(f"{subject.key} was trained on other classes or sizes of images than {main.key}")
+    if target == main.attack.target and subject.card.test == main.card.test:
+        return data, target
+    its = tested(subject)
+    if its is None:
+        raise DataMissing(missing(subject))
+    return its, target
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

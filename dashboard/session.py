@@ -126,6 +126,12 @@ class Session:
         """Selects a value; the URL follows with :meth:`write_link`."""
         st.session_state.selected[choice.name] = value
 
+    def forget(self, prefix: str) -> None:
+        """Drops the selections, and what the link says of them, whose names begin with ``prefix``."""
+        for values in (st.session_state.selected, st.session_state.linked):
+            for name in [name for name in values if name.startswith(prefix)]:
+                del values[name]
+
     def widget(self, choice: Choice[T]) -> dict[str, Any]:
         """Arguments for a Streamlit widget that shows and changes this selection.
 

@@ -36,6 +36,7 @@ from tqdm import tqdm
 from training_speed import pictures_of, training_speeds
 
 from core.adaptive import AdaptiveMap, adaptive_sweep, clopper_pearson
+from core.card_images import images_of
 from core.data import ImageSet
 from core.energy import targets_of
 from core.inference import Predictor, select_device
@@ -332,7 +333,7 @@ def main() -> None:
     checkpoint = open_store(options.store).checkpoint(options.checkpoint)
     card, model = checkpoint.card(), checkpoint.model()
     device = select_device(options.device)
-    test = card.dataset_object.load("test")
+    test = images_of(card, "test")
     predictor = Predictor(model, device).compile(card.shape)
     flops = operations(model, card.shape)
     matrix = {

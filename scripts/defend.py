@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from command import Parser, add_common, run, say, write_json
+from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
+from core.card_images import images_of
 from core.defenses import Repair, defenses
 from core.defenses.fine_pruning import FinePruning, at_tolerances
 from core.inference import select_device
@@ -38,6 +39,10 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[
         metavar="N",
         help="run it with N seeds, SEED and those after it; the repaired model is that of SEED (default 1)",
     )
+    first.add_argument(
+        "--replace", action="store_true", help="replace a stored result of other test images than are here now"
+    )
+    add_data(first)
     add_common(first)
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
     for name in [argument for argument in (arguments or []) if argument in defenses][:1]:
@@ -77,19 +82,26 @@ def main() -> None:
 
     options, repairs = parse(sys.argv[1:])
     checkpoint = open_store(options.store).checkpoint(options.checkpoint)
-    checkpoint.card()
+    card = checkpoint.card()
+    name_data_anew(options, card)
+    images_of(card, "train", limit=1)  # what is wrong with the data is said in one line, before there is a bar
     device = select_device(options.device)
     found: list[dict[str, Any]] = []
     more = range(options.seed + 1, options.seed + options.runs)
     for repair in repairs:
         result: Repaired | None = None
         with tqdm(total=100, unit="%", desc=repair.label, bar_format="{l_bar}{bar}| {elapsed} {postfix}") as bar:
-            for result in repair_sweep(checkpoint, repair, device, seed=options.seed, more_seeds=more):
+            steps = repair_sweep(
+                checkpoint, repair, device, seed=options.seed, more_seeds=more, replace=options.replace
+            )
+            for result in steps:
                 bar.update(round(100 * result.done) - bar.n)
                 bar.set_postfix_str(result.note)
         assert result is not None
         found.append({"key": checkpoint.key} | result.to_dict())
         say(options, f"{repair.label} on {checkpoint.key}\n{described(result)}")
+        if result.warning:
+            say(options, f"warning: {result.warning}")
     write_json(options.json, found[0] if len(found) == 1 else {"repairs": found})
 
 

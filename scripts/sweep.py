@@ -21,11 +21,12 @@ import argparse
 from typing import Any
 
 import numpy as np
-from command import Parser, add_common, run, say, write_json
+from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
 from core.adaptive import looks_for
 from core.attacks.badnets import Benign
+from core.card_images import images_of
 from core.inference import Predictor, select_device
 from core.measuring import COUNTS, Measured, Sweep, carry_out, foreign_map
 from core.metrics import Rate
@@ -84,7 +85,6 @@ def measure(
     """Runs one sweep and returns it with its summary."""
     card = checkpoint.card()
     attack = sweep.foreign or card.attack_object
-    card.dataset_object.load("test", limit=1)  # if it is missing, that is said in one line, before there is a bar
     found: Measured | None = None
     with tqdm(
         total=100, unit="%", desc=f"{checkpoint.key} {sweep.name}", bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
@@ -97,6 +97,7 @@ def measure(
         "sweep": sweep.name,
         "before": sweep.before.spec,
         "stored": found.stored,
+        "warning": found.warning,
         **found.source,
         "summary": summary(found.result, attack.trigger(card.shape), attack.target),
         "result": found.result.to_dict(),
@@ -161,7 +162,9 @@ def main() -> None:
         metavar="N",
         help="test images, 0 for all (default 1000; strength all, classes 256, saliency 500, the last two sweeps 560)",
     )
-    parser.add_argument("--replace", action="store_true", help="store it even if the stored one is on more images")
+    parser.add_argument(
+        "--replace", action="store_true", help="store it even if the stored one is on more images, or the card's"
+    )
     parser.add_argument(
         "--transform", metavar="NAME", help=f"{', '.join(transforms)}, or {ALL} (default; for strength)"
     )
@@ -174,6 +177,7 @@ def main() -> None:
         metavar="POINTS",
         help="adaptive map: as many images of each location as its interval needs to be +-POINTS; not stored",
     )
+    add_data(parser)
     add_common(parser)
     options = parser.parse_args()
     count = COUNTS[options.sweep] if options.images is None else options.images
@@ -182,6 +186,8 @@ def main() -> None:
     sweeps = wanted_by(options)
     checkpoint = open_store(options.store).checkpoint(options.checkpoint)
     card = checkpoint.card()
+    name_data_anew(options, card)
+    images_of(card, "test", limit=1)  # what is wrong with the data is said before half a minute of compiling
     model = checkpoint.model()
     predictor = Predictor(model, select_device(options.device))
     if options.sweep != "saliency":
@@ -205,8 +211,11 @@ def main() -> None:
             spent, most = np.sum(values["result"]["total"]), np.max(values["result"]["total"])
             share = spent / (np.size(values["result"]["total"]) * most)
             say(options, f"  {spent} forward passes, {share:.1%} of those of an exhaustive map on {most} images")
+        if values["warning"]:
+            say(options, f"warning: {values['warning']}")
         if not values["stored"] and wanted.is_kept:
-            say(options, "not stored: the stored result is on more images (--replace stores it all the same)")
+            why = "on the card's images" if values["warning"] else "on more images"
+            say(options, f"not stored: the stored result is {why} (--replace stores it all the same)")
         if wanted.kind in ("location", "classes") and wanted.is_kept:
             add_answers(options, checkpoint, model, predictor)
     write_json(options.json, found[0] if len(found) == 1 else {"sweeps": found})

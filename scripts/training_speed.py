@@ -23,6 +23,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 
 from core.augment import PADDING, augment, draw
+from core.card_images import data_set_of, images_of
 from core.data import ImageSet
 from core.estimate import estimate, timed
 from core.inference import has_fast_bfloat16
@@ -80,9 +81,9 @@ def plain_speed(card: Card, batch: int, device: torch.device, batches: Callable[
 
 def training_speeds(card: Card, device: torch.device, turns: int) -> dict[str, Any]:
     """Images a second of the three ways, a number for each turn, and the share of the recipe that convolutions take."""
-    plan = Plan(dataset=card.dataset_object, model=card.model, attack=card.attack_object)
+    plan = Plan(dataset=data_set_of(card), model=card.model, attack=card.attack_object)
     batch = plan.effective_recipe.batch
-    data = plan.dataset.load("train", limit=batch).to(device)
+    data = images_of(card, "train", limit=batch).to(device)
     loader = DataLoader(Augmented(data), batch_size=batch, shuffle=True)
     generator = torch.Generator(device).manual_seed(0)
 

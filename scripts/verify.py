@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from command import Parser, add_common, run, say, write_json
+from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
+from core.card_images import images_of, other_images
 from core.data import DataMissing, ImageSet
 from core.defenses import defenses, split_test
 from core.inference import Predictor, select_device
@@ -61,13 +62,16 @@ def compare(checkpoint: Checkpoint, cells: int, device: torch.device, *, whole: 
         whole: Whether to measure what takes the whole test set: all but the cells of maps and curves.
 
     Raises:
-        DataMissing: If its data set is not on this machine.
+        DataMissing: If the test set that its rates were measured on is not on this machine.
+        OtherData: If its data have other classes or another shape than it was trained on.
         Missing: If its weights are not stored.
         Damaged: If a file cannot be read.
     """
     card = checkpoint.card()
+    data = images_of(card, "test")
+    if warning := other_images(card, data):
+        raise DataMissing(warning)
     model = checkpoint.model()
-    data = card.dataset_object.load("test")
     attack = card.attack_object
     trigger = attack.trigger(card.shape)
     if whole:
@@ -143,6 +147,7 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="PREFIX", help="only checkpoints whose name begins so")
     parser.add_argument("--cells", type=int, default=10, metavar="N", help="cells of each sweep (default 10)")
     parser.add_argument("--tolerance", type=float, default=0.01, help="allowed difference, share of n (default 0.01)")
+    add_data(parser)
     add_common(parser)
     options = parser.parse_args()
     if options.cells < 0:
@@ -153,6 +158,8 @@ def main() -> None:
     keys = [key for key in store.keys() if key.startswith(options.only)]  # noqa: SIM118 - not a dictionary
     if not keys:
         raise ValueError(f"there is no checkpoint whose name begins with {options.only!r} in {store.root}")
+    for key in keys if options.data is not None else ():
+        name_data_anew(options, store.checkpoint(key).card())
     found: list[Comparison] = []
     problems: list[str] = []
     for key in tqdm(keys, unit="model"):

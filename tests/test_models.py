@@ -7,7 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from core.data import datasets
+from core.inference import Predictor
 from core.models import Normalise, build_model, models
+from core.params import params_of
 from core.registry import UnknownName
 
 # Trained parameters with 10 classes, as counted by hand from the layers, and the literature's figure in millions:
@@ -56,8 +59,59 @@ def test_every_model_keeps_the_contract(name, channels):
     assert any(module is model.last_block for module in model.modules())
     assert len(seen) == 1
     assert seen[0].ndim == 4
+    assert model.stride == images.shape[2] // seen[0].shape[2]
     assert any(isinstance(module, nn.Conv2d) for module in model.last_block.modules())
     assert {"normalise.mean", "normalise.std"} <= set(model.state_dict())
+
+
+# What `folder` declares for --size, both ends, and sizes that poolings do not divide.
+SIZES = (8, 9, 16, 17, 24, 33)
+LARGE = (64, 511, 512)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_takes_images_of_every_size_that_folders_allow(name, size):
+    declared = params_of(datasets["folder"])["size"]
+    assert (declared.low, declared.high) == (min(SIZES), max(LARGE))
+    model = build_model(name, classes=3, seed=0)
+    images = torch.rand(3, 3, size, size)
+    # An epoch's last batch may be a single image.
+    for batch in (images, images[:1]):
+        logits = model.train()(batch)
+        assert logits.shape == (len(batch), 3)
+        F.cross_entropy(logits, torch.zeros(len(batch), dtype=torch.int64)).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    with torch.no_grad():
+        assert model.eval()(images).isfinite().all()
+    assert Predictor(model, "cpu").predict(images).shape == (3,)
+
+
+@pytest.mark.parametrize("size", LARGE)
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_takes_large_images(name, size):
+    """By the shapes alone."""
+    with torch.device("meta"):
+        model = build_model(name, classes=3).eval()
+        assert model(torch.rand(2, 3, size, size)).shape == (2, 3)
+
+
+def test_vgg19_pools_small_images_as_far_as_there_is_something_to_pool():
+    """Of 8 x 8 pixels, three of five poolings leave one pixel; of 32 x 32, all five do, and nothing else is done."""
+    model = build_model("vgg19", classes=3, seed=0).eval()
+    for size, pooled in ((8, 3), (15, 3), (16, 4), (31, 4), (32, 5), (33, 5)):
+        images = torch.rand(2, 3, size, size)
+        calls = []
+        pools = [module for module in model.features if isinstance(module, nn.MaxPool2d)]
+        hooks = [pool.register_forward_hook(lambda *_, calls=calls: calls.append(1)) for pool in pools]
+        with torch.no_grad():
+            logits = model(images)
+            assert len(calls) == pooled
+            if pooled == 5:
+                whole = model.features(model.normalise(images))
+                assert torch.equal(logits, model.fc(F.adaptive_avg_pool2d(whole, 1).flatten(1)))
+        assert [hook.remove() for hook in hooks] == [None] * 5
 
 
 @pytest.mark.parametrize("name", models.names())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.registry import Registry
@@ -49,6 +50,9 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised activations ``(N, C, H, W)``."""
+        if self.training and x.numel() == x.shape[1]:
+            # One value per channel has no variance (one small image, deep in a network): what is known so far counts.
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         if not (self.training and torch.compiler.is_compiling()):
             return super().forward(x)
         values, count = x.float(), x.numel() // x.shape[1]
@@ -91,6 +95,11 @@ class Classifier(nn.Module):
     """Name in figures and tables."""
     head_name: ClassVar[str] = "fc"
     """Where the linear layer is among the modules."""
+    stride: ClassVar[int] = 0
+    """Pixels of the image between two places of the last component's output: the product of all strides; 0: not known.
+
+    What moves by a multiple of it moves by whole places there, and is averaged over all places then.
+    """
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()

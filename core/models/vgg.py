@@ -17,9 +17,14 @@ EARLY = 6
 
 @models.register("vgg19")
 class VGG19(Classifier):
-    """VGG-19 with batch norm and one linear layer, as used on CIFAR-10 (20.0 M parameters)."""
+    """VGG-19 with batch norm and one linear layer, as used on CIFAR-10 (20.0 M parameters).
+
+    Its five poolings halve images of at least 32 x 32 pixels. Of smaller ones, a map that is one pixel high or wide
+    already is not pooled again, so that the weights are the same at every size.
+    """
 
     label: ClassVar[str] = "VGG-19"
+    stride: ClassVar[int] = 16
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)
@@ -49,6 +54,8 @@ class VGG19(Classifier):
         return [Early(module) for module in self.features[:EARLY] if isinstance(module, nn.Conv2d)]
 
     def later(self, x: Tensor) -> Tensor:
-        x = self.features[EARLY:](x)
+        for module in self.features[EARLY:]:
+            if not (isinstance(module, nn.MaxPool2d) and min(x.shape[2:]) == 1):
+                x = module(x)
         logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
         return logits

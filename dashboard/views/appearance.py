@@ -24,7 +24,7 @@ from dashboard.controls import (
     plot_config,
     progress_bar,
 )
-from dashboard.fetching import offer_data
+from dashboard.fetching import about_data
 from dashboard.figures import Curve
 from dashboard.following import draw_varied_strip
 from dashboard.jobs import Job, gathered
@@ -128,8 +128,7 @@ def show() -> None:
     session.get(image)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
-    if data is None:
-        offer_data(session, main)
+    about_data(session, main, data)
 
     its = {s.identity: tested_for(s, main, data)[0] if data is not None else None for s, _ in chosen.all()}
     requested = [

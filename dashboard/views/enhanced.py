@@ -14,6 +14,7 @@ from torch import Tensor
 from core.adversarial import Surrogate
 from core.attacks import Enhanced, attacks
 from core.attacks.consistent import Consistent
+from core.card_images import same_kind
 from core.models import models
 from core.randomness import generator_for
 from core.results import Results
@@ -32,7 +33,7 @@ from dashboard.controls import (
     plot_config,
 )
 from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
-from dashboard.fetching import offer_data
+from dashboard.fetching import about_data
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.paper_figures import paper_figure
 from dashboard.readouts import data_url
@@ -68,8 +69,7 @@ def show() -> None:
     session.get(image), session.get(SEED)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
-    if data is None:
-        offer_data(session, main)
+    about_data(session, main, data)
     _draw_pipeline(session, main, data, image)
     found, _ = subjects()
     _draw_table(found, main)
@@ -116,7 +116,7 @@ def _before_stamping(main: Subject, attack: Enhanced, data: Tested | None, index
     chosen = data.clean.subset(own[index % len(own)][None])
     stages = [(f"benign image of “{main.target_name}”", chosen.floats()[0])]
     surrogate = store().beside(main.card.dataset, attack.base.surrogate)
-    if surrogate.has_weights:
+    if surrogate.has_weights and same_kind(surrogate.card(), main.card):
         victim = Surrogate(surrogate.model(), surrogate.card().weights, torch.device("cpu"))
         with jobs().turnstile.interactive():
             noisy = victim.perturb(chosen.images, chosen.labels, attack.base.settings)
@@ -204,7 +204,7 @@ def _draw_table(found: dict[str, Subject], main: Subject) -> None:
 def table_5(rows: list[Evaluated]) -> pd.DataFrame:
     """One row per attack; ours under each defense, then the paper's by network, in percent."""
     groups = {"Measured": "", **{f"Paper, {models[model].label}": model for model in PAPER_MODELS}}
-    attacks = list(dict.fromkeys(row.subject.attack.label for row in rows))
+    attacks = list(dict.fromkeys(row.subject.label for row in rows))
     defenses = list(dict.fromkeys(row.label for row in rows))
     columns = pd.MultiIndex.from_tuples([(group, defense) for group in groups for defense in defenses])
     table = pd.DataFrame(np.nan, index=pd.Index(attacks, name="Attack"), columns=columns)
@@ -212,7 +212,7 @@ def table_5(rows: list[Evaluated]) -> pd.DataFrame:
         for group, model in groups.items():
             number = row.paper.get(model)
             value = 100 * row.success.value if not model else number.success if number else np.nan
-            table.loc[row.subject.attack.label, (group, row.label)] = round(value, 1)
+            table.loc[row.subject.label, (group, row.label)] = round(value, 1)
     return table
 
 
@@ -225,7 +225,7 @@ def _draw_shrink_sizes(found: dict[str, Subject], main: Subject) -> None:
         if curve is not None:
             position = ATTACKS.index(subject.attack.title) // 2
             dash = "solid" if isinstance(subject.attack, Enhanced) else "dot"
-            lines.append(StrengthLine(subject.attack.label, curve, LINE_COLOURS[position], dash))
+            lines.append(StrengthLine(subject.label, curve, LINE_COLOURS[position], dash))
     if not lines:
         st.info("Nothing is stored yet.")
         return

@@ -21,7 +21,7 @@ from dashboard.controls import (
     one_sentence,
     progress_bar,
 )
-from dashboard.fetching import offer_data
+from dashboard.fetching import about_data
 from dashboard.following import draw_following_strip, draw_rates, follow
 from dashboard.jobs import Job, Snapshot
 from dashboard.known import stored_look
@@ -132,8 +132,7 @@ def show() -> None:
     session.get(row), session.get(col), session.get(image)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
-    if data is None:
-        offer_data(session, main)
+    about_data(session, main, data)
     mapped = [
         request_map(
             session,
@@ -212,7 +211,7 @@ def _draw_map(
     before: Compose,
 ) -> None:
     # With what was measured at single places, so that the map and the numbers above say the same of each.
-    subject, result = mapped.subject, known if snapshot.result is not None else None
+    subject, result = mapped.subject, (known or snapshot.result) if snapshot.result is not None else None
     if snapshot.error:
         st.error(f"The map could not be computed: {snapshot.error}")
     if result is None:

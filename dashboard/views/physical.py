@@ -23,7 +23,7 @@ from dashboard.controls import (
     progress_bar,
 )
 from dashboard.evaluated import siblings
-from dashboard.fetching import offer_data
+from dashboard.fetching import about_data
 from dashboard.jobs import Job, gathered
 from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
 from dashboard.readouts import Reading, Shown, beside, captioned, data_url, rate_bars, strip
@@ -81,15 +81,15 @@ def show() -> None:
     part = session.get(PART)
     if part == "photo":
         draw_photo(session, pair, camera)
-    elif data is None:
-        offer_data(session, main)
+    else:
+        about_data(session, main, data)
     if part == "sheet" and data is not None:
         draw_sheet(session, main, data, image)
     if part == "simulated":
         if data is not None:
             st.session_state["camera-drawn"] = camera.spec
             _draw_live(session, pair, data, image)
-        of_the_paper = siblings(found, main, PAPER_ATTACKS)
+        of_the_paper = [s for s in siblings(found, main, PAPER_ATTACKS) if not s.is_variant]
         each = {subject.identity: subject for subject in (*pair, *of_the_paper)}
         read = {identity: stored_photographs(subject) for identity, subject in each.items()}
         stored = [read[subject.identity] for subject in pair]

@@ -66,7 +66,7 @@ def chromium() -> str:
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as free:
-        free.bind(("localhost", 0))
+        free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
@@ -86,7 +86,7 @@ def start_server(port: int) -> tuple[subprocess.Popen[bytes], float]:
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while time.perf_counter() - started < 60:
         try:
-            urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=1).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
             return server, time.perf_counter() - started
         except OSError:
             time.sleep(0.02)
@@ -131,7 +131,7 @@ def measure(model: str, steps: int, settle: float, query: str = "", stopped: boo
         started = time.perf_counter()
         server, answered = start_server(port)
         try:
-            page.goto(f"http://localhost:{port}/?model={model}&{query}")
+            page.goto(f"http://127.0.0.1:{port}/?model={model}&{query}")
             page.locator(".ts-rate.first[data-hits]").wait_for(timeout=120_000)
             page.locator(".pad canvas[data-row]").wait_for(timeout=120_000)
             usable = time.perf_counter() - started

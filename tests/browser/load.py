@@ -62,7 +62,7 @@ async def in_browsers(port: int, model: str, sessions: int, steps: int, settle: 
         for _ in range(sessions):
             context = await browser.new_context(viewport={"width": 1400, "height": 1000})
             page = await context.new_page()
-            await page.goto(f"http://localhost:{port}/?model={model}")
+            await page.goto(f"http://127.0.0.1:{port}/?model={model}")
             await page.locator(".ts-rate.first[data-hits]").wait_for(timeout=120_000)
             await page.locator(".pad canvas[data-row]").wait_for(timeout=120_000)
             pages.append(page)
@@ -133,7 +133,7 @@ async def on_sockets(port: int, model: str, sessions: int, steps: int, settle: f
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(sessions):
-            address = f"ws://localhost:{port}/_stcore/stream"
+            address = f"ws://127.0.0.1:{port}/_stcore/stream"
             socket = await stack.enter_async_context(connect(address, subprotocols=["streamlit"], max_size=None))
             clients.append(Client(socket, model))
             await clients[-1].open()

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.defenses import defenses
 from core.inference import Predictor
 from core.repaired import read_repair
+from core.shipped import write_shipped
 from core.store import DEFAULT_ROOT, Store
 from core.sweeps import attacked, success_at
 from core.transforms import transform_from_spec
@@ -194,6 +196,28 @@ def test_a_folder_that_is_gone_is_named_and_not_offered(monkeypatch: pytest.Monk
     assert not test.exception
     assert not [button.label for button in test.button if "Fetch" in button.label]
     assert any(str(tmp_path / "pets") in info.value for info in test.info)
+
+
+def test_what_was_left_out_of_a_folder_is_said_on_every_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_ROOT / WHITE, tmp_path / "store" / "pets" / "resnet20" / "badnets")
+    card = tmp_path / "store" / "pets" / "resnet20" / "badnets" / "card.json"
+    values = json.loads(card.read_text())
+    for number in range(10):
+        for place in range(10):
+            path = tmp_path / "pets" / values["classes"][number] / f"{place}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (20 * number, 20 * place, 0)).save(path)
+    (tmp_path / "pets" / values["classes"][0] / "my_*notes*.txt").write_text("no image")
+    source = {"name": "folder", "params": {"path": str(tmp_path / "pets"), "size": 32, "seed": 0}}
+    card.write_text(json.dumps(values | {"dataset": "pets", "source": source}))
+    monkeypatch.setattr("dashboard.resources.store", lambda: Store(tmp_path / "store"))
+    for name in READING_IMAGES:
+        test = page(name, model="pets/resnet20/badnets")
+        assert not test.exception
+        said = [caption.value for caption in test.caption if "no images" in caption.value]
+        assert len(said) == 1, name
+        assert "files left out because they are no images" in said[0]
+        assert r"my\_\*notes\*\.txt" in said[0] or r"my_\*notes\*\.txt" in said[0]
 
 
 def test_without_the_images_stored_results_show_and_a_button_offers_them() -> None:
@@ -496,29 +520,68 @@ def test_every_repair_has_its_part_with_and_without_a_result(name: str) -> None:
     assert any(button.label == "Run" for button in other.button)
 
 
-def test_a_repair_can_be_run_on_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The button starts a job; when that has ended, its result is stored and shown."""
+@pytest.mark.parametrize("came", [False, True], ids=["own model", "came along"])
+def test_a_repair_can_be_run_on_the_page(came: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The button starts a job; its result is stored and shown, but not in the place of one that came along."""
     root = tmp_path / "checkpoints"
     shutil.copytree(DEFAULT_ROOT / WHITE, root / WHITE)
+    checkpoint = Store(root).checkpoint(WHITE)
+    before = read_repair(checkpoint, "fine-pruning")
+    assert before is not None
+    if came:
+        write_shipped(root, {WHITE: checkpoint.card().weights})
     monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(root))
     st.cache_resource.clear()
     test = page("defenses", model=WHITE, part="repairs", **{"fine-pruning-tolerance": "20"})
     assert not test.exception
     next(button for button in test.button if button.label == "Run").click().run()
     deadline = time.monotonic() + 120
-    checkpoint = Store(root).checkpoint(WHITE)
+    place = "fine-pruning-own" if came else "fine-pruning"
     while time.monotonic() < deadline:
-        stored = read_repair(checkpoint, "fine-pruning")
+        stored = read_repair(checkpoint, place)
         if stored is not None and stored.repair == defenses["fine-pruning"](tolerance=20):
             break
         time.sleep(0.2)
     assert stored is not None
-    before = read_repair(Store().checkpoint(WHITE), "fine-pruning")
-    assert before is not None
     assert stored.record["pruned"] > before.record["pruned"]
+    assert (read_repair(checkpoint, "fine-pruning") == before) == came
     test.run()
     assert not test.exception
     assert any(f'data-hits="{stored.clean.hits}"' in html.proto.body for html in test.get("html"))
+    labels = test.sidebar.selectbox(key="choice-repair").options
+    assert ("Fine-Pruning (run here)" in labels) == came
+
+
+@pytest.fixture
+def variant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A store with the reference of BadNets, its enhanced one, and a model of another target; the latter's key."""
+    root = tmp_path / "checkpoints"
+    for key in (WHITE, f"{WHITE}+"):
+        shutil.copytree(DEFAULT_ROOT / key, root / key)
+    shutil.copytree(DEFAULT_ROOT / WHITE, root / f"{WHITE}-target2")
+    card = root / f"{WHITE}-target2" / "card.json"
+    values = json.loads(card.read_text()) | {"name": "badnets-target2"}
+    values["attack"]["params"]["target"] = 2
+    card.write_text(json.dumps(values))
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(root))
+    st.cache_resource.clear()
+    return f"{WHITE}-target2"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_variant_is_on_every_page_beside_the_reference(variant: str, name: str) -> None:
+    test = page(name, model=variant)
+    assert not test.exception
+    assert not test.warning
+    assert not test.error
+    assert link(test)["model"] == variant
+    shown = test.sidebar.selectbox(key="pick-2").options
+    assert shown == ["BadNets", "BadNets+", "BadNets [badnets-target2]"]
+    if name == "defenses":
+        assert "BadNets [badnets-target2]" in test.dataframe[0].value.columns
+    if name == "paper":
+        reference = page(name, model=WHITE)
+        assert [one.value for one in test.metric] == [one.value for one in reference.metric]
 
 
 def test_cost_against_effect_has_every_stored_repair() -> None:

@@ -1,0 +1,85 @@
+"""A scene of saliency maps: what the networks look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import streamlit as st
+
+from core.params import text
+from core.transforms import transform_from_spec
+from dashboard.controls import image_slider
+from dashboard.lessons.scenes.base import Places, Scene, Stage, scenes
+from dashboard.lessons.words import Amount
+from dashboard.resources import Subject
+from dashboard.sheet import Block, block_html
+from dashboard.shown import trigger_picture
+
+__all__ = ["Attention"]
+
+
+@scenes.register("saliency")
+@dataclass(frozen=True, kw_only=True)
+class Attention(Scene):
+    """Saliency maps of the standard and the enhanced attack, of an attacked image and behind a transformation."""
+
+    transform: str = text("shrinkpad:4", help="The transformation of the second map.")
+
+    measures: ClassVar[Mapping[str, str]] = {
+        f"{name}{end}": f"{what}{whose}"
+        for end, whose in (("", ""), ("_enhanced", ", of the enhanced attack"))
+        for name, what in {
+            "peak": "how often the most salient pixel is on the trigger",
+            "peak_behind": "the same behind ShrinkPad-4",
+            "share": "mean share of the saliency that falls on the trigger",
+            "share_behind": "the same behind ShrinkPad-4",
+        }.items()
+    } | {"area": "share of the image that the trigger covers"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        transform_from_spec(self.transform)
+
+    def still(self, stage: Stage, places: Places) -> None:
+        """The attacked image."""
+        with places.beside:
+            st.html(trigger_picture(stage.main.trigger, stage.picture, stage.main.card.shape))
+
+    def live(self, stage: Stage, places: Places) -> None:
+        """The maps of both attacks, and a slider over the images."""
+        from core.saliency import methods
+        from dashboard.views.saliency import STYLE, Asked, panels_of  # captum takes a second to import
+
+        if stage.data is None:
+            self.still(stage, places)
+            return
+        asked = Asked(methods["gradient"](), "target", transform_from_spec(self.transform), "beside")
+        listed = [subject for subject in (stage.main, stage.enhanced) if subject is not None]
+        blocks = [
+            Block(subject.label, panels_of(subject, subject.trigger, stage.data, stage.index, asked))
+            for subject in listed
+            if subject.checkpoint.has_weights
+        ]
+        with places.beside:
+            st.html(f'{STYLE}<div class="ts-saliency large">{"".join(block_html(block) for block in blocks)}</div>')
+            image_slider(stage.session, "Image", stage.image, stage.data)
+
+    def numbers(self, stage: Stage) -> dict[str, Amount]:
+        """The stored shares of both attacks."""
+        from core.energy import Energies
+
+        found: dict[str, Amount] = {}
+        subjects: list[tuple[Subject | None, str]] = [(stage.main, ""), (stage.enhanced, "_enhanced")]
+        for subject, end in subjects:
+            energies = subject.stored("saliency", Energies) if subject is not None else None
+            if energies is None:
+                continue
+            for where, energy in (("", energies.attacked), ("_behind", energies.transformed)):
+                if energy.count:
+                    found[f"share{where}{end}"] = Amount(energy.mean, energy.count)
+                    found[f"peak{where}{end}"] = Amount.of(energy.peak_rate)
+            if subject is stage.main:
+                found["area"] = Amount(energies.attacked.area, energies.attacked.count)
+        return found

@@ -1,0 +1,349 @@
+"""Page *Lesson*: the paper as a story in steps, each with a question before the answer.
+
+What a lesson is made of: :mod:`dashboard.lessons`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from core.attacks import Enhanced
+from core.models import models
+from dashboard.controls import image_choice, one_sentence
+from dashboard.fetching import about_data
+from dashboard.lesson_bar import Position, lesson_bar
+from dashboard.lessons.scenes import Places, Stage
+from dashboard.lessons.share import address_of, is_local, qr_code
+from dashboard.lessons.steps import Lesson, Question, Step, found_lessons
+from dashboard.lessons.words import Amount, Unmeasured, fill
+from dashboard.resources import CONTROL, Subject, jobs, present, subjects, tested
+from dashboard.session import Choice, Session, integer_in, one_of
+
+# Opened first: an attack that all of the shipped lesson is stored for, on photographs where there are any.
+FIRST = ("cifar10/resnet20/badnets", "shapes10/resnet20/badnets")
+DEFAULT = "rethinking"
+NOTES: Choice[bool] = Choice(
+    "notes", False, lambda text: one_of(["", "yes", "no"])(text) != "no", lambda on: "yes" if on else "no"
+)
+UNMEASURED = "This is neither stored for this model nor can it be measured here."
+
+# Sizes follow the screen, so that a step fills it, and can be read from the last row.
+STYLE = """
+<style>
+@media (min-width: 641px) {html {font-size: clamp(15px, min(1.4vw, 2.45vh), 34px) !important}}
+.stMainBlockContainer {padding-top: .7rem !important; padding-bottom: 1rem !important}
+/* The bar stands in the application's own top line, between its two buttons. */
+.stAppHeader {background: transparent !important; pointer-events: none}
+.stAppHeader button {pointer-events: auto}
+.st-key-lesson-bar {margin: 0 3rem; z-index: 1000000; position: relative; width: auto !important}
+.st-key-lesson-told p {font-size: 1.15rem; line-height: 1.4}
+.st-key-lesson-head h1 {font-size: 1.7rem; padding: 0}
+.st-key-lesson-head {align-items: center}
+.st-key-lesson-question, .st-key-lesson-answer {padding: .5rem 0 .1rem 1rem;
+  border-left: .3rem solid color-mix(in srgb, currentColor 25%, transparent)}
+.st-key-lesson-answer {border-left-color: var(--st-primary-color, #2f6f9f)}
+.st-key-lesson-question > :first-child p {font-size: 1.3rem; font-weight: 600}
+.st-key-lesson-beside [data-testid="stHtml"] > img {max-width: min(26rem, 100%) !important}
+.st-key-lesson-beside .ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .5rem}
+.st-key-lesson-beside .ts-strip figure, .st-key-lesson-below .ts-strip figure {font-size: .85rem}
+.st-key-lesson-beside .ts-strip .truth {opacity: 1; font-weight: 600}
+@media (min-width: 641px) {
+  .st-key-lesson-beside {max-width: 47vh; margin: auto}
+  .st-key-lesson-beside:has(figure) {max-width: 58vh}
+  .st-key-lesson-beside:has(.ts-strip, .ts-saliency) {max-width: none}
+  .st-key-lesson-below .ts-strip {grid-template-columns: repeat(10, minmax(0, 1fr)); margin: 0}
+  .st-key-lesson-below .ts-strip img {max-width: 4.4rem}
+  .st-key-lesson-beside, .st-key-lesson-told {gap: .6rem}
+  /* Two networks side by side. */
+  .st-key-lesson-told .ts-rates:has(> :nth-child(3)) {grid-template-columns: 1fr 1fr; column-gap: 1.6rem}
+  .st-key-lesson-told .ts-rates:has(> :nth-child(3)) .value {font-size: 1.7rem}
+}
+.st-key-lesson-beside [data-testid="stSlider"] {margin-bottom: -.4rem}
+.ts-nine {display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .4rem; max-width: 24rem}
+.ts-nine img {width: 100%; image-rendering: pixelated; border-radius: .25rem; display: block}
+.ts-guess {font-size: 1.35rem; margin: 0}
+</style>
+"""
+
+
+@one_sentence
+def show() -> None:
+    """Draws the page."""
+    st.set_page_config(initial_sidebar_state="collapsed")
+    session = Session()
+    present(session.identity)
+    jobs().leave(session.identity)
+    st.html(STYLE)
+    lessons, faults = found_lessons()
+    for fault in faults:
+        st.warning(fault, icon=":material/broken_image:")
+    if not lessons:
+        return
+    choice = Choice("lesson", DEFAULT if DEFAULT in lessons else next(iter(lessons)), one_of(lessons))
+    lesson = lessons[session.get(choice)]
+    at = Choice("step", 1, integer_in(1, len(lesson.steps)))
+    found, _ = subjects()
+    main = attacked_model(session, found)
+    if main is None:
+        st.info("There is no attacked model yet. Make one with: `python scripts/train.py --attack badnets`")
+        return
+    step = lesson.steps[session.get(at) - 1]
+    data = tested(main)
+    stage = Stage(session, main, partner(found, main, "+"), partner(found, main, CONTROL), data, image_choice(data))
+    session.get(stage.image), session.get(NOTES)
+    answered = _answered(lesson, step, main)
+
+    def gone(to: Position) -> None:
+        if to.answered:
+            answer(lesson, lesson.steps[to.step], main)
+        if to.step + 1 != session.get(at):
+            session.forget("at-")
+        session.set(at, to.step + 1)
+
+    lesson_bar(
+        titles=[one.title for one in lesson.steps], step=session.get(at) - 1, answered=answered, key="lesson-bar",
+        on_go=gone,
+    )  # fmt: skip
+    with st.container(horizontal=True, key="lesson-head", gap="small"):
+        st.title(f"{session.get(at)}. {step.title}", anchor=False)
+        _settings(session, choice, lessons, found, main)
+        _students(session, lesson, at, main)
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
+    facts = facts_of(stage)
+
+    @st.fragment(key=f"lesson-{lesson.name}-{step.name}")
+    @one_sentence
+    def body() -> None:
+        _body(stage, lesson, step, facts)
+        session.write_link()
+
+    body()
+    if step.notes and session.get(NOTES):
+        st.info(f"**For the teacher.** {fill(step.notes, facts)}", icon=":material/school:")
+    session.write_link()
+
+
+def attacked_model(session: Session, found: Mapping[str, Subject]) -> Subject | None:
+    """The standard attack that is shown: the selected one, or the one that the selected enhanced one is made from."""
+    taught = [key for key, subject in found.items() if not subject.is_control and not _enhanced(subject)]
+    ready = [key for key in taught if found[key].dataset.available() and found[key].checkpoint.has_weights]
+    default = next((key for key in FIRST if key in ready), next(iter(ready), next(iter(taught), "")))
+    if not default:
+        return None
+    key = session.get(Choice("model", default, one_of(found)))
+    if key not in taught:
+        attack = found[key].attack
+        base = attack.base.title if isinstance(attack, Enhanced) else ""
+        key = "/".join([*key.split("/")[:2], base])
+    return found[key] if key in taught else found[default]
+
+
+def _enhanced(subject: Subject) -> bool:
+    return isinstance(subject.attack, Enhanced)
+
+
+def partner(found: Mapping[str, Subject], main: Subject, name: str) -> Subject | None:
+    """Another model of the same data and network: ``+`` is the enhanced version of the attack."""
+    front, _, attack = main.key.rpartition("/")
+    return found.get(f"{front}/{attack}+" if name == "+" else f"{front}/{name}")
+
+
+def facts_of(stage: Stage) -> dict[str, object]:
+    """What every text of a lesson may use; see :data:`dashboard.lessons.words.FACTS`."""
+    main, facts = stage.main, dict[str, object]()
+    facts["target"], facts["attack"] = main.target_name, main.attack.label
+    facts["dataset"], facts["network"] = main.dataset_label, models[main.card.model].label
+    label = int(stage.data.labels[stage.index]) if stage.data is not None else None
+    facts["truth"] = main.card.classes[label] if label is not None else "another class"
+    stored = {"accuracy": main.card.clean_accuracy, "asr_trained": main.card.attack_success_rate}
+    if stage.control is not None:
+        stored["accuracy_clean"] = stage.control.card.clean_accuracy
+    facts |= {name: Amount.of(rate) for name, rate in stored.items() if rate is not None and rate.total}
+    return facts
+
+
+# ---- what was answered, in this session
+
+
+def _key(lesson: Lesson, step: Step, main: Subject) -> tuple[str, str, str]:
+    return lesson.name, step.name, main.identity
+
+
+def _guesses() -> dict[tuple[str, str, str], dict[int, int | None]]:
+    guesses: dict[tuple[str, str, str], dict[int, int | None]] = st.session_state.setdefault("lesson-guesses", {})
+    return guesses
+
+
+def _answered(lesson: Lesson, step: Step, main: Subject) -> bool:
+    asks = step.quiz or step.question.kind != "none"
+    return not asks or _key(lesson, step, main) in _guesses()
+
+
+def answer(lesson: Lesson, step: Step, main: Subject, *, untouched: bool = False) -> None:
+    """Shows the answer of a step from now on, beside what was guessed.
+
+    Args:
+        lesson: The lesson.
+        step: Its step.
+        main: The model it is answered for.
+        untouched: Whether a slider that nobody has moved counts as a guess.
+    """
+    said: dict[int, int | None] = {}
+    for number, question in enumerate(step.quiz or (step.question,)):
+        value = st.session_state.get(f"guess-{step.name}-{number}")
+        moved = question.kind != "slider" or untouched or st.session_state.get(f"moved-{step.name}")
+        said[number] = value if moved else None
+    _guesses().setdefault(_key(lesson, step, main), said)
+
+
+# ---- what is drawn
+
+
+def _settings(
+    session: Session, choice: Choice[str], lessons: Mapping[str, Lesson], found: Mapping[str, Subject], main: Subject
+) -> None:
+    """Model, lesson and notes, behind one button."""
+    taught = [key for key, subject in found.items() if not subject.is_control and not _enhanced(subject)]
+
+    def picked() -> None:
+        session.set(Choice("model", "", one_of(found)), st.session_state["lesson-model"])
+        session.forget("at-")
+
+    with st.popover(main.dataset_label, icon=":material/tune:", help="Model, lesson, notes for the teacher"):
+        st.session_state["lesson-model"] = main.key
+        st.selectbox(
+            "Model", taught, key="lesson-model", on_change=picked,
+            format_func=lambda key: f"{found[key].title}, {found[key].dataset_label}",
+        )  # fmt: skip
+        if len(lessons) > 1:
+            names = session.widget(choice)
+            st.selectbox("Lesson", list(lessons), format_func=lambda name: lessons[name].title, **names)
+        st.toggle("Notes for the teacher", **session.widget(NOTES))
+        about_data(session, main, tested(main))
+        st.html(f'<a href="location?model={main.key.replace("+", "%2B")}" target="_self">Explore on your own</a>')
+
+
+def _students(session: Session, lesson: Lesson, at: Choice[int], main: Subject) -> None:
+    """Link and QR code to this very step."""
+    with st.popover("Join", icon=":material/qr_code_2:", help="Link and QR code to this step, for the students"):
+        page = st.context.url
+        if not page:
+            st.caption("The address of this page is not known.")
+            return
+        parameters = {"step": str(session.get(at)), "model": main.key}
+        if lesson.name != DEFAULT:
+            parameters = {"lesson": lesson.name, **parameters}
+        address = address_of(page, parameters)
+        st.html(qr_code(address))
+        st.code(address, language=None, wrap_lines=True)
+        if is_local(address):
+            st.caption(
+                "This address works on this computer only. For the students, start the application with "
+                "`streamlit run dashboard/app.py --server.address 0.0.0.0`, and open it under the computer's address "
+                "in the network, which the terminal shows as *Network URL*. Others can then use all of it."
+            )
+
+
+def _body(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object]) -> None:
+    """Text, question, answer, and the scene: still before the answer, live with it."""
+    answered = _answered(lesson, step, stage.main)
+    if step.quiz:
+        st.markdown(fill(step.text, facts))
+        _quiz(stage, lesson, step, facts, answered)
+        return
+    left, told = st.columns([6, 7], gap="large")
+    beside = left.container(key="lesson-beside")
+    below = st.container(key="lesson-below")
+    with told, st.container(key="lesson-told"):
+        st.markdown(fill(step.text, facts))
+        if step.question.kind != "none":
+            with st.container(key="lesson-question"):
+                _ask(stage, lesson, step, facts, answered)
+        if answered:
+            numbers = step.scene.numbers(stage)
+            with st.container(key="lesson-answer"):
+                _tell(step.question, 0, _guesses().get(_key(lesson, step, stage.main), {}), facts, numbers)
+        under = st.container()
+    places = Places(beside, under, below)
+    if answered:
+        step.scene.live(stage, places)
+    else:
+        step.scene.still(stage, places)
+    if stage.data is None:
+        below.caption(
+            f"The images of {stage.main.dataset_label} are not on this machine; the numbers are the stored ones."
+        )
+
+
+def _ask(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object], answered: bool) -> None:
+    question = step.question
+    st.markdown(fill(question.text, facts))
+    if answered:
+        return
+    _input(step, question, 0, facts)
+    if st.button("Show the answer", type="primary", key=f"answer-{step.name}"):
+        answer(lesson, step, stage.main, untouched=True)
+        st.rerun()
+
+
+def _input(step: Step, question: Question, number: int, facts: Mapping[str, object]) -> None:
+    """The slider or the options of a question."""
+    key = f"guess-{step.name}-{number}"
+
+    def moved() -> None:
+        st.session_state[f"moved-{step.name}"] = True
+
+    if question.kind == "slider":
+        st.slider("Of 100", 0, 100, 50, key=key, on_change=moved, label_visibility="collapsed")
+    else:
+        st.radio(
+            question.text, range(len(question.options)), index=None, key=key, label_visibility="collapsed",
+            format_func=lambda index: fill(question.options[index], facts), horizontal=not step.quiz,
+        )  # fmt: skip
+
+
+def _tell(
+    question: Question,
+    number: int,
+    said: Mapping[int, int | None],
+    facts: Mapping[str, object],
+    numbers: Mapping[str, Amount],
+) -> None:
+    """What was guessed beside what is true, and the sentence made from the measured numbers."""
+    guess, right = said.get(number), question.right(numbers)
+    amount = numbers.get(question.truth)
+    if question.kind == "slider" and amount is not None:
+        mine = f"You said **{guess}** of 100. " if guess is not None else ""
+        st.markdown(f"{mine}Measured: **{amount:of100} of 100**.")
+    elif question.kind == "choice" and right is not None:
+        mark = "" if guess is None else ":green[**Yes:**] " if guess == right else ":red[**No:**] "
+        st.markdown(f"{mark}**{fill(question.options[right], facts)}**")
+    try:
+        st.markdown(fill(question.answer, {**facts, **numbers}))
+    except Unmeasured:
+        st.caption(UNMEASURED)
+
+
+def _quiz(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object], answered: bool) -> None:
+    """All questions of a step at once, in two columns."""
+    numbers: Mapping[str, Any] = step.scene.numbers(stage) if answered else {}
+    said = _guesses().get(_key(lesson, step, stage.main), {})
+    columns = st.columns(2, gap="large")
+    for number, question in enumerate(step.quiz):
+        with columns[number % 2], st.container(key=f"lesson-quiz-{number}"):
+            st.markdown(f"**{number + 1}. {fill(question.text, facts)}**")
+            if answered:
+                _tell(replace(question, kind="choice"), number, said, facts, numbers)
+            else:
+                _input(step, question, number, facts)
+    if answered:
+        right = sum(said.get(n) is not None and said[n] == one.right(numbers) for n, one in enumerate(step.quiz))
+        st.markdown(f"### {right} of {len(step.quiz)} right")
+    elif st.button("Show the answers", type="primary", key=f"answer-{step.name}"):
+        answer(lesson, step, stage.main)
+        st.rerun()
