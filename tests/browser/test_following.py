@@ -290,3 +290,51 @@ def test_the_table_is_sent_once(page: Page, url: str) -> None:
     page.wait_for_url(re.compile("col=28"), timeout=30_000)
     tables = [address for address in fetched if "/media/" in address]
     assert len(tables) == len(set(tables)) == 2  # of the model and of the clean model
+
+
+def test_a_slider_is_answered_while_it_is_held_and_the_server_is_stopped(
+    page: Page, url: str, store: Store, servers: dict[str, subprocess.Popen[bytes]]
+) -> None:
+    """The rate of every pixel value on the way is the stored one; an opacity without stored rates is marked."""
+    from playwright.sync_api import expect
+
+    curve = store.checkpoint(GRAY).result("appearance")
+    assert curve is not None
+    page.goto(f"{url}/appearance?model={GRAY}")
+    rates = page.locator(".ts-rates")
+    rates.wait_for(timeout=120_000)
+    page.wait_for_function("[...window.triggerOnPage.files.values()].some(found => found.hits)", timeout=60_000)
+
+    def handle(name: str) -> tuple[float, float, float]:
+        """Centre of the handle, and how wide its way is."""
+        thumb = page.locator(f".st-key-choice-{name} [data-testid=stSliderThumbValue]").locator("xpath=..")
+        box = thumb.bounding_box()
+        track = page.locator(f".st-key-choice-{name} [role=group]").bounding_box()
+        assert box is not None
+        assert track is not None
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, track["width"]
+
+    x, y, wide = handle("value")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    seen = set()
+    with stopped(servers[url]):
+        for share in (-0.1, -0.3, -0.45, 0.2):
+            page.mouse.move(x + share * wide, y)
+            value = int(page.locator(".st-key-choice-value input[type=range]").get_attribute("aria-valuetext") or -1)
+            expect(rates).to_have_attribute("data-place", f"100,{value}")
+            index = curve["values"].index(value)
+            assert shown(page, 0) == Rate(curve["hits"][index], curve["total"][index])
+            seen.add(value)
+    page.mouse.up()
+    assert len(seen) == 4
+    expect(page).to_have_url(re.compile(r"value=\d+"), timeout=60_000)
+    x, y, wide = handle("opacity")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    with stopped(servers[url]):
+        page.mouse.move(x - 0.3 * wide, y)
+        expect(rates).to_have_attribute("data-waiting", "true")
+        assert "not measured yet" in page.locator(".ts-rate.first").inner_text()
+    page.mouse.up()
+    expect(rates).to_have_attribute("data-waiting", "false", timeout=60_000)
