@@ -50,6 +50,7 @@ ORDER = (
     "core.energy",
     "core.physical",
     "core.sweeps",
+    "core.place_classes",
     "core.adaptive",
     "core.strength",
     "core.photographed",

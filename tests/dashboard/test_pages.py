@@ -23,9 +23,10 @@ from core.shipped import write_shipped
 from core.store import DEFAULT_ROOT, Store
 from core.sweeps import attacked, success_at
 from core.transforms import transform_from_spec
+from dashboard.known import Visited
 from dashboard.resources import jobs, subjects
 from dashboard.views.appearance import stored_curve
-from dashboard.views.location import stored_map
+from dashboard.views.location import Mapped, stored_map
 
 PAGES = ("location", "appearance")
 MEASURING = (*PAGES, "defenses")
@@ -82,7 +83,10 @@ def component(test: AppTest, key: str) -> dict[str, Any]:
 
 
 def readout(test: AppTest) -> str:
-    """The HTML of the rates."""
+    """The HTML of the rates, which a component draws where they follow the trigger."""
+    for element in test.get("bidi_component"):
+        if element.proto.id.endswith("rates"):
+            return str(json.loads(element.proto.json)["html"])
     return next(html.proto.body for html in test.get("html") if "ts-rates" in html.proto.body)
 
 
@@ -93,7 +97,8 @@ def test_every_shipped_model_shows(name: str, key: str) -> None:
     assert not test.exception
     assert not test.warning
     assert not test.error
-    assert name not in MEASURING or "of 256 images" in readout(test)
+    # What is stored is on more images than are measured here, or is what was measured.
+    assert name not in MEASURING or min(map(int, re.findall(r"of (\d+) images", readout(test)))) >= 256
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -104,7 +109,7 @@ def test_nonsense_in_a_link_is_one_sentence_each(name: str) -> None:
     assert len(said) == 8
     assert any("row = '99'; allowed is an integer from 2 to 31." in text for text in said)
     assert any("value = '256'; allowed is an integer from 0 to 255." in text for text in said)
-    assert "of 256 images" in readout(test)
+    assert re.search(r"of \d+ images", readout(test))
 
 
 def test_a_link_reproduces_the_view() -> None:
@@ -112,7 +117,7 @@ def test_a_link_reproduces_the_view() -> None:
     pad = component(test, "pad")
     assert (pad["row"], pad["col"]) == (17, 9)
     assert test.slider(key="choice-value").value == 200
-    assert test.slider(key="choice-image").value == 3
+    assert component(test, "strip")["selected"] == 3
     assert "of 64 images" in readout(test)
     # What it shows is in the link again.
     expected = {"row": "17", "col": "9", "value": "200", "n": "64", "image": "3"}
@@ -128,8 +133,11 @@ def test_a_drag_among_many_takes_fewer_images(
 ) -> None:
     monkeypatch.setattr("dashboard.jobs.Crowd.with_me", lambda self, session: dragging)
     test = AppTest.from_string("from dashboard.views import location\nlocation.show()", default_timeout=120)
+    monkeypatch.setattr("dashboard.views.location.request_map", lambda *given: Mapped(given[1], None, None))
+    monkeypatch.setattr("dashboard.following.visited", lambda *given: Visited(range(2, 32), range(2, 32), 4))
     test.session_state.settled = settled
     test.query_params["model"] = GRAY
+    test.query_params["value"] = "90"
     assert re.findall(r"of (\d+) images", readout(test.run()))[0] == str(images)
 
 
@@ -268,7 +276,7 @@ def test_a_damaged_card_is_listed_and_the_rest_works(monkeypatch: pytest.MonkeyP
     assert [
         warning.value for warning in test.warning if "shapes10/resnet20/badnets: card.json is damaged" in warning.value
     ]
-    assert "of 256 images" in readout(test)
+    assert re.search(r"of \d+ images", readout(test))
 
 
 def test_damaged_weights_are_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -299,7 +307,7 @@ def test_damaged_data_are_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_a_model_to_compare_with_gets_its_own_trigger() -> None:
     test = page("location", model=GRAY, compare="shapes10/resnet20/badnets", row="20", col="20")
     assert not test.exception
-    assert readout(test).count("of 256 images") == 3
+    assert len(re.findall(r"of \d+ images", readout(test))) == 3
     assert component(test, "map-shapes10/resnet20/badnets")["row"] == 20
     assert sum(caption.value.startswith("Stored:") for caption in test.caption) == 2
 
@@ -593,9 +601,9 @@ def test_a_repaired_model_takes_the_models_place(name: str) -> None:
     assert test.sidebar.selectbox(key="choice-repair").value == "fine-pruning"
     assert link(test)["repair"] == "fine-pruning"
     if name == "location":
-        shown = next(html.proto.body for html in test.get("html") if "ts-rate" in html.proto.body)
+        shown = readout(test)
         repaired, model = (int(hits) for hits in re.findall(r'data-hits="(\d+)"', shown)[:2])
-        assert repaired < 10 < 60 < model
+        assert repaired < 10 < 60 < model  # of 64 images or more
 
 
 def test_the_application_starts() -> None:
