@@ -206,7 +206,7 @@ def test_a_name_in_another_spelling_of_unicode_is_that_name():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("der", "target = 'der' is not allowed: there is no such class (did you mean deer?); there are 4: "),
+        ("der", "target = 'der' is not allowed: there is no such class (did you mean deer or Deer?); there are 4: "),
         ("", "there is no such class; there are 4: cat, deer, Deer, dog"),
         ("DEER", "did you mean deer or Deer?"),  # either could be meant
         ("1.0", "target = '1.0' is not allowed"),
