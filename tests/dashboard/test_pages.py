@@ -520,6 +520,7 @@ def test_every_repair_has_its_part_with_and_without_a_result(name: str) -> None:
     assert any(button.label == "Run" for button in other.button)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("came", [False, True], ids=["own model", "came along"])
 def test_a_repair_can_be_run_on_the_page(came: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The button starts a job; its result is stored and shown, but not in the place of one that came along."""
@@ -535,7 +536,7 @@ def test_a_repair_can_be_run_on_the_page(came: bool, monkeypatch: pytest.MonkeyP
     test = page("defenses", model=WHITE, part="repairs", **{"fine-pruning-tolerance": "20"})
     assert not test.exception
     next(button for button in test.button if button.label == "Run").click().run()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     place = "fine-pruning-own" if came else "fine-pruning"
     while time.monotonic() < deadline:
         stored = read_repair(checkpoint, place)
