@@ -65,7 +65,8 @@ class PlaceClasses:
         """
         if row not in self.rows or col not in self.cols:
             raise ValueError(f"location ({row}, {col}) is not in the table")
-        return self.classes[self.rows.index(row), self.cols.index(col)]
+        found: npt.NDArray[np.uint8] = self.classes[self.rows.index(row), self.cols.index(col)]
+        return found
 
     def counts(self, target: int) -> LocationMap:
         """How many images are taken for the target at each place."""

@@ -8,6 +8,7 @@ from functools import partial
 import streamlit as st
 
 from core.adaptive import AdaptiveMap, adaptive_sweep
+from core.metrics import Rate
 from core.sweeps import LocationMap
 from core.transforms import Compose
 from core.trigger import Trigger
@@ -69,6 +70,12 @@ class Mapped:
 def stored_map(subject: Subject, shown: Trigger, target: int) -> LocationMap | None:
     """The stored map of a model, if it is of this target and of the trigger that is shown, wherever that is."""
     return stored_look(subject, shown, subject.trigger.location, target).map
+
+
+def stored_rate(subject: Subject, stamped: Trigger, target: int) -> Rate | None:
+    """The stored rate of a model with a trigger at its place, if there is one."""
+    kept = stored_map(subject, stamped, target)
+    return kept.at(*stamped.location) if kept is not None else None
 
 
 def request_map(
