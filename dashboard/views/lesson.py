@@ -6,7 +6,6 @@ What a lesson is made of: :mod:`dashboard.lessons`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -40,7 +39,7 @@ STYLE = """
 .stAppHeader {background: transparent !important; pointer-events: none}
 .stAppHeader button {pointer-events: auto}
 .st-key-lesson-bar {margin: 0 3rem; z-index: 1000000; position: relative; width: auto !important}
-.st-key-lesson-told p {font-size: 1.15rem; line-height: 1.4}
+.st-key-lesson-told p, [class*="st-key-lesson-quiz"] p {font-size: 1.15rem; line-height: 1.4}
 .st-key-lesson-head h1 {font-size: 1.7rem; padding: 0}
 .st-key-lesson-head {align-items: center}
 .st-key-lesson-question, .st-key-lesson-answer {padding: .5rem 0 .1rem 1rem;
@@ -335,17 +334,17 @@ def _quiz(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object],
     """All questions of a step at once, in two columns."""
     numbers: Mapping[str, Any] = step.scene.numbers(stage) if answered else {}
     said = _guesses().get(_key(lesson, step, stage.main), {})
-    columns = st.columns(2, gap="large")
+    columns = [column for _ in range(0, len(step.quiz), 2) for column in st.columns(2, gap="large")]
     for number, question in enumerate(step.quiz):
-        with columns[number % 2], st.container(key=f"lesson-quiz-{number}"):
+        with columns[number], st.container(key=f"lesson-quiz-{number}"):
             st.markdown(f"**{number + 1}. {fill(question.text, facts)}**")
             if answered:
-                _tell(replace(question, kind="choice"), number, said, facts, numbers)
+                _tell(question, number, said, facts, numbers)
             else:
                 _input(step, question, number, facts)
-    if answered:
+    if any(guess is not None for guess in said.values()):
         right = sum(said.get(n) is not None and said[n] == one.right(numbers) for n, one in enumerate(step.quiz))
         st.markdown(f"### {right} of {len(step.quiz)} right")
-    elif st.button("Show the answers", type="primary", key=f"answer-{step.name}"):
+    if not answered and st.button("Show the answers", type="primary", key=f"answer-{step.name}"):
         answer(lesson, step, stage.main)
         st.rerun()
