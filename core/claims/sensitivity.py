@@ -53,8 +53,8 @@ def judge_sensitivity(
             lambda found: (
                 {"ASR, %": 100 * found[0].at(*found[1]).value}
                 | {
-                    f"highest {away} pixels away, %": 100 * found[0].highest_at_distance(found[1], away)[0].value
-                    for away in (2, 3)
+                    f"highest of {highest.places} places {away} pixels away, %": 100 * highest.rate.value
+                    for away, highest in ((away, found[0].highest_at_distance(found[1], away)) for away in (2, 3))
                 }
             ),
         ),
