@@ -2,11 +2,14 @@
 
 A cell whose rate is near 0 or 1 is known after a few dozen images, one near one half needs hundreds. Each cell is
 looked at after fixed numbers of images, and is finished when its interval is narrow enough (a fixed-width sequential
-interval, as in Frey 2010, "Fixed-Width Sequential Confidence Intervals for a Proportion"). That it was looked at
-before, and stopped because of what was seen, is paid for as it is there: the intervals are those of Clopper and Pearson
-(1934) at a level below 5%, :data:`LEVEL`, at which the probability that a cell's interval holds its rate, computed
-exactly over all ways its images can fall, is at least 95% for every rate, wherever one stops to look at the map. The
-tests compute it. Images are drawn at random with replacement, so that hits are binomial whatever the number of images.
+interval, as in Frey 2010, "Fixed-Width Sequential Confidence Intervals for a Proportion") or when there are no more
+images. That it was looked at before, and stopped because of what was seen, is paid for as it is there: the intervals
+are those of Clopper and Pearson (1934) at a level below 5%, :data:`LEVEL`, at which the probability that a cell's
+interval holds its rate, computed exactly over all ways its images can fall, is at least 95% for every rate, wherever
+one stops to look at the map and however many images there are. The tests compute it.
+
+The rate is that of the distribution which the images are a random sample of. They are taken in the order of one seeded
+permutation, none twice, so that the first n are n independent draws from the distribution and hits are binomial.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +25,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from core.metrics import FloatArray
+from core.clopper_pearson import clopper_pearson
+from core.metrics import FloatArray, Rate
 from core.places import Before, Located, Predict, at_places
 from core.randomness import generator_for
 from core.sweeps import PASSES_PER_STEP, LocationMap, coarse_to_fine, read_counts
@@ -32,73 +36,41 @@ __all__ = ["LEVEL", "AdaptiveMap", "adaptive_sweep", "clopper_pearson", "looks_f
 
 # Of the interval at each look. One interval that is looked at once would have 0.05.
 LEVEL = 0.03
+# Of the interval of the highest of k cells, divided by k. At levels as low as those, looking again and again costs more
+# than 0.03 pays for: up to 0.065 instead of 0.05.
+LEVEL_OF_HIGHEST = 0.015
 # Most new images at a look, as a share of those before, but at least one: looking again soon wastes fewer.
 GROWTH = 0.1
 
 
-def clopper_pearson(hits: npt.ArrayLike, total: int, alpha: float) -> tuple[FloatArray, FloatArray]:
-    """Exact intervals of binomial proportions at confidence ``1 - alpha`` (Clopper and Pearson 1934).
-
-    Args:
-        hits: Numbers of successes, any shape.
-        total: Number of trials of each; the interval of no trials is [0, 1].
-        alpha: How often the interval may miss the proportion.
-
-    Returns:
-        Lower and upper ends, of the shape of ``hits``.
-
-    >>> [round(float(end), 4) for end in clopper_pearson(0, 64, 0.05)]
-    [0.0, 0.056]
-    """
-    k = np.asarray(hits)
-    return _low(k, total, alpha), 1 - _low(total - k, total, alpha)
-
-
-def _low(hits: npt.NDArray[Any], total: int, alpha: float) -> FloatArray:
-    """The proportions at which so many hits or more have probability ``alpha / 2``; 0 for no hits."""
-    below, above = np.zeros(hits.shape), np.ones(hits.shape)
-    counts = np.arange(total + 1)
-    for _ in range(40 if total else 0):
-        middle = (below + above) / 2
-        logs = _log_choose(total) + counts * np.log(middle)[..., None] + (total - counts) * np.log1p(-middle)[..., None]
-        tail = np.where(counts >= hits[..., None], np.exp(logs), 0).sum(-1)
-        below, above = np.where(tail > alpha / 2, below, middle), np.where(tail > alpha / 2, middle, above)
-    return np.where(hits > 0, (below + above) / 2, 0.0)
-
-
-@lru_cache(maxsize=256)
-def _log_choose(total: int) -> FloatArray:
-    k = torch.arange(total + 1, dtype=torch.float64)
-    n = torch.tensor(float(total), dtype=torch.float64)
-    values: FloatArray = (torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)).numpy()
-    return values
-
-
-@lru_cache(maxsize=4096)
-def _ends(total: int) -> tuple[FloatArray, FloatArray]:
-    """Ends of the intervals of a cell with so many images, by its number of hits."""
-    return clopper_pearson(np.arange(total + 1), total, LEVEL)
-
-
 @lru_cache(maxsize=64)
-def looks_for(width: float) -> tuple[int, ...]:
+def looks_for(width: float, images: int | None = None) -> tuple[int, ...]:
     """Numbers of images after which a cell is looked at, rising.
 
     The first is where a cell without a single hit is finished, at the last any cell is. The new ones of all looks
-    but the first are a power of two, of which whole batches are made.
+    but the first, and but a last one that takes the remaining images, are a power of two, of which whole batches are
+    made.
 
     Args:
         width: Largest half width of an interval, in points of percent.
+        images: How many images there are; looks that would need more are replaced by one at all of them.
 
     Raises:
-        ValueError: If the width is not between 1 and 50.
+        ValueError: If the width is not between 1 and 50, or there are no images.
 
     >>> looks = looks_for(5)
     >>> looks[0], looks[1], looks[-1]
     (40, 44, 512)
+    >>> looks_for(5, 50), looks_for(5, 8)
+    ((40, 44, 48, 50), (8,))
     """
     if not 1 <= width <= 50:
         raise ValueError(f"width = {width} is not allowed: a number from 1 to 50 (points)")
+    if images is not None:
+        if images < 1:
+            raise ValueError(f"images = {images} is not allowed: an integer from 1 up")
+        every = looks_for(width)
+        return every if images >= every[-1] else (*(look for look in every if look < images), images)
 
     def too_wide(share: float, total: int) -> bool:
         low, high = clopper_pearson(round(share * total), total, LEVEL)
@@ -126,27 +98,41 @@ class AdaptiveMap(LocationMap):
 
     Attributes:
         width: Largest half width that was asked for, in points.
-        looks: After how many images the cells were looked at.
+        looks: After how many images the cells were looked at; the last is after all of them, or where every interval is
+            narrow enough.
     """
 
     width: float
     looks: tuple[int, ...]
 
-    @property
+    @cached_property
     def interval(self) -> tuple[FloatArray, FloatArray]:
         """Ends of the intervals; each holds the cell's rate with 95%, however often it was looked at."""
-        low, high = np.zeros(self.hits.shape), np.ones(self.hits.shape)
-        for images in np.unique(self.total):
-            cells = self.total == images
-            lows, highs = _ends(int(images))
-            low[cells], high[cells] = lows[self.hits[cells]], highs[self.hits[cells]]
-        return low, high
+        counts, cells = np.unique(np.stack([self.hits.ravel(), self.total.ravel()]), axis=1, return_inverse=True)
+        low, high = clopper_pearson(counts[0], counts[1], LEVEL)
+        return low[cells].reshape(self.hits.shape), high[cells].reshape(self.hits.shape)
+
+    def _rate(self, hits: int, total: int, among: int = 1) -> Rate:
+        low, high = clopper_pearson(hits, total, LEVEL if among == 1 else LEVEL_OF_HIGHEST / among)
+        return Rate(hits, total, (float(low), float(high)))
+
+    @property
+    def narrow(self) -> npt.NDArray[np.bool_]:
+        """Which cells' intervals are as narrow as was asked for, bool ``(len(rows), len(cols))``."""
+        low, high = self.interval
+        narrow: npt.NDArray[np.bool_] = (high - low <= 2 * self.width / 100) & (self.total > 0)
+        return narrow
+
+    @property
+    def images(self) -> int | None:
+        """How many images there are; None where there are more than any cell needs."""
+        return self.looks[-1] if self.looks[-1] < looks_for(self.width)[-1] else None
 
     @property
     def finished(self) -> npt.NDArray[np.bool_]:
-        """Which cells are as narrow as was asked for, bool ``(len(rows), len(cols))``."""
-        low, high = self.interval
-        return high - low <= 2 * self.width / 100
+        """Which cells are as narrow as was asked for or have all images, bool ``(len(rows), len(cols))``."""
+        finished: npt.NDArray[np.bool_] = self.narrow | (self.total == self.looks[-1])
+        return finished
 
     @property
     def done(self) -> float:
@@ -154,8 +140,9 @@ class AdaptiveMap(LocationMap):
         return float(self.finished.mean())
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return super().to_dict() | {"width": self.width, "looks": list(self.looks)}
+        """Ready for JSON, with the ends of the intervals, which are not those of as many images taken at once."""
+        low, high = (np.round(end, 6).tolist() for end in self.interval)
+        return super().to_dict() | {"low": low, "high": high, "width": self.width, "looks": list(self.looks)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -198,11 +185,11 @@ def adaptive_sweep(
         located: A faster way to the same predictions at any place, such as ``Predictor.located``; not taken with
             ``before``.
         passes_per_step: Forward passes between two results.
-        seed: Seed of the draw of the images.
+        seed: Seed of the order in which the images are taken.
 
     Yields:
         The map so far: first every cell after the first look, coarse to fine, then the cells that need more, the widest
-        interval first; the last one is complete.
+        interval first; the last one is complete: every cell is that narrow, or has all images.
 
     Raises:
         ValueError: If there are no images, the trigger does not fit on them, or the width is not allowed.
@@ -210,14 +197,14 @@ def adaptive_sweep(
     if len(images) == 0:
         raise ValueError("a sweep needs at least one image")
     trigger.check_fits(images.shape[2], images.shape[3])
-    looks = looks_for(width)
+    looks = looks_for(width, len(images))
     rows, cols = trigger.places(images.shape[2], images.shape[3])
-    drawn = images[torch.randint(len(images), (looks[-1],), generator=generator_for(seed, "adaptive"))]
+    permuted = torch.randperm(len(images), generator=generator_for(seed, "adaptive"))
     hits = np.zeros((len(rows), len(cols)), dtype=np.int64)
     total = np.zeros_like(hits)
     order = coarse_to_fine(rows, cols, trigger.location)
     for previous, look in zip((0, *looks), looks, strict=False):
-        part = drawn[previous:look]
+        part = images[permuted[previous:look]]
         at = (located if located and not before else at_places(predict, before))(part, trigger)
         per_step = max(1, passes_per_step // len(part))
         for start in range(0, len(order), per_step):

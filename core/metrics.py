@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from core import formatting
+
 __all__ = ["Rate", "attack_success_rate", "clean_accuracy", "wilson"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -50,6 +52,12 @@ def wilson(hits: npt.ArrayLike, total: npt.ArrayLike, confidence: float = 0.95) 
 class Rate:
     """``hits`` of ``total``; a rate of nothing is ``nan``.
 
+    Attributes:
+        hits: Number of successes.
+        total: Number of trials.
+        ends: Its 95% interval in [0, 1], where that is another than Wilson's of a number of trials fixed beforehand,
+            such as that of a cell of an adaptive map or of the highest of several rates.
+
     >>> Rate(9, 10) + Rate(1, 10)
     Rate(hits=10, total=20)
     >>> print(Rate(9, 10))
@@ -58,6 +66,7 @@ class Rate:
 
     hits: int
     total: int
+    ends: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.hits <= self.total:
@@ -70,21 +79,25 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% Wilson interval in [0, 1]."""
+        """95% interval in [0, 1]: its own, or Wilson's."""
+        if self.ends is not None:
+            return self.ends
         low, high = wilson(self.hits, self.total)
         return float(low), float(high)
 
     def __add__(self, other: Rate) -> Rate:
+        if self.ends is not None or other.ends is not None:
+            raise ValueError("a rate with an interval of its own cannot be added: the sum has none")
         return Rate(self.hits + other.hits, self.total + other.total)
 
     def __str__(self) -> str:
         if not self.total:
             return "no images"
-        low, high = self.interval
-        return f"{self.value:.1%} ({100 * low:.1f}-{100 * high:.1f}, {self.hits} of {self.total})"
+        ends = formatting.interval(self.interval, "-")
+        return f"{formatting.percent(self.value, '%')} ({ends}, {self.hits} of {self.total})"
 
     def to_dict(self) -> dict[str, int]:
-        """Counts, ready for JSON."""
+        """Counts, ready for JSON; without an interval of its own, which must be stored beside them."""
         return {"hits": self.hits, "total": self.total}
 
 

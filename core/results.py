@@ -299,8 +299,9 @@ class Results:
             place = self.cards[title].attack_object.trigger(self.cards[title].shape).location
             yield number("fig4", title, "training location", found.at(*place))
             for distance in DISTANCES:
-                rate, _ = found.highest_at_distance(place, distance)
-                yield number("fig4", title, f"highest {distance} pixel{'s' * (distance > 1)} away", rate)
+                rate, _, places = found.highest_at_distance(place, distance)
+                what = f"highest of {places} places {distance} pixel{'s' * (distance > 1)} away"
+                yield number("fig4", title, what, rate)
         for title, curve in self.appearances.items():
             for value in VALUES:
                 yield number("fig5", title, f"pixel value {value}", curve.at(value))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from core.coarse_to_fine import coarse_to_fine
 from core.data import ImageSet
 from core.metrics import FloatArray, Rate, wilson
 from core.places import Before, Located, Predict, at_places
@@ -24,6 +25,7 @@ __all__ = [
     "AppearanceCurve",
     "AppearanceMap",
     "Counted",
+    "Highest",
     "LocationMap",
     "appearance_map",
     "appearance_sweep",
@@ -88,6 +90,20 @@ def read_counts(values: Mapping[str, Any], *names: str) -> tuple[Counts, Counts]
     return hits, total
 
 
+class Highest(NamedTuple):
+    """The highest of several rates of a map.
+
+    Attributes:
+        rate: The rate, with an interval that takes into account of how many it is the highest.
+        location: Row and column where it is.
+        places: How many it is the highest of.
+    """
+
+    rate: Rate
+    location: tuple[int, int]
+    places: int
+
+
 @dataclass(frozen=True)
 class LocationMap(Counted):
     """Attack success over trigger locations; the keys of ``location.json``.
@@ -111,10 +127,22 @@ class LocationMap(Counted):
         if row not in self.rows or col not in self.cols:
             raise ValueError(f"location ({row}, {col}) is not on the map")
         i, j = self.rows.index(row), self.cols.index(col)
-        return Rate(int(self.hits[i, j]), int(self.total[i, j]))
+        return self._rate(int(self.hits[i, j]), int(self.total[i, j]))
 
-    def highest_at_distance(self, location: tuple[int, int], distance: int) -> tuple[Rate, tuple[int, int]]:
+    def _rate(self, hits: int, total: int, among: int = 1) -> Rate:
+        """The rate of a cell with its interval: one of ``among`` that all hold their rates with 95% together."""
+        if among == 1:
+            return Rate(hits, total)
+        low, high = wilson(hits, total, 1 - 0.05 / among)
+        return Rate(hits, total, (float(low), float(high)))
+
+    def highest_at_distance(self, location: tuple[int, int], distance: int) -> Highest:
         """The highest rate among locations ``distance`` pixels away (larger of row and column difference), and where.
+
+        It was chosen because it is the highest, so its interval is corrected for the number k of locations it was
+        chosen from (Bonferroni, as the same images are behind all of them): the k intervals hold all k rates with 95%,
+        and so this one, which reaches to the highest of their upper ends, holds the rate of the location that was found
+        and the highest of the k rates, wherever that is.
 
         Raises:
             ValueError: If no location is that far away.
@@ -125,8 +153,13 @@ class LocationMap(Counted):
         if not away.any():
             raise ValueError(f"no location is {distance} pixels away from {location}")
         i, j = np.unravel_index(int(np.argmax(np.where(away, self.rate, -1))), away.shape)
-        row, col = self.rows[int(i)], self.cols[int(j)]
-        return self.at(row, col), (row, col)
+        places = int(away.sum())
+        found = self._rate(int(self.hits[i, j]), int(self.total[i, j]), places)
+        if places > 1:
+            counts = zip(self.hits[away].tolist(), self.total[away].tolist(), strict=True)
+            upper = max(self._rate(hits, total, places).interval[1] for hits, total in set(counts))
+            found = replace(found, ends=(found.interval[0], upper))
+        return Highest(found, (self.rows[int(i)], self.cols[int(j)]), places)
 
     def joined(self, other: LocationMap) -> Self:
         """The same map with each place as the other one has it where that is on more images.
@@ -224,22 +257,6 @@ class AppearanceMap(Counted):
         return cls(hits, total, tuple(values["values"]), tuple(values["opacities"]))
 
 
-def coarse_to_fine(rows: Sequence[int], cols: Sequence[int], first: tuple[int, int]) -> list[tuple[int, int]]:
-    """All locations, ``first`` ahead, then on grids of step 8, 4, 2 and 1 that contain it.
-
-    Every prefix is spread over the whole image, so that a map is readable long before it is complete.
-    """
-    ordered: dict[tuple[int, int], None] = {}
-    if first[0] in rows and first[1] in cols:
-        ordered[first] = None
-    for step in (8, 4, 2, 1):
-        for row in rows:
-            for col in cols:
-                if (row - first[0]) % step == 0 and (col - first[1]) % step == 0:
-                    ordered[(row, col)] = None
-    return list(ordered)
-
-
 def predictions_at(predict: Predict, images: Tensor, trigger: Trigger, before: Before | None = None) -> Tensor:
     """Predicted classes, int64 ``(N,)``, of images with the trigger stamped at its location.
 
@@ -330,7 +347,7 @@ def appearance_sweep(
         passes_per_step: Forward passes between two results.
 
     Yields:
-        The curve so far, every 8th value first; the last one is complete.
+        The curve so far, its values spread over all; the last one is complete.
     """
     grid = _grid(predict, images, trigger, target, values, (None,), before, passes_per_step)
     for hits, total in grid:
@@ -370,7 +387,7 @@ def _grid(
     before: Before | None,
     passes_per_step: int,
 ) -> Iterator[tuple[Counts, Counts]]:
-    """Counts over opacity and value, in an order that is spread over the grid."""
+    """Counts over opacity and value, coarse to fine."""
     if len(images) == 0:
         raise ValueError("a sweep needs at least one image")
     hits = np.zeros((len(opacities), len(values)), dtype=np.int64)

@@ -46,7 +46,7 @@ class Result(Protocol):
 R = TypeVar("R", bound=Result)
 
 # Part of the name of every cached result: raised whenever the same question gets another answer than before.
-VERSION = 4
+VERSION = 5
 # Seconds after a step of its drag for which a session counts as dragging.
 DRAGGING = 3.0
 

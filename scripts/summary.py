@@ -75,13 +75,15 @@ def models(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
 
 def location(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     """Fig. 4: the rate at the training location, and the highest at some distances from it."""
-    yield ["model", "at the training location", *(f"{d} pixel{'s' if d > 1 else ''} away" for d in DISTANCES)]
+    away = (f"highest {d} pixel{'s' if d > 1 else ''} away (of so many places)" for d in DISTANCES)
+    yield ["model", "at the training location", *away]
     for checkpoint, card in checkpoints:
         result = read_result(checkpoint, "location", LocationMap)
         if result is not None:
             place = card.attack_object.trigger(card.shape).location
-            rates = [result.at(*place), *(result.highest_at_distance(place, d)[0] for d in DISTANCES)]
-            yield [f"{checkpoint.key} (n = {result.total.max()})", *(percent(rate) for rate in rates)]
+            highest = [result.highest_at_distance(place, distance) for distance in DISTANCES]
+            shown = [f"{percent(one.rate)} of {one.places}" for one in highest]
+            yield [f"{checkpoint.key} (n = {result.total.max()})", percent(result.at(*place)), *shown]
 
 
 def appearance(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:

@@ -24,9 +24,14 @@ import numpy as np
 from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
+<<<<<<< HEAD
 from core.adaptive import looks_for
 from core.attacks.badnets import Benign
 from core.card_images import images_of
+=======
+from core import formatting
+from core.adaptive import AdaptiveMap, looks_for
+>>>>>>> a
 from core.inference import Predictor, select_device
 from core.measuring import COUNTS, Measured, Sweep, carry_out, foreign_map
 from core.metrics import Rate
@@ -71,8 +76,10 @@ def summary(result: Any, trigger: Trigger, target: int) -> dict[str, Any]:
     if isinstance(result, LocationMap):
         found = {"at training location": entry(result.at(*trigger.location), location=list(trigger.location))}
         for distance in DISTANCES:
-            rate, place = result.highest_at_distance(trigger.location, distance)
-            found[f"highest {distance} pixels away"] = entry(rate, location=list(place))
+            highest = result.highest_at_distance(trigger.location, distance)
+            found[f"highest {distance} pixels away"] = entry(
+                highest.rate, location=list(highest.location), places=highest.places
+            )
         return found
     if isinstance(result, AppearanceCurve):
         return {f"at value {value}": entry(result.at(value), value=value) for value in VALUES}
@@ -160,10 +167,15 @@ def main() -> None:
         "--images",
         type=int,
         metavar="N",
+<<<<<<< HEAD
         help="test images, 0 for all (default 1000; strength all, classes 256, saliency 500, the last two sweeps 560)",
     )
     parser.add_argument(
         "--replace", action="store_true", help="store it even if the stored one is on more images, or the card's"
+=======
+        help="test images, 0 for all (default 1000; strength and --width all, saliency 500, physical and "
+        "out-of-sample 560)",
+>>>>>>> a
     )
     parser.add_argument(
         "--transform", metavar="NAME", help=f"{', '.join(transforms)}, or {ALL} (default; for strength)"
@@ -175,12 +187,15 @@ def main() -> None:
         "--width",
         type=float,
         metavar="POINTS",
-        help="adaptive map: as many images of each location as its interval needs to be +-POINTS; not stored",
+        help="adaptive map: as many images of each location as its interval needs to be +-POINTS, at most all; "
+        "not stored",
     )
     add_data(parser)
     add_common(parser)
     options = parser.parse_args()
-    count = COUNTS[options.sweep] if options.images is None else options.images
+    # An adaptive map takes what it needs, so that all images are there for it.
+    default = COUNTS[options.sweep] if options.width is None else 0
+    count = default if options.images is None else options.images
     if count < 0:
         raise ValueError(f"images = {count} is not allowed: an integer from 0 up")
     sweeps = wanted_by(options)
@@ -203,16 +218,29 @@ def main() -> None:
         say(options, f"{what} of {values['key']}{title}{behind} ({values['dataset']}{encoding}):")
         for name, one in values["summary"].items():
             if "mean" in one:
-                say(options, f"  {name:42} {one['mean']:.1%} (n = {one['count']}, area {one['area']:.1%})")
+                say(
+                    options,
+                    f"  {name:50} {formatting.percent(one['mean'], '%')} "
+                    f"(n = {one['count']}, area {formatting.percent(one['area'], '%')})",
+                )
                 continue
+            label = name.replace("highest", f"highest of {one['places']} places") if "places" in one else name
             where = f" at {tuple(one['location'])}" if "location" in one else ""
-            say(options, f"  {name + where:42} {Rate(one['hits'], one['total'])}")
+            say(options, f"  {label + where:50} {Rate(one['hits'], one['total'], (one['low'], one['high']))}")
         if wanted.width is not None:
             spent, most = np.sum(values["result"]["total"]), np.max(values["result"]["total"])
+<<<<<<< HEAD
             share = spent / (np.size(values["result"]["total"]) * most)
             say(options, f"  {spent} forward passes, {share:.1%} of those of an exhaustive map on {most} images")
         if values["warning"]:
             say(options, f"warning: {values['warning']}")
+=======
+            share = formatting.percent(spent / (np.size(values["result"]["total"]) * most), "%")
+            say(options, f"  {spent} forward passes, {share} of those of an exhaustive map on {most} images")
+            short = int((~AdaptiveMap.from_dict(values["result"]).narrow).sum())
+            if short:
+                say(options, f"  {short} places have all {most} images, too few for +-{wanted.width:g} points")
+>>>>>>> a
         if not values["stored"] and wanted.is_kept:
             why = "on the card's images" if values["warning"] else "on more images"
             say(options, f"not stored: the stored result is {why} (--replace stores it all the same)")

@@ -122,6 +122,15 @@ def test_a_rate_shows_its_count_and_interval():
     assert Rate(1, 2) + Rate(0, 0) == Rate(1, 2)
 
 
+def test_a_rate_with_an_interval_of_its_own_shows_that_one_and_is_not_added():
+    rate = Rate(5, 10, (0.1, 0.9))
+    assert rate.interval == (0.1, 0.9)
+    assert str(rate) == "50.0% (10.0-90.0, 5 of 10)"
+    for a, b in ((rate, Rate(1, 2)), (Rate(1, 2), rate)):
+        with pytest.raises(ValueError, match="interval of its own cannot be added"):
+            a + b
+
+
 LABELLED = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=40)
 
 

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data import ImageSet
@@ -20,7 +20,6 @@ from core.sweeps import (
     appearance_map,
     appearance_sweep,
     attacked,
-    coarse_to_fine,
     location_sweep,
     predictions_at,
     success_at,
@@ -146,25 +145,6 @@ def test_appearance_map_is_a_loop_over_values_and_opacities(before):
     assert len(set(result.hits[0])) == 1, "a trigger of no opacity has no value"
 
 
-@settings(max_examples=60)
-@given(st.integers(0, 12), st.integers(1, 20), st.integers(0, 12), st.integers(1, 20), st.data())
-def test_coarse_to_fine_is_a_permutation_from_the_trained_place(top, height, left, width, data):
-    rows, cols = range(top, top + height), range(left, left + width)
-    first = data.draw(st.sampled_from(rows)), data.draw(st.sampled_from(cols))
-    order = coarse_to_fine(rows, cols, first)
-    assert order[0] == first
-    assert sorted(order) == sorted(itertools.product(rows, cols))
-    # Readable early: once the grid of a step is through, no place is further than that step from a measured one.
-    for step in (8, 4, 2):
-        grid = [place for place in order if all((p - f) % step == 0 for p, f in zip(place, first, strict=True))]
-        assert set(order[: len(grid)]) == set(grid)
-
-
-def test_coarse_to_fine_from_a_place_that_is_not_on_the_map():
-    order = coarse_to_fine(range(4), range(4), (9, 9))
-    assert sorted(order) == sorted(itertools.product(range(4), range(4)))
-
-
 def test_images_of_the_target_are_never_counted():
     labels = torch.tensor([0, 2, 1, 2, 3, 2, 0])
     pixels = torch.randint(0, 256, (7, 3, 8, 8), dtype=torch.uint8)
@@ -225,16 +205,30 @@ def test_highest_at_distance_is_the_best_of_the_ring(hits, row, col, distance):
         with pytest.raises(ValueError, match=f"no location is {distance} pixels away from"):
             found.highest_at_distance((row, col), distance)
         return
-    rate, place = found.highest_at_distance((row, col), distance)
+    rate, place, places = found.highest_at_distance((row, col), distance)
     assert (rate.value, place) in ring
-    assert rate.value == max(ring)[0]
+    assert (rate.value, places) == (max(ring)[0], len(ring))
+    # Bonferroni: the interval of one of so many, each of which may miss with that part of 5%.
+    expected = wilson(rate.hits, rate.total, 1 - 0.05 / places)
+    assert rate.interval == pytest.approx([float(end) for end in expected], abs=1e-12)
+
+
+def test_the_interval_of_the_highest_reaches_to_the_highest_upper_end():
+    """A place with fewer images can have a higher rate than the one that is highest as measured."""
+    total = np.array([[1000, 10], [1000, 1000]])
+    found = LocationMap(np.array([[0, 5], [600, 100]]), total, (2, 3), (5, 6))
+    rate, place, places = found.highest_at_distance((2, 5), 1)
+    assert (rate.hits, place, places) == (600, (3, 5), 3)
+    low, high = rate.interval
+    assert low == pytest.approx(float(wilson(600, 1000, 1 - 0.05 / 3)[0]))
+    assert high == pytest.approx(float(wilson(5, 10, 1 - 0.05 / 3)[1]))
+    assert low < Rate(600, 1000).interval[0]
 
 
 def test_highest_at_distance_of_a_map_that_is_not_complete():
     """Only what is measured can be the highest; a ring without any measurement has none."""
     partial = map_of(np.arange(12) % 7, total=np.array([[10, 0, 0, 0], [0, 0, 0, 0], [0, 0, 10, 0]]))
-    rate, place = partial.highest_at_distance((2, 5), 2)
-    assert (rate, place) == (Rate(10 % 7, 10), (4, 7))
+    assert partial.highest_at_distance((2, 5), 2) == (Rate(10 % 7, 10), (4, 7), 1)
     with pytest.raises(ValueError, match="1 pixels away"):
         partial.highest_at_distance((2, 5), 1)
 

@@ -1,8 +1,8 @@
 """The location map: attack success rate at every place of the trigger (Fig. 4), drawn on a canvas, pickable.
 
 A Streamlit custom component (v2, no iframe). New numbers are painted into the same canvas, so a sweep that runs from
-coarse to fine fills the map in without a flicker; places that are not measured yet show their nearest measured
-neighbour, faded and hatched.
+coarse to fine fills the map in without a flicker; places that are not measured yet are gray and
+hatched.
 """
 
 from __future__ import annotations

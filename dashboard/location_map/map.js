@@ -12,7 +12,7 @@ const MAX_PLOT_HEIGHT = 620;
 const MIN_PLOT_HEIGHT = 240; // however low the window is
 const BESIDE = 345; // height at the usual text size of what is above and below the plot on a page that is to fit into the window
 const MAX_CELL = 40;
-const FADE = 0.55; // opacity of a cell that only borrows its neighbour's colour
+const UNMEASURED = [128, 128, 128, 70]; // gray, which is no colour of the scale; light on dark ground, dark on light
 
 // Viridis: perceptually uniform, readable in print and with colour blindness. Equidistant anchors, linear between.
 const ANCHORS = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
@@ -22,29 +22,6 @@ const COLOURS = Array.from({ length: 256 }, (_, index) => {
   const below = Math.min(Math.floor(position), RGB.length - 2);
   return RGB[below].map((value, c) => Math.round(value + (position - below) * (RGB[below + 1][c] - value)));
 });
-
-/** For each cell the nearest measured one (itself where measured), or -1 where nothing is: a flood from all of them. */
-function nearestMeasured(total, height, width) {
-  const nearest = new Int32Array(total.length).fill(-1);
-  const queue = [];
-  total.forEach((count, index) => {
-    if (count > 0) queue.push((nearest[index] = index));
-  });
-  for (let head = 0; head < queue.length; head++) {
-    const index = queue[head];
-    const col = index % width;
-    const visit = (next) => {
-      if (nearest[next] >= 0) return;
-      nearest[next] = nearest[index];
-      queue.push(next);
-    };
-    if (index >= width) visit(index - width);
-    if (index < (height - 1) * width) visit(index + width);
-    if (col > 0) visit(index - 1);
-    if (col < width - 1) visit(index + 1);
-  }
-  return nearest;
-}
 
 /** Fractional index of a coordinate on an ascending axis; between two entries it lies between. */
 function indexOn(axis, value) {
@@ -172,12 +149,10 @@ class LocationMap {
 
   paintHeat() {
     const { rows, cols, hits, total } = this.data;
-    const nearest = nearestMeasured(total, rows.length, cols.length);
     const pixels = new ImageData(cols.length, rows.length);
-    nearest.forEach((from, index) => {
-      if (from < 0) return; // nothing measured at all: transparent
-      const colour = COLOURS[Math.round((255 * hits[from]) / total[from])];
-      pixels.data.set([...colour, from === index ? 255 : 255 * FADE], 4 * index);
+    total.forEach((count, index) => {
+      const colour = count ? [...COLOURS[Math.round((255 * hits[index]) / count)], 255] : UNMEASURED;
+      pixels.data.set(colour, 4 * index);
     });
     Object.assign(this.heat, { width: cols.length, height: rows.length });
     this.heat.getContext("2d").putImageData(pixels, 0, 0);
@@ -260,7 +235,7 @@ class LocationMap {
     this.drawLegend(context, layout, theme);
   }
 
-  /** Hatching over the cells without a number of their own, and how far the sweep has come. */
+  /** Hatching over the cells that are not measured, and how far the sweep has come. */
   drawUnmeasured(context, { left, top, cell, width, height }, theme) {
     const { cols, total } = this.data;
     context.fillStyle = theme.text;

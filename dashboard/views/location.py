@@ -7,6 +7,7 @@ from functools import partial
 
 import streamlit as st
 
+from core import formatting
 from core.adaptive import AdaptiveMap, adaptive_sweep
 from core.metrics import Rate
 from core.sweeps import LocationMap
@@ -106,6 +107,24 @@ def request_map(
         session.identity,
     )
     return Mapped(subject, stored, job)
+
+
+def images_of(result: LocationMap | AdaptiveMap) -> str:
+    """How many images the measured places of a map have, and of how many where there are only so few."""
+    measured = result.total[result.total > 0]
+    fewest, most = int(measured.min()), int(measured.max())
+    text = f"{fewest} to {most}" if fewest < most else f"{most}"
+    return (
+        f"{text} of {result.images} images" if isinstance(result, AdaptiveMap) and result.images else f"{text} images"
+    )
+
+
+def precision_of(result: LocationMap | AdaptiveMap) -> str:
+    """How precisely a finished map knows its places."""
+    short = int((~result.narrow).sum()) if isinstance(result, AdaptiveMap) else 0
+    if short:
+        return f"all there are, which is too few for ±{MAP_WIDTH:g} points in {short} of them"
+    return f"as many as ±{MAP_WIDTH:g} points took"
 
 
 @one_sentence
@@ -250,18 +269,18 @@ def _draw_map(
         title=title,
         filename=name,
     )
-    measured = result.total[result.total > 0]
-    images = f"{measured.min()} to {measured.max()} images" if len(set(measured)) > 1 else f"{measured.max()} images"
+    images = images_of(result)
     cells, tools = st.columns([3, 1.4], vertical_alignment="center")
     with cells:
         if snapshot.running and mapped.job is not None:
-            text = f"{snapshot.done:.0%} of the places known to ±{MAP_WIDTH:g} points"
+            text = f"{formatting.progress(snapshot.done)} of the places known to ±{MAP_WIDTH:g} points"
             progress_bar(snapshot.done, [mapped.job], f"stop-{subject.identity}", text, width=5 / 3)
         elif mapped.job is not None and snapshot.cancelled and snapshot.done < 1:
-            st.caption(f"Stopped: {snapshot.done:.0%} of the places are known to ±{MAP_WIDTH:g} points, {images} each.")
+            share = formatting.progress(snapshot.done)
+            st.caption(f"Stopped: {share} of the places are known to ±{MAP_WIDTH:g} points, {images} each.")
         elif mapped.job is not None:
             places = f"{result.hits.size} places"
-            st.caption(f"Measured here, {images} in each of {places}: as many as ±{MAP_WIDTH:g} points took.")
+            st.caption(f"Measured here, {images} in each of {places}: {precision_of(result)}.")
         else:
             st.caption(f"Stored: {images} in each of {result.hits.size} places.")
     with tools:
