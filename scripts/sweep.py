@@ -24,14 +24,10 @@ import numpy as np
 from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
-<<<<<<< HEAD
-from core.adaptive import looks_for
-from core.attacks.badnets import Benign
-from core.card_images import images_of
-=======
 from core import formatting
 from core.adaptive import AdaptiveMap, looks_for
->>>>>>> a
+from core.attacks.badnets import Benign
+from core.card_images import images_of
 from core.inference import Predictor, select_device
 from core.measuring import COUNTS, Measured, Sweep, carry_out, foreign_map
 from core.metrics import Rate
@@ -167,15 +163,11 @@ def main() -> None:
         "--images",
         type=int,
         metavar="N",
-<<<<<<< HEAD
-        help="test images, 0 for all (default 1000; strength all, classes 256, saliency 500, the last two sweeps 560)",
+        help="test images, 0 for all (default 1000; strength and --width all, classes 256, saliency 500, the last two "
+        "sweeps 560)",
     )
     parser.add_argument(
         "--replace", action="store_true", help="store it even if the stored one is on more images, or the card's"
-=======
-        help="test images, 0 for all (default 1000; strength and --width all, saliency 500, physical and "
-        "out-of-sample 560)",
->>>>>>> a
     )
     parser.add_argument(
         "--transform", metavar="NAME", help=f"{', '.join(transforms)}, or {ALL} (default; for strength)"
@@ -229,18 +221,13 @@ def main() -> None:
             say(options, f"  {label + where:50} {Rate(one['hits'], one['total'], (one['low'], one['high']))}")
         if wanted.width is not None:
             spent, most = np.sum(values["result"]["total"]), np.max(values["result"]["total"])
-<<<<<<< HEAD
-            share = spent / (np.size(values["result"]["total"]) * most)
-            say(options, f"  {spent} forward passes, {share:.1%} of those of an exhaustive map on {most} images")
-        if values["warning"]:
-            say(options, f"warning: {values['warning']}")
-=======
             share = formatting.percent(spent / (np.size(values["result"]["total"]) * most), "%")
             say(options, f"  {spent} forward passes, {share} of those of an exhaustive map on {most} images")
             short = int((~AdaptiveMap.from_dict(values["result"]).narrow).sum())
             if short:
                 say(options, f"  {short} places have all {most} images, too few for +-{wanted.width:g} points")
->>>>>>> a
+        if values["warning"]:
+            say(options, f"warning: {values['warning']}")
         if not values["stored"] and wanted.is_kept:
             why = "on the card's images" if values["warning"] else "on more images"
             say(options, f"not stored: the stored result is {why} (--replace stores it all the same)")
