@@ -93,7 +93,7 @@ def table_of(store: Store, key: str) -> PlaceClasses:
 
 
 def open_page(page: Page, url: str, path: str) -> None:
-    page.goto(f"{url}/{path}")
+    page.goto(f"{url}/{path}", timeout=120_000)
     page.locator(".ts-rate.first[data-hits]").wait_for(timeout=120_000)
     page.locator(".pad canvas[data-cell-width]").wait_for(timeout=60_000)
     page.locator(".ts-strip[data-place]").wait_for(timeout=60_000)
@@ -199,7 +199,7 @@ def test_a_number_of_another_place_is_marked(page: Page, url: str, servers: dict
     """Nothing is stored of this look: until the server answers, the number that stands is dimmed and says so."""
     from playwright.sync_api import expect
 
-    page.goto(f"{url}/?model={GRAY}&before=flip")
+    page.goto(f"{url}/?model={GRAY}&before=flip", timeout=120_000)
     page.locator(".ts-rate.first[data-hits]").wait_for(timeout=120_000)
     page.locator(".pad canvas[data-cell-width]").wait_for(timeout=60_000)
     rates = page.locator(".ts-rates")
@@ -233,7 +233,7 @@ def test_an_image_of_the_strip_is_shown_large(page: Page, url: str) -> None:
 def test_no_request_leaves_the_machine(path: str, page: Page, url: str) -> None:
     hosts: list[str] = []
     page.on("request", lambda request: hosts.append(urlsplit(request.url).hostname or ""))
-    page.goto(f"{url}/{path}")
+    page.goto(f"{url}/{path}", timeout=120_000)
     page.locator("h1").first.wait_for(timeout=120_000)
     page.wait_for_timeout(1500)
     if not path:
@@ -300,7 +300,7 @@ def test_a_slider_is_answered_while_it_is_held_and_the_server_is_stopped(
 
     curve = store.checkpoint(GRAY).result("appearance")
     assert curve is not None
-    page.goto(f"{url}/appearance?model={GRAY}")
+    page.goto(f"{url}/appearance?model={GRAY}", timeout=120_000)
     rates = page.locator(".ts-rates")
     rates.wait_for(timeout=120_000)
     page.wait_for_function("[...window.triggerOnPage.files.values()].some(found => found.hits)", timeout=60_000)
