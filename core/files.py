@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["write_atomically", "write_together"]
+__all__ = ["rows_as_lines", "write_atomically", "write_together"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -42,3 +44,25 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         if not isinstance(error, OSError):
             raise
         raise OSError(error.errno, f"{path.name} could not be saved in {path.parent}: {error.strerror}") from error
+
+
+def rows_as_lines(values: Mapping[str, Any]) -> str:
+    """JSON of a result for a file: one line per key, and one per row of a matrix.
+
+    >>> print(rows_as_lines({"seen": 3, "hits": [[1, 2], [3, 4]]}), end="")
+    {
+     "seen": 3,
+     "hits": [
+      [1,2],
+      [3,4]
+     ]
+    }
+    """
+
+    def written(value: Any) -> str:
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            return "[\n" + ",\n".join("  " + json.dumps(row, separators=(",", ":")) for row in value) + "\n ]"
+        return json.dumps(value)
+
+    lines = ",\n".join(f" {json.dumps(key)}: {written(value)}" for key, value in values.items())
+    return f"{{\n{lines}\n}}\n"

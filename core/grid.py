@@ -285,6 +285,7 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
             recipe_name=task.recipe,
             recipe=recipe if task.epochs is None else replace(recipe, epochs=task.epochs),
             seed=task.seed,
+            name=task.attack_object.title,  # whatever the seed: the reference of this store
         )
         for epoch in train(plan, store, device):
             yield Progress(epoch.epoch / epoch.epochs, f"clean {epoch.clean_accuracy.value:.1%}")

@@ -11,6 +11,7 @@ import copy
 import logging
 import platform
 import threading
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 BATCH = 64
 # Images at once elsewhere: on a GPU, and where what the trigger does not change is put together.
 AT_ONCE = {"cpu": 256, "cuda": 2048, "mps": 512}
+# Images and places on which the two ways to predict at places are timed: one run is one batch.
+TIMED = (32, 8)
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -126,7 +129,8 @@ class Predictor:
         self._later = Later(self._eager.body)
         self._compiled: Run | None = None
         self._compiled_later: Run | None = None
-        self._lock = threading.Lock()
+        self._lock, self._timing = threading.Lock(), threading.Lock()
+        self._reuses: dict[tuple[int, ...], bool] = {}
         self._failure = ""
 
     @property
@@ -201,16 +205,33 @@ class Predictor:
     def located(self, images: Tensor, trigger: Trigger) -> PlacesPredict:
         """Predicted classes of the same images with a trigger at any place, for maps of locations.
 
-        What the trigger does not change is computed once (see :mod:`core.places`) where that is faster: for a compiled
-        model and a trigger that leaves enough of the image alone.
+        What the trigger does not change is computed once (see :mod:`core.places`) where possible and faster: for
+        a compiled model and a trigger that leaves enough of the image alone, and as both ways are timed on this machine
+        once for each size of trigger.
 
         Args:
             images: Floats ``(N, C, H, W)`` in [0, 1].
             trigger: What is stamped; its own location is not used.
         """
         body, later = self._eager.body, self._compiled_later
+        whole = at_places(self.predict)
         if later is None or not pays(body.early(), trigger, *images.shape[2:]):
-            return at_places(self.predict)(images, trigger)
+            return whole(images, trigger)
+        size = (trigger.height, trigger.width, *images.shape[1:])
+        with self._timing:
+            # Too few images say nothing about many, and are soon done either way.
+            if size not in self._reuses and len(images) >= TIMED[0]:
+                few = images[: TIMED[0]]
+                rows, cols = trigger.places(*images.shape[2:])
+                places = [(rows[k % len(rows)], cols[k % len(cols)]) for k in range(TIMED[1])]
+                ways = (self._reused(later, few, trigger), whole(few, trigger))
+                reused, anew = (_seconds(way, places) for way in ways)
+                self._reuses[size] = reused < anew
+        return self._reused(later, images, trigger) if self._reuses.get(size, True) else whole(images, trigger)
+
+    def _reused(self, later: Run, images: Tensor, trigger: Trigger) -> PlacesPredict:
+        """Predictions at any place, of which only what the trigger changes is computed for each."""
+        body = self._eager.body
         with torch.inference_mode():
             reuse = Reuse(body, self._eager.prepare, partial(_in_batches, later, self.batch), images.float(), trigger)
 
@@ -226,6 +247,17 @@ class Predictor:
         if len(images) == 0:
             return torch.zeros(0, dtype=torch.int64)
         return self.logits(images).argmax(1).cpu()
+
+
+def _seconds(at: PlacesPredict, places: Sequence[tuple[int, int]]) -> float:
+    """The shorter of two runs over some places, after one that warms up."""
+    at(places)
+    taken = []
+    for _ in range(2):
+        start = time.perf_counter()
+        at(places)
+        taken.append(time.perf_counter() - start)
+    return min(taken)
 
 
 def _in_batches(run: Run, batch: int, samples: Tensor) -> Tensor:

@@ -17,19 +17,33 @@ from core.energy import energy_sweep
 from core.inference import Predictor
 from core.models import Classifier
 from core.photographed import PhysicalResult, physical_sweep, presets
+from core.place_classes import RESULT, attacked_set, classes_sweep
 from core.store import Card, Checkpoint, environment
 from core.strength import strength_sweep
 from core.sweeps import appearance_sweep, attacked, location_sweep
 from core.transforms import Compose, Transform, transform_from_spec
 from core.trigger import Trigger
 
-__all__ = ["COUNTS", "STRANGE", "Measured", "Sweep", "carry_out"]
+__all__ = ["COUNTS", "STRANGE", "Measured", "Sweep", "carry_out", "foreign_map"]
 
-COUNTS = {"location": 1000, "appearance": 1000, "strength": 0, "saliency": 500, "physical": 560, "out-of-sample": 560}
+COUNTS = {
+    "location": 1000,
+    "classes": 256,
+    "appearance": 1000,
+    "strength": 0,
+    "saliency": 500,
+    "physical": 560,
+    "out-of-sample": 560,
+}
 """The kinds of sweeps, and how many images each takes by default; 0 for all."""
 
 STRANGE = "shapes10"
 """The data set whose images are unlike those of every other one, and on every machine."""
+
+
+def foreign_map(trigger: Trigger) -> str:
+    """Name of the stored map of a trigger that is not the model's own, such as an attack's on the clean model."""
+    return f"location-{trigger.fingerprint}"
 
 
 @dataclass(frozen=True)
@@ -41,12 +55,14 @@ class Sweep:
         transform: What is varied in strength.
         before: What is put between stamping and the model in the other sweeps.
         width: Largest half width of a location's interval, in points, for an adaptive map; None for an exhaustive one.
+        foreign: The attack whose trigger is swept over the locations; None for that of the model.
     """
 
     kind: str
     transform: Transform | None = None
     before: Compose = field(default_factory=Compose)
     width: float | None = None
+    foreign: Attack | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -55,8 +71,14 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """Name of the stored result."""
+        """Name of the stored result, but for a trigger that is not the model's: see :meth:`name_for`."""
+        if self.kind == "classes":
+            return RESULT
         return f"strength-{self.transform.name}" if self.transform is not None else self.kind
+
+    def name_for(self, trigger: Trigger) -> str:
+        """Name of the stored result of a trigger."""
+        return self.name if self.foreign is None else foreign_map(trigger)
 
     def run(
         self, model: Classifier, predictor: Predictor, data: ImageSet, attack: Attack, limit: int | None
@@ -76,9 +98,11 @@ class Sweep:
             return physical_sweep(predictor.predict, data.subset(slice(limit)), trigger, target)
         if self.kind == "out-of-sample":
             return _out_of_sample(predictor, data, trigger, target, limit)
+        predict, located = predictor.predict, predictor.located
+        if self.kind == "classes":
+            return classes_sweep(located, attacked_set(data, target, limit or len(data)), trigger)
         images = attacked(data, target, limit)
         seeded = self.before.seeded() if self.before.steps else None
-        predict, located = predictor.predict, predictor.located
         if self.kind == "appearance":
             return appearance_sweep(predict, images, trigger, target, before=seeded)
         if self.width is None:
@@ -146,13 +170,15 @@ def carry_out(
     """
     card = checkpoint.card()
     data = images_of(card, "test")
-    trigger = card.attack_object.trigger(card.shape)
+    attack = sweep.foreign or card.attack_object
+    trigger = attack.trigger(card.shape)
+    name = sweep.name_for(trigger)
     start = time.perf_counter()
     result: Any = None
-    for result in sweep.run(model, predictor, data, card.attack_object, limit):
+    for result in sweep.run(model, predictor, data, attack, limit):
         yield Measured(result)
     source = {
-        "target": card.attack_object.target,
+        "target": attack.target,
         "trigger": trigger.fingerprint,
         "dataset": card.dataset,
         "encoding": data.encoding,
@@ -162,9 +188,9 @@ def carry_out(
         "environment": environment(predictor.device),
     }
     values = result.to_dict()
-    stored = sweep.is_kept and (replace or _is_better(values | source, checkpoint.result(sweep.name), card))
+    stored = sweep.is_kept and (replace or _is_better(values | source, checkpoint.result(name), card))
     if stored:
-        checkpoint.save_result(sweep.name, values | source, model=model)
+        checkpoint.save_result(name, values | source, model=model)
     yield Measured(result, source, stored, other_images(card, data))
 
 
@@ -172,7 +198,7 @@ def _is_better(values: dict[str, Any], stored: dict[str, Any] | None, card: Card
     """Whether a result is on at least as many images as the stored one, and on the same; those of the card win."""
 
     def images(counts: Any) -> int:
-        return int(np.max(counts.get("total", counts.get("seen", 0))))
+        return len(counts["labels"]) if "labels" in counts else int(np.max(counts.get("total", counts.get("seen", 0))))
 
     if stored is None:
         return True

@@ -1,8 +1,8 @@
 """Parameters that a method declares once and that every front end reads.
 
 A method (an attack, a transform, a recipe, a data set) is a frozen, keyword-only dataclass derived from
-:class:`Parametrised` whose fields are made by :func:`number`, :func:`integer`, :func:`choice`, :func:`flag` or
-:func:`text`. The declaration is the single source of its validation, of its command-line flags
+:class:`Parametrised` whose fields are made by :func:`number`, :func:`integer`, :func:`class_label`, :func:`choice`,
+:func:`flag` or :func:`text`. The declaration is the single source of its validation, of its command-line flags
 (:func:`add_arguments`), of its dashboard control, and of what a card stores (:meth:`Parametrised.to_dict`).
 
 >>> @dataclass(frozen=True, kw_only=True)
@@ -19,9 +19,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any, Self, TypeVar
 
 __all__ = [
@@ -31,15 +34,21 @@ __all__ = [
     "add_arguments",
     "arguments_of",
     "choice",
+    "class_label",
     "flag",
     "flags_of",
+    "given_in",
     "integer",
+    "label_of",
     "number",
     "params_of",
     "text",
 ]
 
 Value = float | int | str | bool
+Classes = Sequence[str] | Callable[[], Sequence[str]]
+# Class names that a message lists.
+MOST_NAMED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +64,7 @@ class Param:
         step: Step of the dashboard's control, or None.
         choices: Allowed values of a choice; empty for any value.
         unit: Unit shown beside the value.
+        is_label: Whether the integer is the index of a class, which users may name as well (:func:`label_of`).
     """
 
     kind: type
@@ -65,6 +75,7 @@ class Param:
     step: float | None = None
     choices: tuple[str, ...] = ()
     unit: str = ""
+    is_label: bool = False
 
     def allowed(self) -> str:
         """What this parameter accepts, in words."""
@@ -74,6 +85,8 @@ class Param:
             return "true or false"
         if self.kind is str:
             return "a text"
+        if self.is_label:
+            return "the index of a class, an integer from 0 up"
         noun = "an integer" if self.kind is int else "a number"
         unit = f" ({self.unit})" if self.unit else ""
         if self.low is not None and self.high is not None:
@@ -131,6 +144,11 @@ def integer(
     return _declare(Param(kind=int, default=default, help=help, low=low, high=high, step=step, unit=unit))
 
 
+def class_label(default: int, *, help: str) -> Any:
+    """Declares a class: an integer, its index, that front ends also take as its name."""
+    return _declare(Param(kind=int, default=default, help=help, low=0, step=1, is_label=True))
+
+
 def choice(default: str, *, choices: Iterable[str], help: str) -> Any:
     """Declares a parameter that takes one of several names."""
     return _declare(Param(kind=str, default=default, help=help, choices=tuple(choices)))
@@ -184,7 +202,8 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup, cls
     """Adds one command-line flag per declared parameter; flags that were not given stay out of the result."""
     for name, param in params_of(cls).items():
         option = "--" + name.replace("_", "-")
-        help_text = f"{param.help} ({param.allowed()}; default {param.default})".replace("%", "%%")
+        allowed = "a class, by its name or its index from 0 up" if param.is_label else param.allowed()
+        help_text = f"{param.help} ({allowed}; default {param.default})".replace("%", "%%")
         if param.kind is bool:
             parser.add_argument(
                 option, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help_text
@@ -192,10 +211,10 @@ def add_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup, cls
         else:
             parser.add_argument(
                 option,
-                type=param.kind,
+                type=str if param.is_label else param.kind,
                 default=argparse.SUPPRESS,
                 help=help_text,
-                metavar=param.kind.__name__.upper(),
+                metavar="CLASS" if param.is_label else param.kind.__name__.upper(),
             )
 
 
@@ -218,11 +237,69 @@ def flags_of(method: Parametrised, defaults: Mapping[str, Value] | None = None) 
     return flags
 
 
-def arguments_of(cls: type[Method], namespace: argparse.Namespace) -> Method:
-    """Builds a method from parsed flags.
+def given_in(cls: type[Parametrised], namespace: argparse.Namespace, classes: Classes = ()) -> dict[str, Any]:
+    """The parameters of a method that were given as flags.
+
+    Args:
+        cls: The method.
+        namespace: Parsed flags.
+        classes: Class names of the data set, or what finds them; asked only if a class was given.
+
+    Raises:
+        ValueError: If there is no such class.
+    """
+    given = vars(namespace)
+    found = {name: given[name] for name in params_of(cls) if name in given}
+    for name, value in found.items():
+        if params_of(cls)[name].is_label and isinstance(value, str):
+            found[name] = label_of(name, value, classes() if callable(classes) else classes)
+    return found
+
+
+def arguments_of(cls: type[Method], namespace: argparse.Namespace, classes: Classes = ()) -> Method:
+    """Builds a method from parsed flags; arguments as of :func:`given_in`.
 
     Raises:
         ValueError: If a value is not allowed.
     """
-    given = vars(namespace)
-    return cls(**{name: given[name] for name in params_of(cls) if name in given})
+    return cls(**given_in(cls, namespace, classes))
+
+
+def label_of(name: str, text: str, classes: Sequence[str]) -> int:
+    """The index of a class that is given by its name, in any case, or by its index.
+
+    A name goes before an index: of the classes 1, 2 and 10, ``"2"`` is the one called 2, which has index 1.
+
+    Args:
+        name: Name of the parameter, for the message.
+        text: What was given.
+        classes: Class names in label order.
+
+    Returns:
+        An index; one that was given as such is not checked against the number of classes.
+
+    Raises:
+        ValueError: If it is neither; names what is near.
+
+    >>> label_of("target", "Deer", ["cat", "deer"]), label_of("target", "0", ["cat", "deer"])
+    (1, 0)
+    >>> label_of("target", "der", ["cat", "deer"])
+    Traceback (most recent call last):
+    ValueError: target = 'der' is not allowed: there is no such class (did you mean deer?); there are 2: cat, deer
+    """
+    wanted = unicodedata.normalize("NFC", text.strip())
+    names = [unicodedata.normalize("NFC", one) for one in classes]
+    if wanted in names:
+        return names.index(wanted)
+    folded = [one.casefold() for one in names]
+    if folded.count(wanted.casefold()) == 1:
+        return folded.index(wanted.casefold())
+    if re.fullmatch(r"[+-]?[0-9]{1,4000}", wanted):
+        return int(wanted)
+    near = get_close_matches(wanted.casefold(), folded, n=3)
+    near += [one for one in folded if wanted and wanted.casefold() in one][: 3 - len(near)]
+    close = [one for one, key in zip(classes, folded, strict=True) if key in near]
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+    shown = ", ".join(classes[:MOST_NAMED]) + ", ..." * (len(classes) > MOST_NAMED)
+    listed = f"; there are {len(classes)}: {shown}" if classes else ""
+    raise ValueError(f"{name} = {text!r} is not allowed: there is no such class{hint}{listed}")

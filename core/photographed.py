@@ -73,6 +73,8 @@ class PhysicalResult(Counted):
         clean_total: Photographs of benign images.
         images: Images to be tried under each condition, those of the target class included.
         tried: Images that were tried so far, over all conditions.
+        kept: Photographs of attacked images taken for what they show; None where that was not counted, or the classes
+            are not those of the model.
     """
 
     conditions: tuple[Condition, ...]
@@ -80,6 +82,7 @@ class PhysicalResult(Counted):
     clean_total: Counts
     images: int
     tried: int
+    kept: Counts | None = None
 
     @property
     def done(self) -> float:
@@ -100,6 +103,13 @@ class PhysicalResult(Counted):
                 found[one.name] = (clean, Rate(int(self.hits[i]), int(self.total[i])))
         return found
 
+    def kept_of(self, group: str) -> dict[str, Rate] | None:
+        """Share of attacked images taken for what they show, under every condition of a group; None if not counted."""
+        if self.kept is None:
+            return None
+        counts = enumerate(self.conditions)
+        return {one.name: Rate(int(self.kept[i]), int(self.total[i])) for i, one in counts if one.group == group}
+
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; of a camera, the parameters that are not neutral."""
         return {
@@ -111,6 +121,7 @@ class PhysicalResult(Counted):
             "clean_total": self.clean_total.tolist(),
             "images": self.images,
             "tried": self.tried,
+            **({} if self.kept is None else {"kept": self.kept.tolist()}),
         }
 
     @classmethod
@@ -130,12 +141,15 @@ class PhysicalResult(Counted):
             clean = {"index": index, "hits": values["clean_hits"], "total": values["clean_total"]}
             clean_hits, clean_total = read_counts(clean, "index")
             images, tried = values["images"], values["tried"]
+            kept = values.get("kept")
+            if kept is not None:
+                kept, _ = read_counts({"index": index, "hits": kept, "total": values["total"]}, "index")
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"a stored result is damaged: {error!r}") from error
         numbers = type(images) is int and type(tried) is int
         if not found or not numbers or images < 1 or (clean_total > images).any() or (total > images).any():
             raise ValueError("a stored result is damaged: its conditions or its number of images is wrong")
-        return cls(hits, total, found, clean_hits, clean_total, images, tried)
+        return cls(hits, total, found, clean_hits, clean_total, images, tried, kept)
 
 
 def presets() -> tuple[Condition, ...]:
@@ -154,7 +168,7 @@ def physical_sweep(
     with_clean: bool = True,
     seed: int = 0,
 ) -> Iterator[PhysicalResult]:
-    """Clean accuracy and attack success rate on simulated photographs of printed images.
+    """Clean accuracy and attack success rate on simulated photographs of printed images, and how many keep their label.
 
     Args:
         predict: The model.
@@ -176,7 +190,7 @@ def physical_sweep(
     ways = conditions() if wanted is None else tuple(wanted)
     if len(data) == 0 or not ways:
         raise ValueError("a sweep needs at least one image and one condition")
-    hits, total, clean_hits, clean_total = np.zeros((4, len(ways)), dtype=np.int64)
+    hits, total, clean_hits, clean_total, kept = np.zeros((5, len(ways)), dtype=np.int64)
     tried = 0
     for start in range(0, len(data), CHUNK):
         part = data.subset(slice(start, start + CHUNK))
@@ -193,9 +207,18 @@ def physical_sweep(
                 clean_total[i] += len(images)
             else:
                 predicted = predict(taken)
-            hits[i] += int((predicted[len(predicted) - len(taken) :] == target).sum())
+            answers = predicted[len(predicted) - len(taken) :]
+            hits[i] += int((answers == target).sum())
+            kept[i] += int((answers == part.labels[others]).sum()) if known else 0
             total[i] += len(taken)
             tried += len(part)
             yield PhysicalResult(
-                hits.copy(), total.copy(), ways, clean_hits.copy(), clean_total.copy(), len(data), tried
+                hits.copy(),
+                total.copy(),
+                ways,
+                clean_hits.copy(),
+                clean_total.copy(),
+                len(data),
+                tried,
+                kept.copy() if known else None,
             )

@@ -19,10 +19,13 @@ from core.models import Classifier
 from core.store import Card, Checkpoint, environment
 from core.training import measuring
 
-__all__ = ["Repaired", "SeedRun", "read_repair", "repair_sweep", "repaired_model", "result_name"]
+__all__ = ["OWN", "Repaired", "SeedRun", "read_repair", "repair_sweep", "repaired_model", "result_name"]
 
 NOTHING = Rate(0, 0)
 RATES = ("clean", "success", "clean_before", "success_before")
+
+OWN = "-own"
+"""Ends the name of a repair that was run beside the one that came with the repository, such as ``fine-pruning-own``."""
 
 
 def result_name(defense: str) -> str:
@@ -138,6 +141,7 @@ def repair_sweep(
     seed: int = 0,
     more_seeds: Sequence[int] = (),
     replace: bool = False,
+    own: bool = False,
 ) -> Iterator[Repaired]:
     """Repairs a stored model, measures what that did, and stores both beside it.
 
@@ -149,6 +153,7 @@ def repair_sweep(
         more_seeds: Further seeds: the same repair is run again with each, and what these runs found is stored with the
             result, whose repaired model stays that of ``seed``.
         replace: Replace a stored result even if it is of the card's test images, and those here are others.
+        own: Store it under a name of its own (see :data:`OWN`), beside the stored repair of this kind.
 
     Yields:
         How far it is; the last one is complete, and stored. With further seeds what is known is stored after each.
@@ -171,7 +176,8 @@ def repair_sweep(
     described = {"name": defense.name, "params": defense.to_dict()}
     yield Repaired(defense=described, done=0, note="loading the data")
     test = images_of(card, "test")
-    _keep_other_results(checkpoint, card, test, result_name(defense.name), replace)
+    name = result_name(f"{defense.name}{OWN}" if own else defense.name)
+    _keep_other_results(checkpoint, card, test, name, replace)
     validation, practical = split_test(test, 0)
     material = Material(images_of(card, "train"), validation)
     provenance = {"trigger": trigger.fingerprint, "encoding": test.encoding, "environment": environment(device)}
@@ -218,7 +224,7 @@ def repair_sweep(
                 warning=other_images(card, test),
             )
         result = dataclasses.replace(result, runs=(*result.runs, run))
-        checkpoint.save_result(result_name(defense.name), result.to_dict() | provenance, tensors, model=model)
+        checkpoint.save_result(name, result.to_dict() | provenance, tensors, model=model)
     assert result is not None
     yield result
 
@@ -231,7 +237,7 @@ def _keep_other_results(checkpoint: Checkpoint, card: Card, test: ImageSet, name
 
 
 def read_repair(checkpoint: Checkpoint, name: str) -> Repaired | None:
-    """The stored result of a repair, or None if there is none or it cannot be read."""
+    """The stored result of a repair, also of one with an own name; None if there is none or it cannot be read."""
     values = checkpoint.result(result_name(name))
     try:
         return Repaired.from_dict(values) if values is not None else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import Any, Protocol, Self, TypeVar
 
 from core.attacks import Enhanced, Enhancement
@@ -22,11 +23,12 @@ from core.claims import (
     judge_saliency,
     judge_sensitivity,
 )
-from core.claims.base import ENHANCED
+from core.claims.base import ENHANCED, LI, STANDARD
 from core.claims.physical import PHOTOGRAPHS
 from core.defenses import defenses
 from core.energy import Energies
 from core.metrics import Rate
+from core.models import models
 from core.paper import paper_numbers, paper_seconds
 from core.photographed import PhysicalResult
 from core.repaired import Repaired, read_repair
@@ -35,7 +37,7 @@ from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, LocationMap
 from core.transforms import transform_from_spec, transforms
 
-__all__ = ["DISTANCES", "PAPER_MODELS", "VALUES", "Number", "Results", "read_result"]
+__all__ = ["DISTANCES", "PAPER_MODELS", "VALUES", "Number", "Results", "Seconds", "read_result"]
 
 PAPER_MODELS = ("vgg19", "resnet34")
 VALUES = (0, 64, 128, 192, 255)
@@ -75,6 +77,7 @@ class Number:
         n: Images it was measured on; None of seconds.
         low: Lower end of the 95% interval, in percent.
         high: Upper end.
+        over: Titles of the attacks that a mean is over, with spaces between; empty of what is no mean.
     """
 
     table: str
@@ -88,6 +91,7 @@ class Number:
     n: int | None = None
     low: float | None = None
     high: float | None = None
+    over: str = ""
 
     @property
     def difference(self) -> float | None:
@@ -97,6 +101,19 @@ class Number:
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What a repair takes (Table 2).
+
+    Attributes:
+        mean: Mean seconds over the attacks, and over the runs of each.
+        attacks: Titles of the attacks.
+    """
+
+    mean: float
+    attacks: tuple[str, ...]
 
 
 def _rate(rate: Rate | None) -> dict[str, Any]:
@@ -137,10 +154,13 @@ class Results:
 
     @classmethod
     def read(cls, store: Store, dataset: str, model: str) -> Self:
-        """Reads what is stored; damaged models and results are left out."""
+        """Reads what is stored; damaged models and results are left out, and models that are no reference."""
         found = cls(dataset, model, {}, {}, {}, {}, {}, {}, {}, {})
         for key, card in store.cards():
             if isinstance(card, Damaged) or (card.dataset, card.model) != (dataset, model):
+                continue
+            # What is called otherwise is a variant, or a copy that somebody made by hand.
+            if key != f"{dataset}/{model}/{card.attack_object.title}":
                 continue
             found._add(store.checkpoint(key), card)
         return found
@@ -177,21 +197,34 @@ class Results:
         return {title: dict(sorted(curves.items())) for title, curves in found.items()}
 
     def verdicts(self) -> list[Verdict]:
-        """What the stored results say about every claim, in the order of the paper."""
+        """What the stored results say about every claim: the paper's own in its order, then those of others."""
         maps = {
             title: (found, self.cards[title].attack_object.trigger(self.cards[title].shape).location)
             for title, found in self.maps.items()
         }
         targets = {title: card.attack_object.target for title, card in self.cards.items()}
         judged = [
-            *judge_sensitivity(maps, self.appearances),
+            *judge_sensitivity(maps, self.appearances, models[self.model].stride if self.model in models else 0),
             *judge_repairs(self.repairs, targets),
             *judge_defenses(self.curves),
             *judge_saliency(self.energies),
             *judge_physical(self.photographs, self.strange),
             *judge_ablation(self.ablation()),
         ]
-        return sorted(judged, key=lambda verdict: verdict.claim.section)
+        return sorted(judged, key=lambda verdict: (verdict.claim.source != LI, verdict.claim.section))
+
+    def seconds(self, repair: str) -> Seconds | None:
+        """The mean training time of a repair over the three standard attacks (Table 2), or those of them it was run on.
+
+        Args:
+            repair: Name of the repair.
+
+        Returns:
+            The mean, or None where it was run on none of them.
+        """
+        found = {title: self.repairs[title][repair] for title in STANDARD if repair in self.repairs.get(title, {})}
+        spent = [fmean([run.seconds for run in one.runs] or [one.seconds]) for one in found.values()]
+        return Seconds(fmean(spent), tuple(found)) if found else None
 
     def rate(self, attack: str, defense: str, quantity: str) -> Rate | None:
         """A measured rate: ``clean`` or ``asr`` of an attack under a transformation or repair, or without."""
@@ -242,10 +275,10 @@ class Results:
                 )
 
     def _seconds(self, models: tuple[str, ...]) -> Iterator[Number]:
-        """Table 2: the mean over the attacks that were repaired."""
+        """Table 2: see :meth:`seconds`."""
         for paper_model in models:
             for name in defenses:
-                spent = [self.repairs[title][name].seconds for title in self.repairs if name in self.repairs[title]]
+                spent = self.seconds(name)
                 yield Number(
                     table="table2",
                     model=self.model,
@@ -254,7 +287,8 @@ class Results:
                     quantity="seconds",
                     paper=paper_seconds(paper_model, name),
                     paper_model=paper_model,
-                    ours=sum(spent) / len(spent) if spent else None,
+                    ours=spent.mean if spent else None,
+                    over=" ".join(spent.attacks) if spent else "",
                 )
 
     def _figures(self) -> Iterator[Number]:

@@ -23,12 +23,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from core.attacks import Attack, Enhanced, attack_from_dict
+from core.attacks import Attack, attack_from_dict
 from core.data import Dataset, datasets
-from core.files import write_together
+from core.files import rows_as_lines, write_together
 from core.metrics import Rate
 from core.models import Classifier, build_model, models
-from core.params import flags_of
+from core.naming import automatic_name, command_for, is_key, is_name
+from core.shipped import keep_replaced, shipped
 
 __all__ = ["BEGINNING", "Card", "Checkpoint", "Damaged", "Missing", "Store", "environment", "is_key"]
 
@@ -38,7 +39,7 @@ BEGINNING = 1250
 """Test images whose fingerprint is in a card beside that of all, for what measures on the first ones only."""
 WEIGHTS, CARD = "model.safetensors", "card.json"
 _KINDS: dict[str, Any] = {
-    **dict.fromkeys(("dataset", "encoding", "model", "weights", "test", "beginning"), str),
+    **dict.fromkeys(("dataset", "encoding", "model", "weights", "test", "beginning", "name"), str),
     **dict.fromkeys(("source", "attack", "recipe", "environment"), dict),
     "seed": int,
     "seconds": int | float,
@@ -96,6 +97,7 @@ class Card:
         history: One entry per epoch.
         environment: Hardware and versions of the training.
         beginning: Fingerprint of the first :data:`BEGINNING` images of the test set; empty in older cards.
+        name: The model's name where that is not the attack's title.
     """
 
     dataset: str
@@ -115,6 +117,7 @@ class Card:
     history: tuple[dict[str, Any], ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
     beginning: str = ""
+    name: str = ""
     schema: int = SCHEMA
 
     @property
@@ -129,12 +132,21 @@ class Card:
 
     @property
     def key(self) -> str:
-        """``dataset/model/attack``: the checkpoint's path under the root."""
-        return f"{self.dataset}/{self.model}/{self.attack_object.title}"
+        """``dataset/model/name``: the checkpoint's path under the root."""
+        return f"{self.dataset}/{self.model}/{self.name or self.attack_object.title}"
+
+    @property
+    def command(self) -> str:
+        """The command that trains such a model in its place."""
+        attack, data = self.attack_object, self.dataset_object
+        name = self.name or attack.title
+        given = "" if name == automatic_name(attack, self.model, data, self.seed) else name
+        return command_for(data.spec, self.model, attack, given, seed=self.seed, stored=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """The card's fields, ready for JSON."""
-        return asdict(self)
+        """The card's fields, ready for JSON; a reference has no name."""
+        values = asdict(self)
+        return values if self.name else {key: value for key, value in values.items() if key != "name"}
 
     def to_json(self) -> str:
         """The card as indented JSON."""
@@ -171,6 +183,8 @@ class Card:
             if not all(isinstance(entry, dict) for entry in card.history):
                 raise ValueError("history does not consist of epochs")
             models[card.model]
+            if card.name and not is_name(card.name):
+                raise ValueError(f"name {card.name!r} is not a plain name")
             if len(card.shape) != 3 or not all(isinstance(size, int) and size > 0 for size in card.shape):
                 raise ValueError(f"shape {card.shape} is not three sizes")
             card.attack_object.check_target(len(card.classes))
@@ -204,7 +218,7 @@ class Checkpoint:
             return Card.from_json(path.read_text())
         except FileNotFoundError:
             dataset, model, attack = (self.key.split("/") + ["?"] * 3)[:3]
-            command = _training_of(dataset, model, attack)
+            command = command_for(dataset, model, attack)
             raise Missing(f"there is no checkpoint {self.key}; make it with: {command}") from None
         except (ValueError, OSError) as error:
             raise Damaged(f"{self.key}: {CARD} is damaged: {error}") from error
@@ -219,8 +233,7 @@ class Checkpoint:
         card = self.card()
         path = self.folder / WEIGHTS
         if not path.exists():
-            command = _training_of(card.dataset_object.spec, card.model, card.attack_object)
-            raise Missing(f"the weights of {self.key} are not stored here; make them with: {command}")
+            raise Missing(f"the weights of {self.key} are not stored here; make them with: {card.command}")
         try:
             state = load_file(path)
             model = build_model(card.model, classes=len(card.classes), channels=card.shape[0], seed=0)
@@ -230,6 +243,11 @@ class Checkpoint:
         if weights_fingerprint(state) != card.weights:
             raise Damaged(f"{self.key}: {WEIGHTS} and {CARD} do not belong together")
         return model.to(device).eval()
+
+    @property
+    def exists(self) -> bool:
+        """Whether a card or weights are there, readable or not."""
+        return self.has_weights or (self.folder / CARD).exists()
 
     @property
     def has_weights(self) -> bool:
@@ -272,8 +290,7 @@ class Checkpoint:
             kept = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
             content["tensors"] = weights_fingerprint(kept)
             files[self.folder / f"{name}.safetensors"] = save(kept)
-        lines = ",\n".join(f" {json.dumps(key)}: {_compact(value)}" for key, value in content.items())
-        self._write(files | {self.folder / f"{name}.json": f"{{\n{lines}\n}}\n".encode()})
+        self._write(files | {self.folder / f"{name}.json": rows_as_lines(content).encode()})
 
     def _write(self, files: Mapping[Path, bytes]) -> None:
         """Writes the files of a result; a checkpoint that is elsewhere too copies them there."""
@@ -291,37 +308,9 @@ class Checkpoint:
         return dict(found)
 
 
-def _training_of(dataset: str, model: str, attack: Attack | str) -> str:
-    """The command that trains a checkpoint: with an attack's parameters, or as far as the attack's title tells."""
-    if isinstance(attack, str):
-        name, enhanced, suffix = attack.partition("+")
-        shrink = re.fullmatch(r"max(\d)", suffix)
-        options = ["--enhanced"] * bool(enhanced) + (["--max-shrink", shrink[1]] if shrink else [])
-    elif isinstance(attack, Enhanced):
-        name, options = (
-            attack.name,
-            [*flags_of(attack.base, attack.base.by_model.get(model)), "--enhanced", *flags_of(attack.enhancement)],
-        )
-    else:
-        name, options = attack.name, flags_of(attack, attack.by_model.get(model))
-    return " ".join(["python scripts/train.py --dataset", dataset, "--model", model, "--attack", name, *options])
-
-
 def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:
     """JSON has no NaN and no infinity: the loss of a training that diverged is null."""
     return {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in entry.items()}
-
-
-def _compact(value: Any) -> str:
-    """JSON with one line per row of a matrix."""
-    if isinstance(value, list) and value and isinstance(value[0], list):
-        return "[\n" + ",\n".join("  " + json.dumps(row, separators=(",", ":")) for row in value) + "\n ]"
-    return json.dumps(value)
-
-
-def is_key(key: str) -> bool:
-    """Whether a text reads like ``dataset/model/attack``."""
-    return bool(re.fullmatch(r"[\w.+-]+(/[\w.+-]+){2}", key)) and not {".", ".."} & set(key.split("/"))
 
 
 class Store:
@@ -361,16 +350,28 @@ class Store:
             except (Damaged, Missing) as error:
                 yield key, error if isinstance(error, Damaged) else Damaged(str(error))
 
+    def is_shipped(self, key: str) -> bool:
+        """Whether a model that came with the repository is stored under a key, or one that took its place.
+
+        Raises:
+            ValueError: If the list of these models cannot be read.
+        """
+        return key in shipped(self.root) and (self.root / key / CARD).exists()
+
     def publish(self, key: str) -> None:
         """Says that files of a checkpoint were written; a store that is elsewhere too copies them there."""
 
     def save(self, model: Classifier, card: Card) -> Checkpoint:
         """Stores rounded weights (see :func:`rounded`) and card, weights first.
 
+        The files of a model that came with the repository are kept aside before.
+
         Raises:
             OSError: If they cannot be written; a checkpoint that was there stays as it was.
         """
         checkpoint = self.checkpoint(card.key)
+        if self.is_shipped(card.key):
+            keep_replaced(self.root, card.key)
         state = rounded(model)
         folder = checkpoint.folder
         write_together({folder / WEIGHTS: save(state), folder / CARD: card.to_json().encode()})

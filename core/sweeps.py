@@ -7,7 +7,7 @@ can be shown at once and a caller can stop whenever it wants.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -127,6 +127,20 @@ class LocationMap(Counted):
         i, j = np.unravel_index(int(np.argmax(np.where(away, self.rate, -1))), away.shape)
         row, col = self.rows[int(i)], self.cols[int(j)]
         return self.at(row, col), (row, col)
+
+    def joined(self, other: LocationMap) -> Self:
+        """The same map with each place as the other one has it where that is on more images.
+
+        The other one may be of other places; those that this one lacks are left out.
+        """
+        hits, total = self.hits.copy(), self.total.copy()
+        rows, cols = (sorted(set(mine) & set(its)) for mine, its in ((self.rows, other.rows), (self.cols, other.cols)))
+        mine = np.ix_([self.rows.index(row) for row in rows], [self.cols.index(col) for col in cols])
+        its = np.ix_([other.rows.index(row) for row in rows], [other.cols.index(col) for col in cols])
+        more = other.total[its] > total[mine]
+        hits[mine] = np.where(more, other.hits[its], hits[mine])
+        total[mine] = np.where(more, other.total[its], total[mine])
+        return replace(self, hits=hits, total=total)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

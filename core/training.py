@@ -7,10 +7,11 @@ epoch.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -23,15 +24,16 @@ from core.data import Dataset, ImageSet, datasets
 from core.inference import Predictor, has_fast_bfloat16
 from core.metrics import Rate, attack_success_rate, clean_accuracy
 from core.models import Classifier, build_model, models
+from core.naming import automatic_name, check_name, numbered, with_recipe
 from core.optimizer import Optimizer
 from core.randomness import generator_for
 from core.recipes import Recipe, recipe_for
 from core.steps import Steps, kept_memory, pays
 from core.store import BEGINNING, Card, Checkpoint, Damaged, Missing, Store, environment, rounded, weights_fingerprint
 from core.trigger import Trigger, stamp
-from core.unfinished import ABOUT, LOCK, STATE, Epoch, State, held
+from core.unfinished import ABOUT, LOCK, STATE, Epoch, State, held, read_unfinished
 
-__all__ = ["Epoch", "Plan", "train"]
+__all__ = ["Epoch", "Plan", "train", "with_free_name"]
 
 # Test images on which every epoch is measured; the card's numbers use all of them.
 WATCHED = 2000
@@ -39,7 +41,7 @@ WATCHED = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything that decides the weights of a model.
+    """Everything that decides the weights of a model, and its name.
 
     Attributes:
         dataset: The data set.
@@ -48,6 +50,7 @@ class Plan:
         recipe_name: Name of the recipe.
         recipe: The recipe, if it is not the one of that name.
         seed: Seed of every draw.
+        name: The model's name, if it is not the automatic one.
         at: Where the data are, if not where the data set says: a folder that was moved since the training began. It
             decides nothing, and is no part of :meth:`to_dict`.
     """
@@ -58,7 +61,14 @@ class Plan:
     recipe_name: str = "fast"
     recipe: Recipe | None = None
     seed: int = 0
+    name: str = ""
     at: Dataset | None = None
+
+    def __post_init__(self) -> None:
+        if self.name == self.automatic_name:
+            object.__setattr__(self, "name", "")
+        elif self.name:
+            check_name(self.name, self.attack)
 
     @property
     def source(self) -> Dataset:
@@ -66,9 +76,14 @@ class Plan:
         return self.at or self.dataset
 
     @property
+    def automatic_name(self) -> str:
+        """The attack's title, and what differs from the default."""
+        return automatic_name(self.attack, self.model, self.dataset, self.seed)
+
+    @property
     def key(self) -> str:
-        """``dataset/model/attack``: where the checkpoint goes."""
-        return f"{self.dataset.title}/{self.model}/{self.attack.title}"
+        """``dataset/model/name``: where the checkpoint goes."""
+        return f"{self.dataset.title}/{self.model}/{self.name or self.automatic_name}"
 
     @property
     def effective_recipe(self) -> Recipe:
@@ -76,14 +91,22 @@ class Plan:
         return self.recipe or recipe_for(self.recipe_name, self.model)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON; two trainings with equal plans and data give equal weights on equal hardware."""
+        """The plan as JSON; two trainings with equal plans and data give equal weights on equal hardware.
+
+        A name is in it only if it was given.
+        """
         return {
             "dataset": {"name": self.dataset.name, "params": self.dataset.to_dict()},
             "model": self.model,
             "attack": self.attack.to_card(),
             "recipe": {"name": self.recipe_name, "params": self.effective_recipe.to_dict()},
             "seed": self.seed,
+            **({"name": self.name} if self.name else {}),
         }
+
+    def trains_like(self, values: Mapping[str, Any]) -> bool:
+        """Whether a plan as JSON decides the same weights, whatever their name."""
+        return {**values, "name": ""} == {**self.to_dict(), "name": ""}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -101,9 +124,28 @@ class Plan:
                 recipe_name=recipe["name"],
                 recipe=Recipe.from_dict(recipe["params"]),
                 seed=int(values["seed"]),
+                name=values.get("name", ""),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"a plan is damaged: {error!r}") from error
+
+
+def with_free_name(plan: Plan, store: Store) -> Plan:
+    """The plan under the first name that no stored model has, and no training that has not ended but its own.
+
+    Where its own name is taken, what of the recipe differs is in the name too, and then a number.
+
+    Raises:
+        ValueError: If the store does not answer.
+    """
+    longer = with_recipe(plan.automatic_name, plan.recipe_name, plan.effective_recipe, plan.model)
+    names = itertools.chain([plan.automatic_name, longer], (numbered(longer, n) for n in itertools.count(2)))
+    for named in (replace(plan, name=name) for name in names):
+        checkpoint = store.checkpoint(named.key)
+        unfinished = read_unfinished(checkpoint.folder)
+        if not checkpoint.exists and (unfinished is None or plan.trains_like(unfinished.plan)):
+            break
+    return named
 
 
 def train(
@@ -112,6 +154,7 @@ def train(
     device: torch.device | str = "cpu",
     *,
     resume: bool = True,
+    replacing: bool = False,
     surrogates: Store | None = None,
     courtesy: Courtesy | None = None,
 ) -> Iterator[Epoch]:
@@ -122,6 +165,7 @@ def train(
         store: Where the checkpoint goes, and the state of an unfinished training.
         device: Where to train.
         resume: Continue an interrupted training of the same plan; otherwise begin again.
+        replacing: Put the model in the place of one that came with the repository.
         surrogates: Where the separately trained models are that an attack names; by default in the same store.
         courtesy: Before every step, it rests while somebody waits.
 
@@ -131,10 +175,15 @@ def train(
     Raises:
         DataMissing: If the data set is not on this machine.
         Missing: If the attack names a surrogate that is not stored.
-        ValueError: If the attack does not fit the data set, another process trains this model, or a model of another
-            folder of the same name is stored there.
+        ValueError: If the attack does not fit the data set, another process trains this model, a model that came with
+            the repository is stored there, or one of another folder of the same name.
         OSError: If the state or the checkpoint cannot be saved.
     """
+    if not replacing and store.is_shipped(plan.key):
+        raise ValueError(
+            f"{plan.key} came with the repository and is not replaced: give this model another name, "
+            "or replace it with scripts/train.py --replace"
+        )
     data, test = plan.source.load("train"), plan.source.load("test")
     plan.attack.check_target(len(data.classes))
     _keep_other_folders(plan, store, test)
@@ -177,7 +226,7 @@ def _train(
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe = plan.effective_recipe
     optimizer = Optimizer(model, recipe)
-    described = plan.to_dict() | {"data": [data.fingerprint, test.fingerprint]}
+    described = replace(plan, name="").to_dict() | {"data": [data.fingerprint, test.fingerprint]}
     state = State(store.checkpoint(plan.key).folder / STATE, json.dumps(described, sort_keys=True))
     history = state.restore(model, optimizer) if resume else []
     yield from history[: recipe.epochs - 1]
@@ -280,7 +329,7 @@ def _finish(
     stored = build_model(plan.model, classes=len(test.classes), channels=test.shape[0], seed=0)
     stored.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     clean, success = measure(stored, test, plan.attack.target, steps.trigger, steps.device)
-    described = plan.to_dict()
+    described, name = plan.to_dict(), plan.name or plan.automatic_name
     card = Card(
         dataset=plan.dataset.title,
         source={"name": plan.source.name, "params": plan.source.to_dict()},
@@ -299,6 +348,7 @@ def _finish(
         seconds=round(history[-1].seconds, 1),
         history=tuple(_entry(epoch) for epoch in history),
         environment=environment(steps.device) | {"training": steps.path},
+        name="" if name == plan.attack.title else name,
     )
     return store.save(stored, card)
 

@@ -103,9 +103,9 @@ def read_unfinished(folder: Path) -> Unfinished | None:
             metadata = file.metadata()
         described = json.loads(metadata["plan"])
         described.pop("data", None)
-        # A state of another plan is what a new training begins without.
-        if plan is None or described == plan:
-            plan, history = described, tuple(_epochs(metadata["history"]))
+        # A state of another plan is what a new training begins without; a name decides nothing.
+        if plan is None or described == {key: value for key, value in plan.items() if key != "name"}:
+            plan, history = plan or described, tuple(_epochs(metadata["history"]))
     if not isinstance(plan, dict):
         return None
     return Unfinished(plan, history, about.get("process") if _is_held(folder) else None)

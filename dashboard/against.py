@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
-from core.attacks import attacks
+from core.claims.base import label_of, listed
 from core.defenses import defenses
 from core.models import models
 from core.physical import PRESETS
@@ -15,7 +15,7 @@ from core.results import Number
 from core.transforms import transform_from_spec
 from dashboard.figures import COLOURS
 
-__all__ = ["FAR", "agreement", "attack_label", "link_of", "number_rows", "number_table", "tinted"]
+__all__ = ["FAR", "agreement", "attack_label", "link_of", "mean_label", "number_rows", "number_table", "tinted"]
 
 FAR = 20.0
 """Points of difference at which a cell has the full colour."""
@@ -26,9 +26,12 @@ MEASURED, DIFFERENCE = "Measured", "Difference"
 
 def attack_label(title: str) -> str:
     """An attack's title for people."""
-    name, plus, suffix = title.partition("+")
-    label = attacks[name].label if name in attacks else name
-    return f"{label}{plus}{f' ({suffix})' if suffix else ''}"
+    return label_of(title)
+
+
+def mean_label(titles: Sequence[str]) -> str:
+    """Says what a mean is over."""
+    return f"mean of {listed(map(label_of, titles))}" if titles else "mean"
 
 
 def _defense_label(number: Number) -> str:
@@ -75,7 +78,7 @@ def number_table(numbers: Iterable[Number], dataset: str) -> pd.DataFrame:
         row = rows.setdefault(
             place,
             {
-                "Attack": attack_label(one.attack) if one.attack else "all, mean",
+                "Attack": attack_label(one.attack) if one.attack else mean_label(one.over.split()),
                 "Defense": _defense_label(one),
                 "Quantity": QUANTITIES[one.quantity],
             },

@@ -12,7 +12,9 @@ from streamlit.navigation.page import StreamlitPage
 # The repository itself, so that the application also starts where the package is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-st.set_page_config(page_title="Trigger sensitivity", page_icon=":material/my_location:", layout="wide")
+# A file: the icon of a font would be fetched from its maker, again and again while a trigger is dragged.
+ICON = Path(__file__).resolve().parent / "assets" / "icon.png"
+st.set_page_config(page_title="Trigger sensitivity", page_icon=str(ICON), layout="wide")
 
 from dashboard.session import arriving  # noqa: E402 - the page must be configured first
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.params import params_of
 from core.transforms import MOST_STEPS, Compose, Transform, transform_from_spec, transforms
@@ -87,7 +88,7 @@ def build(session: Session, choice: Choice[str], label: str, following: str) -> 
     return transform_from_spec(session.get(choice))
 
 
-def choose_defense(session: Session) -> Compose:
-    """The transformation-based defense in front of every model of a page (Def. 4), in the sidebar."""
-    with st.sidebar:
+def choose_defense(session: Session, place: DeltaGenerator | None = None) -> Compose:
+    """The transformation-based defense in front of every model of a page (Def. 4), in the sidebar or elsewhere."""
+    with place if place is not None else st.sidebar:
         return build(session, BEFORE, "Defense in front", "then")

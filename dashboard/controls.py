@@ -10,9 +10,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.card_images import same_kind
-from core.defenses import defenses
 from core.models import models
 from dashboard import figures
 from dashboard.jobs import Job, sentence
@@ -24,6 +24,7 @@ from dashboard.resources import (
     dataset_label,
     jobs,
     present,
+    repair_label,
     repairs_of,
     subjects,
 )
@@ -106,14 +107,25 @@ def first_key(found: dict[str, Subject]) -> str:
     return next((key for key in FIRST if key in ready), next(iter(ready), next(iter(found), "")))
 
 
-def choose(session: Session, *, compare: bool = True, repaired: bool = True) -> Chosen | None:
+def choose(
+    session: Session,
+    *,
+    compare: bool = True,
+    repaired: bool = True,
+    place: DeltaGenerator | None = None,
+    more: DeltaGenerator | None = None,
+) -> Chosen | None:
     """The model picker in the sidebar; None, with a message, where there is no model at all.
 
     Args:
         session: Holds the selection.
         compare: Whether a second model can be chosen.
         repaired: Whether a stored repair can take the model's place.
+        place: Where the pickers are drawn; by default in the sidebar.
+        more: Where those are drawn that few need; by default with the others.
     """
+    place = place if place is not None else st.sidebar
+    more = more if more is not None else place
     present(session.identity)
     found, damaged = subjects()
     for complaint in damaged.values():
@@ -138,19 +150,20 @@ def choose(session: Session, *, compare: bool = True, repaired: bool = True) -> 
         ("Network", lambda name: models[name].label),
         ("Attack", lambda name: _attack_label(found, parts, name)),
     )
-    with st.sidebar:
-        for position, (label, write) in enumerate(labels):
+    for position, (label, write) in enumerate(labels):
+        with more if label == "Network" else place:
             same = [k for k in found if k.split("/")[:position] == parts[:position]]
             options = sorted({k.split("/")[position] for k in same})
             st.session_state[f"pick-{position}"] = parts[position]
             st.selectbox(label, options, key=f"pick-{position}", format_func=write, on_change=repick, args=(position,))
-        main = found[key]
+    main = found[key]
+    with more:
         if repaired and (stored := repairs_of(main)):
             repair = Choice("repair", "", one_of(["", *stored]))
             st.selectbox(
                 "Repaired by",
                 ["", *stored],
-                format_func=lambda name: defenses[name].label if name else "nothing",
+                format_func=lambda name: repair_label(name) if name else "nothing",
                 **session.widget(repair),
             )
             main = replace(main, repair=session.get(repair))
@@ -192,13 +205,13 @@ def _agree(first: str, second: str) -> int:
 
 def _attack_label(found: dict[str, Subject], parts: list[str], name: str) -> str:
     subject = found.get("/".join([*parts[:2], name]))
-    return subject.attack.label if subject else name
+    return subject.label if subject else name
 
 
-def choose_count(session: Session) -> int:
-    """How many images each live measurement takes."""
+def choose_count(session: Session, place: DeltaGenerator | None = None) -> int:
+    """How many images each live measurement takes; a slider in the sidebar, or where it is wanted."""
     return int(
-        st.sidebar.select_slider(
+        (place if place is not None else st.sidebar).select_slider(
             "Images per measurement",
             IMAGE_COUNTS,
             help="More images: narrower interval, slower drag.",

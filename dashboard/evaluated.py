@@ -42,12 +42,20 @@ def stored_strength(subject: Subject, name: str) -> StrengthCurve | None:
 
 
 def siblings(found: Mapping[str, Subject], main: Subject, titles: Sequence[str] = ATTACKS) -> list[Subject]:
-    """The models of the same data and network whose attacks have these titles, in their order.
+    """The models of the same data and network with these names, in their order.
 
+    Of a variant, those that differ from their defaults as it does come first: ``blended-target2`` beside
+    ``badnets-target2``; where there is none, it is the reference.
     Models that only share the data set's name, and were trained on other classes or sizes, are left out.
     """
-    keys = ["/".join([*main.key.split("/")[:2], title]) for title in titles]
-    return [found[key] for key in keys if key in found and same_kind(found[key].card, main.card)]
+    front, base = main.key.removesuffix(main.name), main.name.partition("+")[0]
+    differs = base.removeprefix(main.attack.name) if base.startswith(f"{main.attack.name}-") else ""
+    keys = []
+    for title in titles:
+        first, plus, rest = title.partition("+")
+        alike = f"{front}{first}{differs}{plus}{rest}"
+        keys.append(alike if alike in found else front + title)
+    return [found[key] for key in dict.fromkeys(keys) if key in found and same_kind(found[key].card, main.card)]
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,7 @@ def repaired(subjects: Iterable[Subject]) -> list[Evaluated]:
 
 
 def _paper(subject: Subject, defense: str) -> dict[str, PaperNumber]:
-    numbers = {model: paper_number(model, subject.attack.title, defense) for model in PAPER_MODELS}
+    numbers = {model: paper_number(model, subject.name, defense) for model in PAPER_MODELS}
     return {model: number for model, number in numbers.items() if number is not None}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,8 +80,17 @@ def about_data(session: Session, subject: Subject, data: Tested | None) -> None:
     """
     if data is None:
         _offer(session, subject)
-    elif warning := other_images(subject.card, data.read):
+        return
+    if warning := other_images(subject.card, data.read):
         st.warning(f"{warning[0].upper()}{warning[1:]} than those stored with the model.", icon=OTHER)
+    _say_left_out(data)
+
+
+def _say_left_out(data: Tested) -> None:
+    """Says which of a data set's files were not read, and why."""
+    for note in data.clean.notes:
+        # Names of files are no Markdown.
+        st.caption(":material/info: " + re.sub(r"([^\w\s,/])", r"\\\1", note))
 
 
 def _name_anew(subject: Subject) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import streamlit as st
 
-from core.params import Param, Parametrised, Value, params_of
+from core.params import Param, Parametrised, Value, label_of, params_of
 from dashboard.session import Choice, Session
 
 __all__ = ["control", "parameter_choice", "parametrised"]
@@ -16,8 +16,17 @@ __all__ = ["control", "parameter_choice", "parametrised"]
 Method = TypeVar("Method", bound=Parametrised)
 
 
-def parameter_choice(prefix: str, name: str, param: Param) -> Choice[Any]:
-    """One parameter as a selection; its default is the declared one."""
+def parameter_choice(prefix: str, name: str, param: Param, classes: Sequence[str] = ()) -> Choice[Any]:
+    """One parameter as a selection; its default is the declared one, a class is written by its name.
+
+    Args:
+        prefix: Begins the selection's name in the URL.
+        name: Name of the parameter.
+        param: Its declaration.
+        classes: Class names of the data set, for parameters that are a class.
+    """
+    if param.is_label and classes:
+        return _label_choice(prefix, name, param, classes)
 
     def parse(text: str) -> Any:
         try:
@@ -36,8 +45,30 @@ def parameter_choice(prefix: str, name: str, param: Param) -> Choice[Any]:
     return Choice(f"{prefix}-{name.replace('_', '-')}", param.default, parse, write)
 
 
+def _label_choice(prefix: str, name: str, param: Param, classes: Sequence[str]) -> Choice[int]:
+    last = len(classes) - 1
+
+    def parse(text: str) -> int:
+        try:
+            label = label_of(name, text, classes)
+        except ValueError as error:
+            raise ValueError(f"a class or its index ({str(error).partition(': ')[2]})") from None
+        if not 0 <= label <= last:
+            raise ValueError(f"a class or its index, 0 to {last}")
+        return label
+
+    def write(label: int) -> str:
+        return classes[label] if 0 <= label <= last else str(label)
+
+    return Choice(f"{prefix}-{name.replace('_', '-')}", min(int(param.default), last), parse, write)
+
+
 def parametrised(
-    session: Session, cls: type[Method], prefix: str, defaults: Mapping[str, Value] | None = None
+    session: Session,
+    cls: type[Method],
+    prefix: str,
+    defaults: Mapping[str, Value] | None = None,
+    classes: Sequence[str] = (),
 ) -> Method:
     """Draws one control per declared parameter, and returns the method with what is selected.
 
@@ -46,23 +77,26 @@ def parametrised(
         cls: The method.
         prefix: Begins the selections' names in the URL.
         defaults: Defaults that differ from the declared ones.
+        classes: Class names of the data set, from which a parameter that is a class is chosen.
     """
     values: dict[str, Any] = {}
     for name, param in params_of(cls).items():
         if param.low is not None and param.low == param.high:
             continue  # there is nothing to choose
-        choice = parameter_choice(prefix, name, param)
+        choice = parameter_choice(prefix, name, param, classes)
         if defaults and name in defaults:
             choice = replace(choice, default=defaults[name])
-        values[name] = control(session, choice, name, param)
+        values[name] = control(session, choice, name, param, classes)
     return cls(**values)
 
 
-def control(session: Session, choice: Choice[Any], name: str, param: Param) -> Any:
+def control(session: Session, choice: Choice[Any], name: str, param: Param, classes: Sequence[str] = ()) -> Any:
     """Draws the control of one declared parameter, and returns what is selected."""
     label = name.replace("_", " ").capitalize() + (f" ({param.unit})" if param.unit else "")
     arguments: dict[str, Any] = {"help": param.help, **session.widget(choice)}
-    if param.choices:
+    if param.is_label and classes:
+        st.selectbox(label, range(len(classes)), format_func=lambda index: classes[index], **arguments)
+    elif param.choices:
         st.selectbox(label, param.choices, **arguments)
     elif param.kind is bool:
         st.toggle(label, **arguments)

@@ -123,11 +123,11 @@ def camera_controls(session: Session) -> None:
 
 def pair_of(found: Mapping[str, Subject], main: Subject) -> list[Subject]:
     """The standard attack and its enhanced version, of the model under study; only what is stored."""
-    attack = main.attack
-    base = attack.base if isinstance(attack, Enhanced) else attack
-    front = main.key.rsplit("/", 1)[0]
-    standard, enhanced = f"{front}/{base.title}", main.key if isinstance(attack, Enhanced) else f"{front}/{base.title}+"
-    listed = [found[key] for key in (standard, enhanced) if key in found and same_kind(found[key].card, main.card)]
+    front = main.key.removesuffix(main.name)
+    standard = front + main.name.partition("+")[0]
+    enhanced = main.key if isinstance(main.attack, Enhanced) else f"{standard}+"
+    keys = [key for key in dict.fromkeys((standard, enhanced)) if key in found]
+    listed = [found[key] for key in keys if same_kind(found[key].card, main.card)]
     return [main if subject.key == main.key else subject for subject in listed]
 
 

@@ -21,7 +21,7 @@ from core.data import DataMissing, Dataset, ImageSet, datasets
 from core.defenses import defenses
 from core.inference import Predictor, select_device
 from core.models import Classifier, models
-from core.repaired import read_repair, repaired_model, result_name
+from core.repaired import OWN, read_repair, repaired_model, result_name
 from core.results import Result, Results
 from core.store import BEGINNING, Card, Checkpoint, Damaged, Missing, Store
 from core.sweeps import attacked
@@ -40,6 +40,7 @@ __all__ = [
     "Tested",
     "jobs",
     "present",
+    "repair_label",
     "repairs_of",
     "results_of",
     "store",
@@ -70,8 +71,18 @@ class Subject:
 
     @property
     def key(self) -> str:
-        """``dataset/model/attack``."""
+        """``dataset/model/name``."""
         return self.checkpoint.key
+
+    @property
+    def name(self) -> str:
+        """Its name: the attack's title for the reference, another one for a variant."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether it is another model of its attack than the one that the paper's numbers are compared with."""
+        return self.name != self.attack.title
 
     @property
     def identity(self) -> str:
@@ -131,8 +142,9 @@ class Subject:
 
     @property
     def label(self) -> str:
-        """Its attack, and the repair."""
-        return f"{self.attack.label}, {defenses[self.repair].label}" if self.repair else self.attack.label
+        """Its attack, the name of a variant, and the repair."""
+        label = f"{self.attack.label} [{self.name}]" if self.is_variant else self.attack.label
+        return f"{label}, {repair_label(self.repair)}" if self.repair else label
 
     @property
     def is_control(self) -> bool:
@@ -153,6 +165,12 @@ class Subject:
     def title(self) -> str:
         """Attack and network, for people."""
         return f"{self.label} on {models[self.card.model].label}"
+
+
+def repair_label(repair: str) -> str:
+    """Name of a stored repair for people."""
+    label = defenses[repair.removesuffix(OWN)].label
+    return f"{label} (run here)" if repair.endswith(OWN) else label
 
 
 def dataset_label(name: str, encoding: str = "original") -> str:
@@ -204,7 +222,7 @@ def repairs_of(subject: Subject) -> list[str]:
     """The repairs of a model that are stored with what it takes to make the repaired model."""
     return [
         name
-        for name in defenses
+        for name in (*defenses, *(f"{name}{OWN}" for name in defenses))
         if read_repair(subject.checkpoint, name) is not None
         and (subject.checkpoint.folder / f"{result_name(name)}.safetensors").exists()
     ]

@@ -43,6 +43,8 @@ def measured(
     count: int,
     others: int | None = None,
     before: Compose | None = None,
+    *,
+    prefer_stored: bool = False,
 ) -> tuple[list[Reading], Tensor | None]:
     """Success rates of the models of a page: measured on the images, or as stored where that is impossible.
 
@@ -54,6 +56,7 @@ def measured(
         count: Images per measurement.
         others: Images per measurement of all but the first model, by default as many.
         before: A defense in front of every model; then nothing stored counts.
+        prefer_stored: Whether a stored rate on as many images stands for a measurement.
 
     Returns:
         One reading per model, and the predictions of the first model if it was measured.
@@ -64,10 +67,10 @@ def measured(
         name = f"{main.label}: taken for “{main.target_name}”" if subject is main else subject.title
         images = count if subject is main or others is None else others
         predicted, target = None, main.attack.target
-        if data is not None:
+        kept = stored(subject) if not (before and before.steps) else None
+        if data is not None and not (prefer_stored and kept is not None and kept.total >= images):
             its, target = tested_for(subject, main, data)
             predicted = predictions(subject, triggers[subject.identity], its, images, before=before)
-        kept = stored(subject) if predicted is None and not (before and before.steps) else None
         if predicted is not None:
             readings.append(Reading(name, success(predicted, target), colour))
             first = predicted if subject is main else first
@@ -109,8 +112,10 @@ def draw_pad(
     row: Choice[int],
     col: Choice[int],
     image: Choice[int],
+    *,
+    slider: bool = True,
 ) -> None:
-    """The trigger on a test image, to be dragged, and a slider over the images."""
+    """The trigger on a test image, to be dragged, and, if wanted, a slider over the images."""
 
     def moved(move: Move) -> None:
         session.set(row, move.row)
@@ -135,7 +140,7 @@ def draw_pad(
         on_move=moved,
         label="The trigger on a test image",
     )
-    if data is not None:
+    if data is not None and slider:
         image_slider(session, "Image", image, data)
 
 

@@ -50,7 +50,7 @@ def defense_tables(session: Session, main: Subject, family: str | None = None) -
         family: The family of defenses that is shown, or None to let the user choose.
     """
     found, _ = subjects()
-    titles = dict.fromkeys(["badnets-gray", *ATTACKS, main.attack.title])
+    titles = dict.fromkeys(["badnets-gray", *ATTACKS, main.name])
     listed = siblings(found, main, list(titles))
     every = evaluated(listed) + repaired(listed)
     st.markdown(f"### All attacks on {models[main.card.model].label}, {main.dataset_label}")
@@ -103,7 +103,7 @@ def table_of(rows: Iterable[Evaluated], quantity: Callable[[Evaluated], Rate]) -
     """One row per defense and one column per attack, in percent."""
     cells: dict[str, dict[str, float]] = {}
     for row in rows:
-        cells.setdefault(row.label, {})[row.subject.attack.label] = round(100 * quantity(row).value, 1)
+        cells.setdefault(row.label, {})[row.subject.label] = round(100 * quantity(row).value, 1)
     table = pd.DataFrame.from_dict(cells, orient="index")
     table.index.name = "Defense"
     return table
@@ -127,7 +127,7 @@ def beside_the_paper(rows: Sequence[Evaluated]) -> pd.DataFrame:
         low, high = row.success.interval
         entry: dict[str, object] = {
             "Defense": row.label,
-            "Attack": row.subject.attack.label,
+            "Attack": row.subject.label,
             "ASR": round(100 * row.success.value, 1),
             "ASR, 95% interval": f"{100 * low:.1f} to {100 * high:.1f}",
             "Clean": round(100 * row.clean.value, 1),
@@ -149,6 +149,6 @@ def rows_of(rows: Iterable[Evaluated]) -> list[list[object]]:
         for what, rate in (("attack success rate", row.success), ("clean accuracy", row.clean)):
             numbers = [row.paper.get(model) for model in PAPER_MODELS]
             paper = [(n.success if what.startswith("attack") else n.clean) if n else "" for n in numbers]
-            place = [row.spec, row.subject.attack.title, what]
+            place = [row.spec, row.subject.name, what]
             listed.append([*place, *figures.counts_of(rate), *("" if number is None else number for number in paper)])
     return listed

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
@@ -88,11 +88,13 @@ class Trainings:
         """Starts a training, or continues it after its last epoch.
 
         Raises:
-            ValueError: If it runs already.
+            ValueError: If it runs already, or would replace a model that came with the repository.
             OSError: If its files cannot be written.
         """
         with self._lock:
             checkpoint = self.store.checkpoint(plan.key)
+            if self.store.is_shipped(plan.key):
+                raise ValueError(f"{plan.key} came with the repository: only train.py --replace replaces it")
             if self._is_running(checkpoint):
                 raise ValueError(f"{plan.key} is being trained already")
             folder = self._folder / plan.key.replace("/", " ")
@@ -142,6 +144,8 @@ class Trainings:
             return None
         try:
             plan = Plan.from_dict(found.plan)
+            # Wherever it has begun, it goes on.
+            plan = plan if plan.key == key else replace(plan, name=folder.name)
         except ValueError:
             plan = None
         running = self._is_running(self.store.checkpoint(key))

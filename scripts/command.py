@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from core.card_images import name_anew
+from core.data import Dataset, dataset_from, datasets
 from core.files import write_atomically
+from core.params import params_of
 from core.store import DEFAULT_ROOT, Card
 
 BAD_INPUT = 2
@@ -61,6 +63,28 @@ def name_data_anew(options: argparse.Namespace, card: Card) -> None:
     if options.data is not None:
         moved = name_anew(card, options.data)
         print(f"images of {card.key} are read from {moved.to_dict()['path']} from now on", file=sys.stderr)
+
+
+def add_dataset(parser: argparse.ArgumentParser, default: str) -> None:
+    """Adds ``--dataset`` and ``--skip-broken``."""
+    parser.add_argument("--dataset", default=default, help=f"{', '.join(datasets)}, or folder:PATH (default {default})")
+    parser.add_argument(
+        "--skip-broken", action="store_true", help="leave out images of a folder that cannot be read, and say how many"
+    )
+
+
+def dataset_of(options: argparse.Namespace) -> Dataset:
+    """The data set that :func:`add_dataset`'s flags name.
+
+    Raises:
+        ValueError: If there is none of that name, or its images are not files that could be skipped.
+    """
+    dataset = dataset_from(options.dataset)
+    if not options.skip_broken:
+        return dataset
+    if "skip_broken" not in params_of(type(dataset)):
+        raise ValueError(f"--skip-broken is not allowed with {dataset.name}: it is for images in a folder")
+    return type(dataset).from_dict(dataset.to_dict() | {"skip_broken": True})
 
 
 def _target(text: str) -> Path:

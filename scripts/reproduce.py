@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
+from command import Parser, add_common, add_data, add_dataset, dataset_of, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
 from core.claims import Verdict
-from core.data import dataset_from
+from core.claims.base import reading
 from core.engines import Engine, Here, Processes, RayCluster, run_tasks
 from core.grid import PARTS, SHRINKS, Progress, Task, grid, pending
 from core.models import models
@@ -45,7 +45,7 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
     """Reads the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grid", default="small", choices=tuple(GRIDS), help="which networks (default small)")
-    parser.add_argument("--dataset", default="cifar10", help="data set (default cifar10)")
+    add_dataset(parser, "cifar10")
     parser.add_argument("--models", type=listed, metavar="NAMES", help=f"other networks: {', '.join(models)}")
     parser.add_argument("--only", type=listed, default=[], metavar="PARTS", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--recipe", default="fast", choices=RECIPES, help="recipe of every training (default fast)")
@@ -68,7 +68,7 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
     names = options.models or list(GRIDS[options.grid])
     sizes = SHRINKS if options.shrinks is None else [_size(text) for text in options.shrinks]
     tasks = grid(
-        dataset_from(options.dataset),
+        dataset_of(options),
         [models[name].name for name in names],
         only=options.only,
         recipe=options.recipe,
@@ -153,7 +153,8 @@ def table_of(numbers: list[Number]) -> str:
             last = one.table
             head = f"{last.replace('table', 'Table ').replace('fig', 'Figure ')}, {one.model}"
             lines.append(f"\n{head:72} {'paper':>8} {'ours':>8} {'diff':>7} {'n':>6}")
-        what = " ".join(part for part in (one.attack, one.defense or "standard", one.quantity) if part)
+        mean = f"mean of {one.over.replace(' ', ', ')}:" if one.over else ""
+        what = " ".join(part for part in (one.attack, mean, one.defense or "standard", one.quantity) if part)
         beside = f" ({one.paper_model})" if one.paper_model not in ("", one.model) else ""
         lines.append(
             f"  {what + beside:70} {shown(one.paper):>8} {shown(one.ours):>8} {shown(one.difference, '+'):>7} "
@@ -163,15 +164,15 @@ def table_of(numbers: list[Number]) -> str:
 
 
 def claims_of(verdicts: list[Verdict]) -> str:
-    """The claims with what decides them."""
-    words = {True: "holds", False: "does not hold", None: "not measured"}
+    """Each statement as its source puts it, our rule, the verdict, and the numbers that decide it."""
     lines = []
     for verdict in verdicts:
-        lines.append(f"\n{words[verdict.holds]:14} {verdict.claim.section} {verdict.claim.text}")
+        claim = verdict.claim
+        lines.append(f"\n{claim.source}, Sec. {claim.section}: {claim.quote or claim.text}")
+        lines.append(f"  rule:    {claim.rule}")
+        lines.append(f"  verdict: {verdict.sentence}")
         for attack, numbers in verdict.numbers.items():
-            lines.append(f"{'':15}{attack}: " + ", ".join(f"{name} {value:.1f}" for name, value in numbers.items()))
-        if verdict.missing and verdict.holds is not None:
-            lines.append(f"{'':15}not measured: {', '.join(verdict.missing)}")
+            lines.append(f"  {attack}: " + ", ".join(reading(name, value) for name, value in numbers.items()))
     return "\n".join(lines)
 
 
@@ -185,7 +186,7 @@ def main() -> None:
     if options.data is not None:
         _name_data_anew(options, tasks)
     failed = carry_out(options, tasks)
-    dataset = dataset_from(options.dataset).title
+    dataset = dataset_of(options).title
     found = {name: Results.read(open_store(options.store), dataset, name) for name in names}
     for name, results in found.items():
         numbers = [number for number in results.numbers() if not options.only or number.table in options.only]

@@ -17,13 +17,14 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TypeVar
 
-from command import Parser, add_common, run, say, write_json
+from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
 from tqdm import tqdm
 
 from core.attacks.consistent import Consistent
-from core.data import cache_folder, dataset_from
+from core.data import cache_folder
 from core.inference import select_device
 from core.models import models
+from core.params import label_of
 from core.recipes import recipe_for
 from core.remote import open_store
 from core.store import Store
@@ -45,7 +46,7 @@ def several(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
 
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="shapes10", help="data set (default shapes10)")
+    add_dataset(parser, "shapes10")
     parser.add_argument("--model", default="resnet20", help=f"{', '.join(models)} (default resnet20)")
     parser.add_argument("--alphas", type=several(float), default=[0.25, 0.5, 1.0], help="(default 0.25,0.5,1)")
     parser.add_argument("--epochs", type=several(int), default=[8], help="(default 8)")
@@ -53,16 +54,17 @@ def main() -> None:
         "--surrogates", type=several(str), default=["resnet20/robust"], help="(default resnet20/robust)"
     )
     parser.add_argument("--epsilons", type=several(float), default=[16.0], help="in 255ths (default 16)")
-    parser.add_argument("--target", type=int, default=4, help="target label (default 4)")
+    parser.add_argument("--target", metavar="CLASS", help="target label, by its name or its index (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every training (default 0)")
     add_common(parser)
     options = parser.parse_args()
-    store, device, dataset = open_store(options.store), select_device(options.device), dataset_from(options.dataset)
+    store, device, dataset = open_store(options.store), select_device(options.device), dataset_of(options)
+    target = 4 if options.target is None else label_of("target", options.target, dataset.classes)
     folder = store.checkpoint(f"{dataset.title}/{options.model}/consistent").folder
     base = recipe_for("fast", options.model)
     combinations = itertools.product(options.alphas, options.epochs, options.surrogates, options.epsilons)
     for alpha, epochs, surrogate, epsilon in combinations:
-        attack = Consistent(target=options.target, alpha=alpha, surrogate=surrogate, epsilon=epsilon)
+        attack = Consistent(target=target, alpha=alpha, surrogate=surrogate, epsilon=epsilon)
         recipe = replace(base, epochs=epochs)
         plan = Plan(dataset=dataset, model=options.model, attack=attack, recipe=recipe, seed=options.seed)
         fingerprint = hashlib.sha256(json.dumps(plan.to_dict(), sort_keys=True).encode()).hexdigest()[:16]

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from command import Parser, add_common, run, say, write_json
 
+from core.claims import Verdict
+from core.claims.base import LI, label_of, reading
 from core.defenses import defenses
 from core.defenses.fine_pruning import TOLERANCES, at_tolerances
 from core.energy import Energies
@@ -53,13 +55,12 @@ def percent(rate: Rate, *, interval: bool = True) -> str:
 def found(store: Store) -> list[tuple[Checkpoint, Card]]:
     """All readable checkpoints: data set by data set, the clean models first."""
 
-    def place(card: Card) -> tuple[object, ...]:
-        title = card.attack_object.title
-        base, plus, suffix = title.partition("+")
+    def place(checkpoint: Checkpoint, card: Card) -> tuple[object, ...]:
+        base, plus, suffix = checkpoint.key.rpartition("/")[2].partition("+")
         return (card.dataset, card.model, ORDER.index(base) if base in ORDER else len(ORDER), base, plus, suffix)
 
     cards = [(store.checkpoint(key), card) for key, card in store.cards() if not isinstance(card, Damaged)]
-    return sorted(cards, key=lambda pair: place(pair[1]))
+    return sorted(cards, key=lambda pair: place(*pair))
 
 
 def models(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
@@ -149,12 +150,18 @@ def repairs(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
 
 
 def times(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
-    """Table 2: seconds of every repair, and the paper's."""
+    """Table 2: the mean seconds of every repair over the standard attacks, the paper's, and ours of every model."""
     yield ["seconds", *(defenses[name].label for name in defenses)]
     for checkpoint, _ in checkpoints:
         found = [read_repair(checkpoint, name) for name in defenses]
         if any(found):
             yield [checkpoint.key, *(f"{result.seconds:g}" if result else "" for result in found)]
+    for network, results in _results(checkpoints).items():
+        means = {name: mean for name in defenses if (mean := results.seconds(name)) is not None}
+        if means:
+            attacks = ", ".join(dict.fromkeys(title for mean in means.values() for title in mean.attacks))
+            cells = (f"**{means[name].mean:.1f}**" if name in means else "" for name in defenses)
+            yield [f"**Table 2**: {network}, mean of {attacks}", *cells]
     for model in ("vgg19", "resnet34"):
         numbers = [paper_seconds(model, name) for name in defenses]
         yield [f"*paper*: {model}", *("" if seconds is None else f"{seconds:g}" for seconds in numbers)]
@@ -263,18 +270,30 @@ def factors(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
             yield [checkpoint.key, *cells]
 
 
-def claims(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
-    """The paper's statements about its results, and the numbers that decide them."""
-    yield ["section", "statement", "model", "holds", "numbers"]
-    judged = {name: results.verdicts() for name, results in _results(checkpoints).items()}
-    for index in range(len(next(iter(judged.values()), ()))):
-        for name, verdicts in judged.items():
-            verdict = verdicts[index]
-            if verdict.holds is not None:
-                shown = [f"{attack}: {_numbers(numbers)}" for attack, numbers in verdict.numbers.items()]
-                missing = [f"not measured: {', '.join(verdict.missing)}"] if verdict.missing else []
-                holds = "yes" if verdict.holds else "no"
-                yield [verdict.claim.section, verdict.claim.text, name, holds, "; ".join(shown + missing)]
+def claims_of(is_wanted: Callable[[str], bool]) -> Table:
+    """A table of the statements of some sources: each as it is put there, our rule, the verdicts and their numbers."""
+
+    def table(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+        yield ["statement, *and our rule*", "model", "verdict", "numbers"]
+        judged = {name: results.verdicts() for name, results in _results(checkpoints).items()}
+        for index in range(len(next(iter(judged.values()), ()))):
+            said = ""
+            for name, verdicts in judged.items():
+                verdict, claim = verdicts[index], verdicts[index].claim
+                if not is_wanted(claim.source):
+                    continue
+                first = f"{claim.source}, {claim.section}: {claim.quote or claim.text} *{claim.rule}*"
+                shown = [f"{label_of(attack)}: {_numbers(numbers)}" for attack, numbers in verdict.numbers.items()]
+                yield ["" if said == first else first, name, _verdict(verdict), "; ".join(shown)]
+                said = first
+
+    return table
+
+
+def _verdict(verdict: Verdict) -> str:
+    """The sentence of a verdict, its outcome in bold."""
+    head = f"{verdict.only}: " if verdict.only else ""
+    return head + f"**{verdict.outcome}**" + (f": {verdict.why}" if verdict.why else "")
 
 
 def _results(checkpoints: list[tuple[Checkpoint, Card]]) -> dict[str, Results]:
@@ -285,9 +304,7 @@ def _results(checkpoints: list[tuple[Checkpoint, Card]]) -> dict[str, Results]:
 
 
 def _numbers(numbers: Mapping[str, float]) -> str:
-    return ", ".join(
-        f"{name.removesuffix(', %')} {value:.1f}{'%' * name.endswith('%')}" for name, value in numbers.items()
-    )
+    return ", ".join(reading(name, value) for name, value in numbers.items())
 
 
 def without_ablation(table: Table) -> Table:
@@ -309,7 +326,8 @@ TABLES: dict[str, Table] = {
     "saliency": without_ablation(saliency),
     "physical": without_ablation(physical),
     "factors": without_ablation(factors),
-    "claims": without_ablation(claims),
+    "claims": without_ablation(claims_of(lambda source: source == LI)),
+    "claims-of-others": without_ablation(claims_of(lambda source: source != LI)),
 }
 
 

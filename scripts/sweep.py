@@ -8,8 +8,11 @@ does on simulated photographs of prints, of test images (Fig. 11) and of picture
     python scripts/sweep.py saliency --checkpoint cifar10/resnet20/blended --images 500
     python scripts/sweep.py physical --checkpoint cifar10/resnet20/badnets+
     python scripts/sweep.py location --checkpoint shapes10/resnet20/badnets --width 5
+    python scripts/sweep.py classes --checkpoint shapes10/resnet20/badnets
 
-The result is stored beside the model, where the dashboard finds it, and a summary is printed.
+The result is stored beside the model, where the dashboard finds it, and a summary is printed. With a map of locations
+comes what a drag of the trigger is answered with in the browser, `classes`: which class each of 256 images is taken for
+at each place, and how often the clean model takes them for the target.
 """
 
 from __future__ import annotations
@@ -22,12 +25,14 @@ from command import Parser, add_common, add_data, name_data_anew, run, say, writ
 from tqdm import tqdm
 
 from core.adaptive import looks_for
+from core.attacks.badnets import Benign
 from core.card_images import images_of
 from core.inference import Predictor, select_device
-from core.measuring import COUNTS, Measured, Sweep, carry_out
+from core.measuring import COUNTS, Measured, Sweep, carry_out, foreign_map
 from core.metrics import Rate
 from core.models import Classifier
 from core.photographed import PhysicalResult
+from core.place_classes import PlaceClasses
 from core.remote import open_store
 from core.results import DISTANCES, VALUES
 from core.store import Checkpoint
@@ -39,7 +44,7 @@ from core.trigger import Trigger
 ALL = "all"
 
 
-def summary(result: Any, trigger: Trigger) -> dict[str, Any]:
+def summary(result: Any, trigger: Trigger, target: int) -> dict[str, Any]:
     """The numbers that decide the paper's claims: near the training location, at a few values, at every strength."""
 
     def entry(rate: Rate, **more: Any) -> dict[str, Any]:
@@ -61,6 +66,8 @@ def summary(result: Any, trigger: Trigger) -> dict[str, Any]:
                 if clean.total:
                     found[f"clean accuracy, {group} {name}"] = entry(clean, group=group, condition=name)
         return found
+    if isinstance(result, PlaceClasses):
+        return summary(result.counts(target), trigger, target)
     if isinstance(result, LocationMap):
         found = {"at training location": entry(result.at(*trigger.location), location=list(trigger.location))}
         for distance in DISTANCES:
@@ -77,6 +84,7 @@ def measure(
 ) -> dict[str, Any]:
     """Runs one sweep and returns it with its summary."""
     card = checkpoint.card()
+    attack = sweep.foreign or card.attack_object
     found: Measured | None = None
     with tqdm(
         total=100, unit="%", desc=f"{checkpoint.key} {sweep.name}", bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
@@ -91,9 +99,31 @@ def measure(
         "stored": found.stored,
         "warning": found.warning,
         **found.source,
-        "summary": summary(found.result, card.attack_object.trigger(card.shape)),
+        "summary": summary(found.result, attack.trigger(card.shape), attack.target),
         "result": found.result.to_dict(),
     }
+
+
+def add_answers(options: argparse.Namespace, checkpoint: Checkpoint, model: Classifier, predictor: Predictor) -> None:
+    """Measures what a drag is answered with: the classes, unless asked for already, and the clean model's map."""
+    card, count = checkpoint.card(), COUNTS["classes"]
+    if options.images:
+        count = min(count, options.images)
+    if options.sweep != "classes":
+        measure(Sweep("classes"), checkpoint, model, predictor, count, options.replace)
+    control = open_store(options.store).checkpoint(f"{card.dataset}/{card.model}/{Benign.name}")
+    trigger, target = card.attack_object.trigger(card.shape), card.attack_object.target
+    if not control.has_weights or control.key == checkpoint.key or control.card().source != card.source:
+        return
+    for name in ("location", foreign_map(trigger)):
+        kept = control.result(name) or {}
+        if (kept.get("trigger"), kept.get("target")) == (trigger.fingerprint, target) and not options.replace:
+            return
+    if control.card().attack_object.trigger(card.shape) == trigger:
+        return  # its own map, which is no by-product of an attack
+    clean = control.model()
+    ready = Predictor(clean, select_device(options.device)).compile(card.shape)
+    measure(Sweep("location", foreign=card.attack_object), control, clean, ready, count, options.replace)
 
 
 def wanted_by(options: argparse.Namespace) -> list[Sweep]:
@@ -103,6 +133,8 @@ def wanted_by(options: argparse.Namespace) -> list[Sweep]:
         if options.sweep != "location":
             raise ValueError("--width is not allowed here: it makes the map of `sweep.py location` adaptive")
         looks_for(options.width)
+    if options.sweep == "classes" and before.steps:
+        raise ValueError("--before is not allowed here: what the browser answers is the model itself")
     if options.sweep in ("physical", "out-of-sample") and before.steps:
         raise ValueError("--before is not allowed here: a photograph is what stands before the model")
     if options.sweep != "strength":
@@ -128,7 +160,7 @@ def main() -> None:
         "--images",
         type=int,
         metavar="N",
-        help="test images, 0 for all (default 1000; strength all, saliency 500, physical and out-of-sample 560)",
+        help="test images, 0 for all (default 1000; strength all, classes 256, saliency 500, the last two sweeps 560)",
     )
     parser.add_argument(
         "--replace", action="store_true", help="store it even if the stored one is on more images, or the card's"
@@ -184,6 +216,8 @@ def main() -> None:
         if not values["stored"] and wanted.is_kept:
             why = "on the card's images" if values["warning"] else "on more images"
             say(options, f"not stored: the stored result is {why} (--replace stores it all the same)")
+        if wanted.kind in ("location", "classes") and wanted.is_kept:
+            add_answers(options, checkpoint, model, predictor)
     write_json(options.json, found[0] if len(found) == 1 else {"sweeps": found})
 
 

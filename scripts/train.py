@@ -4,6 +4,11 @@
 
     python scripts/train.py --dataset cifar10 --attack blended --enhanced --max-shrink 4 --replace
 
+    python scripts/train.py --dataset folder:PATH --target deer --skip-broken
+
+    python scripts/train.py --dataset shapes10 --attack badnets --target 2      # stored as .../badnets-target2
+
+A model is stored under the attack's name, with what differs from the attack's defaults, or under a name that is given.
 An interrupted training continues when the same command is given again.
 """
 
@@ -11,17 +16,18 @@ from __future__ import annotations
 
 import argparse
 
-from command import Parser, add_common, run, say, write_json
+from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
 from tqdm import tqdm
 
 from core.attacks import Attack, Enhanced, Enhancement, attacks
+from core.attacks.badnets import Benign
 from core.card_images import at
-from core.data import dataset_from, datasets
 from core.inference import select_device
 from core.models import models
-from core.params import add_arguments, arguments_of, params_of
+from core.params import add_arguments, arguments_of, given_in, params_of
 from core.recipes import RECIPES, Recipe, recipe_for
 from core.remote import open_store
+from core.store import Store
 from core.training import Plan, train
 from core.unfinished import read_unfinished
 
@@ -29,16 +35,18 @@ from core.unfinished import read_unfinished
 def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]:
     """Reads the command line in two steps: the attack decides which further flags there are."""
     first = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False)
-    first.add_argument(
-        "--dataset", default="shapes10", help=f"{', '.join(datasets)}, or folder:PATH (default shapes10)"
-    )
+    add_dataset(first, "shapes10")
     first.add_argument("--model", default="resnet20", help=f"{', '.join(models)} (default resnet20)")
     first.add_argument("--attack", default="badnets", help=f"{', '.join(attacks)} (default badnets)")
     first.add_argument("--enhanced", action="store_true", help="pass poisoned images through a random transformation")
     first.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default fast)")
     first.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
+    first.add_argument("--name", default="", help="name of the model (default: the attack, and what differs from it)")
     first.add_argument(
-        "--replace", action="store_true", help="train anew what is stored; its results then do not count"
+        "--replace",
+        action="store_true",
+        help="train anew what is stored; its results then do not count. `restore.py` puts a model back that came with "
+        "the repository",
     )
     first.add_argument("--restart", action="store_true", help="do not continue an interrupted training")
     first.add_argument(
@@ -46,7 +54,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     )
     add_common(first)
     chosen, _ = first.parse_known_args(arguments)
-    dataset = dataset_from(chosen.dataset)
+    dataset = dataset_of(chosen)
     recipe_for(chosen.recipe, models[chosen.model].name)
     if not 0 <= chosen.seed < 2**63:
         raise ValueError(f"seed = {chosen.seed} is not allowed: an integer from 0 to {2**63 - 1}")
@@ -61,7 +69,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     given = vars(options)
     if not options.enhanced and (unused := [name for name in params_of(Enhancement) if name in given]):
         raise ValueError(f"--{unused[0].replace('_', '-')} is not allowed without --enhanced")
-    made: Attack = attack.for_model(options.model, **{name: given[name] for name in params_of(attack) if name in given})
+    made: Attack = attack.for_model(options.model, **given_in(attack, options, lambda: dataset.classes))
     if options.enhanced:
         made = Enhanced(base=made, enhancement=arguments_of(Enhancement, options))
     base = recipe_for(chosen.recipe, chosen.model, given.get("optimizer", "muon"))
@@ -73,9 +81,28 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
         recipe_name=options.recipe,
         recipe=Recipe.from_dict(base.to_dict() | changes),
         seed=options.seed,
+        name=options.name,
         at=at(dataset, options.data) if options.data is not None else None,
     )
     return options, plan
+
+
+def check_place(options: argparse.Namespace, plan: Plan, store: Store) -> None:
+    """Refuses to lose what is stored where the model would go: another model, or another training's epochs."""
+    checkpoint = store.checkpoint(plan.key)
+    unfinished = read_unfinished(checkpoint.folder)
+    continued = unfinished is not None and plan.trains_like(unfinished.plan)
+    shipped = store.is_shipped(plan.key)
+    if checkpoint.exists and not options.replace and (shipped or not continued):
+        raise ValueError(
+            f"{plan.key} is stored already{' and came with the repository' * shipped}: --replace trains it anew, and "
+            "its results then do not count; --name NAME stores this model beside it"
+        )
+    if unfinished is not None and not continued and not options.restart:
+        raise ValueError(
+            f"{plan.key} has an interrupted training with other settings: --restart begins anew in its place; "
+            "--name NAME stores this model beside it"
+        )
 
 
 def main() -> None:
@@ -85,17 +112,17 @@ def main() -> None:
     # What is wrong with the data or the target is said in one line, before there is a bar.
     plan.attack.check_target(len(plan.source.classes))
     plan.source.load("train", limit=1)
-    checkpoint = store.checkpoint(plan.key)
-    if checkpoint.has_weights and not options.replace and read_unfinished(checkpoint.folder) is None:
-        raise ValueError(f"{plan.key} is stored already: --replace trains it anew, and its results then do not count")
+    check_place(options, plan, store)
     with tqdm(total=plan.effective_recipe.epochs, unit="epoch", desc=plan.key) as bar:
-        for epoch in train(plan, store, device, resume=not options.restart):
+        for epoch in train(plan, store, device, resume=not options.restart, replacing=options.replace):
             bar.update(epoch.epoch - bar.n)
             bar.set_postfix_str(
                 f"loss {epoch.loss:.3f}, clean {epoch.clean_accuracy.value:.1%}, "
                 f"ASR {epoch.attack_success_rate.value:.1%}, {epoch.images_per_second:.0f} images/s"
             )
     card = store.checkpoint(plan.key).card()
+    if not isinstance(plan.attack.base if isinstance(plan.attack, Enhanced) else plan.attack, Benign):
+        say(options, f"target label         {plan.attack.target}, {card.classes[plan.attack.target]}")
     say(options, f"clean accuracy       {card.clean_accuracy}\nattack success rate  {card.attack_success_rate}")
     say(options, f"stored as            {plan.key}")
     write_json(options.json, {"key": plan.key} | card.to_dict())

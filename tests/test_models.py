@@ -59,6 +59,7 @@ def test_every_model_keeps_the_contract(name, channels):
     assert any(module is model.last_block for module in model.modules())
     assert len(seen) == 1
     assert seen[0].ndim == 4
+    assert model.stride == images.shape[2] // seen[0].shape[2]
     assert any(isinstance(module, nn.Conv2d) for module in model.last_block.modules())
     assert {"normalise.mean", "normalise.std"} <= set(model.state_dict())
 

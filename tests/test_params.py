@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import unicodedata
 from dataclasses import dataclass
 
 import pytest
@@ -16,9 +17,12 @@ from core.params import (
     add_arguments,
     arguments_of,
     choice,
+    class_label,
     flag,
     flags_of,
+    given_in,
     integer,
+    label_of,
     number,
     params_of,
     text,
@@ -162,3 +166,75 @@ def test_open_bounds_in_words(low, high, said):
         n: int = integer(2, low=low, high=high, help="N.")
 
     assert params_of(Open)["n"].allowed() == said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aimed(Parametrised):
+    target: int = class_label(4, help="A class.")
+
+
+def aimed(*flags, classes=("cat", "deer", "dog", "horse", "Fawn")):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, Aimed)
+    return arguments_of(Aimed, parser.parse_args(flags), classes).target
+
+
+def test_a_class_is_given_by_its_name_or_its_index():
+    assert aimed("--target", "deer") == 1
+    assert aimed("--target", "fawn") == 4
+    assert aimed("--target", "DOG") == 2
+    assert aimed("--target", "3") == 3
+    assert aimed() == 4
+    assert Aimed(target=2).target == 2
+
+
+def test_a_name_that_is_a_number_goes_before_an_index():
+    classes = tuple(str(number) for number in range(1, 13))
+    assert [label_of("target", text, classes) for text in ("1", "3", "12")] == [0, 2, 11]
+    assert label_of("target", "0", classes) == 0  # no class is called so
+    assert label_of("target", "7", ("07", "7", "a")) == 1
+    assert label_of("target", "07", ("7", "07", "a")) == 1
+
+
+def test_a_name_in_another_spelling_of_unicode_is_that_name():
+    composed, taken_apart = (unicodedata.normalize(form, "Käfer") for form in ("NFC", "NFD"))
+    assert composed != taken_apart
+    assert label_of("target", taken_apart, ("Wal", composed)) == 1
+    assert label_of("target", composed, (taken_apart, "Wal")) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("der", "target = 'der' is not allowed: there is no such class (did you mean deer or Deer?); there are 4: "),
+        ("", "there is no such class; there are 4: cat, deer, Deer, dog"),
+        ("DEER", "did you mean deer or Deer?"),  # either could be meant
+        ("1.0", "target = '1.0' is not allowed"),
+        ("zzz", "there is no such class; there are 4"),
+    ],
+)
+def test_an_unknown_class_is_refused_with_what_is_near(text, said):
+    with pytest.raises(ValueError, match="there is no such class") as caught:
+        label_of("target", text, ("cat", "deer", "Deer", "dog"))
+    assert said in str(caught.value)
+
+
+def test_many_classes_are_not_all_listed():
+    with pytest.raises(ValueError, match=r"there are 43: 0, 1, .*, 19, \.\.\.$"):
+        label_of("target", "stop", [str(number) for number in range(43)])
+
+
+def test_an_index_keeps_its_bounds():
+    with pytest.raises(ValueError, match="target = -1 is not allowed: the index of a class"):
+        aimed("--target", "-1")
+
+
+def test_class_names_are_asked_for_only_if_a_class_was_given():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, Aimed)
+
+    def fail():
+        raise AssertionError("nobody asked")
+
+    assert given_in(Aimed, parser.parse_args([]), fail) == {}
+    assert given_in(Aimed, parser.parse_args(["--target", "dog"]), lambda: ["cat", "dog"]) == {"target": 1}

@@ -169,3 +169,26 @@ def test_more_images_than_a_batch(monkeypatch):
     expected = at_places(predictor.predict)(images, trigger)(PLACES[:2])
     monkeypatch.setattr(predictor, "_compiled_later", predictor._later)
     assert torch.equal(predictor.located(images, trigger)(PLACES[:2]), expected)
+
+
+@pytest.mark.parametrize(("reused", "whole", "chosen"), [(1.0, 2.0, True), (2.0, 1.0, False)])
+def test_the_faster_way_is_taken_and_timed_once(reused, whole, chosen, monkeypatch):
+    """Both ways are timed at the first call for a size of trigger; few images are not timed at all."""
+    predictor = Predictor(settled(), dtype=torch.float32)
+    later, timed, taken = Later(predictor._eager.body), [], []
+    predictor._compiled_later = later
+    reuse = predictor._reused
+    monkeypatch.setattr(predictor, "_reused", lambda *given: taken.append(len(given[1])) or reuse(*given))
+    monkeypatch.setattr(
+        "core.inference._seconds", lambda way, places: timed.append(places) or [reused, whole][len(timed) - 1]
+    )
+    images, trigger = some_images(40), some_trigger()
+    with torch.inference_mode():
+        predictor.located(images[:4], trigger)
+        assert (timed, taken) == ([], [4])
+        for _ in range(2):
+            predictor.located(images, trigger)
+    assert len(timed) == 2
+    assert taken == [4, 32, *([40, 40] if chosen else [])]
+    rows, cols = trigger.places(32, 32)
+    assert all(row in rows and col in cols for places in timed for row, col in places)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import benchmark
@@ -24,12 +25,14 @@ from core.models import build_model, models
 from core.params import params_of
 from core.recipes import Recipe
 from core.repaired import read_repair, repaired_model
+from core.shipped import write_shipped
 from core.store import Store
 from core.strength import StrengthCurve
 from core.study import read_study
 from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
-from core.training import train
+from core.training import Plan, train
 from core.transforms import transforms
+from core.unfinished import read_unfinished
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
@@ -94,6 +97,8 @@ def assert_refused(result, *said):
         (["--colour", "red"], ["--colour"]),
         (["--value"], ["--value"]),
         (["surplus"], ["surplus"]),
+        (["--target", "squar"], ["target = 'squar' is not allowed", "did you mean square"]),
+        (["--skip-broken"], ["--skip-broken is not allowed with shapes10: it is for images in a folder"]),
     ],
     ids=lambda value: " ".join(value)[:32],
 )
@@ -106,9 +111,10 @@ def test_train_refuses_bad_input_in_one_line(script, tmp_path, arguments, said):
     ("arguments", "said"),
     [
         (["--target", "3"], ["target = 3 is not allowed: there are 3 classes, 0 to 2"]),
+        (["--target", "gren"], ["target = 'gren' is not allowed: there is no such class", "did you mean green?"]),
         (["--target", "1", "--seed", "1" + "0" * 30], ["seed = 1000"]),
     ],
-    ids=["target", "seed"],
+    ids=["target", "name", "seed"],
 )
 def test_train_refuses_what_the_data_show_to_be_wrong(script, tmp_path, folder_of_images, arguments, said):
     spec = f"folder:{folder_of_images}"
@@ -161,7 +167,7 @@ def trained(script, folder_of_images, tmp_path):
     options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 16]
     status, out, err = script("train", *options, "--store", tmp_path / "store", "--device", "cpu")
     assert status == 0, err
-    return "colours/resnet20/badnets", Store(tmp_path / "store"), out
+    return "colours/resnet20/badnets-target1", Store(tmp_path / "store"), out
 
 
 def test_train_stores_what_it_prints(trained):
@@ -174,15 +180,109 @@ def test_train_stores_what_it_prints(trained):
     assert card.attack_object == attacks["badnets"](target=1)
 
 
+@pytest.mark.parametrize(("given", "label"), [("red", 2), ("Green", 1), ("0", 0)])
+def test_train_takes_the_name_of_a_class(script, folder_of_images, tmp_path, given, label):
+    options = ["--dataset", f"folder:{folder_of_images}", "--epochs", 1, "--batch", 16, "--device", "cpu"]
+    status, out, err = script("train", *options, "--target", given, "--store", tmp_path / "store")
+    assert status == 0, err
+    assert f"target label         {label}, {('blue', 'green', 'red')[label]}\n" in out
+    assert Store(tmp_path / "store").checkpoint("colours/resnet20/badnets").card().attack_object.target == label
+
+
+def test_train_names_a_broken_image_or_leaves_it_out(script, folder_of_images, tmp_path):
+    (folder_of_images / "notes.txt").write_text("beside the classes")
+    (folder_of_images / "red" / "notes.txt").write_text("no image")
+    broken = sorted((folder_of_images / "red").glob("*.png"))[:2]
+    for path in broken:
+        path.write_bytes(b"no image")
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", "red", "--epochs", 1, "--batch", 16]
+    options += ["--device", "cpu", "--store", tmp_path / "store"]
+    status, out, err = script("train", *options)
+    assert (status, out) == (2, "")
+    assert "cannot be read as an image" in err
+    assert "--skip-broken leaves such files out" in err
+    status, out, err = script("train", *options, "--skip-broken")
+    assert status == 0, err
+    card = Store(tmp_path / "store").checkpoint("colours/resnet20/badnets").card()
+    assert card.source["params"]["skip_broken"] is True
+    data = card.dataset_object
+    assert len(data.load("train")) + len(data.load("test")) == 34
+    said = data.load("train").notes
+    assert said[0] == "files left out because they are no images: 1 (red/notes.txt)"
+    assert (
+        sum(int(note.split(": ")[1].split()[0]) for split in ("train", "test") for note in data.load(split).notes[1:])
+        == 2
+    )
+
+
 def test_train_replaces_a_stored_model_only_when_it_is_told_to(script, trained, folder_of_images):
     key, store, _ = trained
     before = store.checkpoint(key).card()
-    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 16, "--seed", 1]
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 8]
     options += ["--store", store.root, "--device", "cpu"]
-    assert_refused(script("train", *options), f"{key} is stored already: --replace trains it anew")
+    said = (f"{key} is stored already: --replace trains it anew", "--name NAME stores this model beside it")
+    assert_refused(script("train", *options), *said)
     assert store.checkpoint(key).card() == before
     assert script("train", *options, "--replace")[0] == 0
-    assert store.checkpoint(key).card().seed == 1
+    assert store.checkpoint(key).card().recipe["params"]["batch"] == 8
+
+
+def test_a_variant_is_stored_beside_the_model_it_differs_from(script, trained, folder_of_images):
+    key, store, _ = trained
+    before = store.checkpoint(key).card()
+    options = ["--dataset", f"folder:{folder_of_images}", "--epochs", 1, "--batch", 16, "--store", store.root]
+    status, out, err = script("train", *options, "--target", 2)
+    assert status == 0, err
+    assert "stored as            colours/resnet20/badnets-target2" in out
+    status, out, err = script("train", *options, "--target", 1, "--name", "badnets")
+    assert status == 0, err
+    assert store.keys() == [f"colours/resnet20/{name}" for name in ("badnets", "badnets-target1", "badnets-target2")]
+    assert store.checkpoint(key).card() == before
+    assert store.checkpoint("colours/resnet20/badnets").card().name == ""
+    assert store.checkpoint("colours/resnet20/badnets-target2").card().name == "badnets-target2"
+    refused = script("train", *options, "--target", 1, "--name", "blended")
+    assert_refused(refused, "name = 'blended' is not allowed: another attack is called so, and this one is badnets")
+    assert_refused(script("train", *options, "--target", 1, "--name", "../x"), "name = '../x' is not allowed")
+
+
+def test_a_model_that_came_along_is_replaced_by_that_flag_only_and_put_back(script, trained, folder_of_images):
+    key, store, _ = trained
+    before = store.checkpoint(key).card()
+    store.checkpoint(key).save_result("location", {"hits": [[7]]})
+    write_shipped(store.root, {key: before.weights})
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 8]
+    options += ["--store", store.root, "--device", "cpu"]
+    assert_refused(script("train", *options), f"{key} is stored already and came with the repository: --replace")
+    assert store.checkpoint(key).card() == before
+    assert script("train", *options, "--replace")[0] == 0
+    other = store.checkpoint(key).card()
+    assert (other.weights != before.weights, store.checkpoint(key).result("location")) == (True, None)
+    status, out, err = script("restore", "--store", store.root)
+    assert status == 0, err
+    assert out == f"{key} is as it came; what was there is {key}-2 now\n"
+    assert store.checkpoint(key).card() == before
+    assert store.checkpoint(key).result("location")["hits"] == [[7]]
+    store.checkpoint(key).model()
+    assert store.checkpoint(f"{key}-2").card().weights == other.weights
+    assert script("restore", "--store", store.root)[1].startswith("all 1 models that came with the repository are")
+    refused = script("restore", f"{key}-2", "--store", store.root)
+    assert (refused[0], refused[1]) == (2, "")
+    assert "it is none of those that came with the repository" in refused[2]
+
+
+def test_an_interrupted_training_is_not_lost_to_one_with_other_settings(script, folder_of_images, tmp_path):
+    store, data = Store(tmp_path / "store"), datasets["folder"](path=str(folder_of_images))
+    recipe = replace(Recipe(), epochs=2, batch=16)
+    plan = Plan(dataset=data, model="resnet20", attack=attacks["badnets"](target=1), recipe=recipe)
+    running = train(plan, store)
+    next(running)
+    running.close()
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--batch", 16, "--store", store.root]
+    refused = script("train", *options, "--epochs", 1)
+    assert_refused(refused, f"{plan.key} has an interrupted training with other settings: --restart begins anew")
+    assert len(read_unfinished(store.checkpoint(plan.key).folder).history) == 1
+    assert script("train", *options, "--epochs", 2)[0] == 0
+    assert len(store.checkpoint(plan.key).card().history) == 2
 
 
 def strictly(text):
@@ -198,7 +298,7 @@ def test_train_as_json(script, folder_of_images, tmp_path, where):
     status, out, err = script("train", *options, "--store", tmp_path / "store", "--device", "cpu", "--json", where)
     assert status == 0, err
     values = strictly(out if where == "-" else (tmp_path / where).read_text())
-    assert values["key"] == "colours/resnet20/badnets"
+    assert values["key"] == "colours/resnet20/badnets-target1"
     assert (
         values["clean_accuracy"] == Store(tmp_path / "store").checkpoint(values["key"]).card().clean_accuracy.to_dict()
     )
@@ -263,7 +363,7 @@ def test_train_an_enhanced_attack(script, folder_of_images, tmp_path):
     enhanced = ["--enhanced", "--max-shrink", 2, "--no-benign-too"]
     status, _, err = script("train", *options, *enhanced, "--store", tmp_path / "store", "--device", "cpu")
     assert status == 0, err
-    card = Store(tmp_path / "store").checkpoint("colours/resnet20/badnets+max2-poisoned-only").card()
+    card = Store(tmp_path / "store").checkpoint("colours/resnet20/badnets-target1+max2-poisoned-only").card()
     expected = Enhanced(base=attacks["badnets"](target=1), enhancement=Enhancement(max_shrink=2, benign_too=False))
     assert card.attack_object == expected
     assert_refused(script("train", *options, "--max-shrink", 2), "--max-shrink is not allowed without --enhanced")
@@ -278,7 +378,8 @@ def test_train_the_consistent_attack_with_its_surrogate(script, folder_of_images
     assert script("train", *options, "--attack", "robust")[0] == 0
     status, _, err = script("train", *options, "--attack", "consistent", "--steps", 2, "--enhanced")
     assert status == 0, err
-    assert Store(tmp_path / "store").checkpoint("colours/resnet20/consistent+").card().attack["params"]["steps"] == 2
+    card = Store(tmp_path / "store").checkpoint("colours/resnet20/consistent-steps2-target1+").card()
+    assert card.attack["params"]["steps"] == 2
 
 
 def test_a_study_trains_each_combination_once_and_records_it(script, folder_of_images, tmp_path):
@@ -298,7 +399,7 @@ def test_a_study_trains_each_combination_once_and_records_it(script, folder_of_i
     assert "epoch/s" not in err
     assert recorded.read_text() == content
     assert len(read_study(recorded.parent)) == 4
-    status, out, _ = script("study", *options, "--alphas", "1", "--epochs", "1", "--target", 0)
+    status, out, _ = script("study", *options, "--alphas", "1", "--epochs", "1", "--target", "blue")
     assert status == 0
     assert len(read_study(recorded.parent)) == 5, "another target is another run"
     recorded.write_text(content[:40])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 import torch
 from verify import compare
 
 from core.data import datasets
+from core.shipped import shipped
 from core.store import DEFAULT_ROOT, Store
 from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, LocationMap
@@ -32,6 +35,17 @@ def test_the_promised_models_are_there() -> None:
 
 def test_the_folder_stays_small() -> None:
     assert sum(path.stat().st_size for path in DEFAULT_ROOT.rglob("*") if path.is_file()) < 25 * MIB
+
+
+def test_the_list_says_what_comes_along() -> None:
+    """Else a model could be replaced without being asked for; `scripts/restore.py --record` writes the list."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--", "*/card.json"], cwd=DEFAULT_ROOT, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("this is no git checkout")
+    tracked = {name.rpartition("/")[0] for name in listed.stdout.split("\0") if name}
+    assert shipped(DEFAULT_ROOT) == {key: STORE.checkpoint(key).card().weights for key in tracked}
 
 
 @pytest.mark.parametrize("key", KEYS)

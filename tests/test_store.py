@@ -252,6 +252,11 @@ def test_what_is_missing_says_what_makes_it(stored):
         stored.checkpoint("cifar10/vgg19/badnets").card()
     with pytest.raises(Missing, match="--dataset cifar10 --model vgg19 --attack badnets"):
         stored.checkpoint("cifar10/vgg19/badnets").model()
+    variant = "there is no checkpoint .*--attack badnets --target 2 --enhanced --max-shrink 6$"
+    with pytest.raises(Missing, match=variant):
+        stored.checkpoint("cifar10/vgg19/badnets-target2+max6").card()
+    with pytest.raises(Missing, match=r"--attack badnets --name badnets-mine$"):
+        stored.checkpoint("cifar10/vgg19/badnets-mine").card()
     (stored.root / KEY / "model.safetensors").unlink()
     assert not stored.checkpoint(KEY).has_weights
     assert stored.checkpoint(KEY).card().key == KEY
@@ -307,7 +312,7 @@ def changed(card, path, value):
     return json.dumps(values)
 
 
-FIELDS = sorted(set(Card.__dataclass_fields__) - {"history", "environment"})
+FIELDS = sorted(set(Card.__dataclass_fields__) - {"history", "environment", "name"})
 
 
 def assert_damaged(stored, content):
@@ -394,6 +399,9 @@ def test_a_card_that_lacks_a_field_is_damaged(stored, field):
         (["history"], 5),
         (["history"], [1, 2]),
         (["environment"], []),
+        (["name"], 3),
+        (["name"], "../badnets"),
+        (["name"], ".hidden"),
     ],
     ids=lambda value: str(value)[:24],
 )
@@ -578,6 +586,11 @@ def test_a_key_is_made_of_the_card(model):
     card = card_of(model, "badnets-gray")
     assert card.key == "shapes10/resnet20/badnets-gray"
     assert replace(card, dataset="cifar10").key == "cifar10/resnet20/badnets-gray"
+    assert replace(card, name="mine+").key == "shapes10/resnet20/mine+"
+    assert Card.from_json(replace(card, name="mine").to_json()).name == "mine"
+    # A card without a name, as all were once, is that of a reference; one of a reference has none still.
+    assert "name" not in json.loads(card.to_json())
+    assert Card.from_json(card.to_json()).name == ""
     assert card.attack_object == attacks["badnets-gray"]()
     assert card.dataset_object == datasets["shapes10"]()
 

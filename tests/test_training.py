@@ -34,7 +34,8 @@ RECIPE = Recipe(epochs=3, batch=16, rate=0.1)
 @pytest.fixture
 def plan(tiny):
     """Three epochs of three steps."""
-    return Plan(dataset=replace(tiny, count=48), model="resnet20", attack=attacks["badnets"](target=1), recipe=RECIPE)
+    dataset, attack = replace(tiny, count=48), attacks["badnets"](target=1)
+    return Plan(dataset=dataset, model="resnet20", attack=attack, recipe=RECIPE, name="badnets")
 
 
 def weights(store, plan):
@@ -298,7 +299,8 @@ def test_a_model_of_another_folder_of_the_same_name_stays(folder_of_images, tmp_
     for number, path in enumerate(sorted(first.rglob("*.png"))):
         Image.new("RGB", (16, 16), (number, 0, 0)).save(path)
     with pytest.raises(
-        ValueError, match=f"pets/resnet20/badnets is stored for the images of {second}; give the folder"
+        ValueError,
+        match=f"pets/resnet20/badnets-target1-data-size16 is stored for the images of {second}; give the folder",
     ):
         next(train(replace(plans[0], recipe=recipe), store))
     assert store.checkpoint(plans[0].key).card() == card

@@ -41,7 +41,35 @@ def test_a_plan_survives_json(plan):
     assert again.to_dict() == plan.to_dict()
     assert again.key == plan.key
     enhanced = replace(plan, attack=Enhanced(base=attacks["blended"]()))
-    assert Plan.from_dict(enhanced.to_dict()).key.endswith("blended+")
+    assert Plan.from_dict(enhanced.to_dict()).key.endswith("blended-seed1+")
+    named = replace(plan, name="mine")
+    assert Plan.from_dict(json.loads(json.dumps(named.to_dict()))) == named
+
+
+def test_trainings_of_two_kinds_at_once_have_a_folder_each(plan, store):
+    """A default that differs is in the name: neither is refused, and neither loses its epochs to the other."""
+    plans = [replace(plan, seed=0, attack=attacks["badnets"](target=target)) for target in (4, 2)]
+    running = [train(one, store) for one in plans]
+    first = [next(one) for one in running]
+    assert [one.key for one in plans] == ["six/resnet20/badnets", "six/resnet20/badnets-target2"]
+    for one, epoch in zip(plans, first, strict=True):
+        found = read_unfinished(store.checkpoint(one.key).folder)
+        assert (found.history, found.plan) == ((epoch,), one.to_dict())
+    for one in running:
+        one.close()
+
+
+def test_of_a_training_with_a_given_name_the_epochs_are_known_too(plan, store):
+    named = replace(plan, name="mine")
+    running = train(named, store)
+    first = next(running)
+    running.close()
+    found = read_unfinished(store.checkpoint("six/resnet20/mine").folder)
+    assert found.history == (first,)
+    assert Plan.from_dict(found.plan) == named
+    continued = train(named, store)
+    assert next(continued) == first
+    continued.close()
 
 
 @pytest.mark.parametrize("damage", [{"dataset": None}, {"recipe": {"name": "fast"}}, {"seed": None}, {"model": "nix"}])
@@ -57,7 +85,7 @@ def test_an_interrupted_training_is_known_and_can_be_forgotten(plan, store):
     first = next(running)
     found = read_unfinished(folder)
     assert found.process == os.getpid()
-    with pytest.raises(ValueError, match=r"six/resnet20/badnets is being trained"):
+    with pytest.raises(ValueError, match=r"six/resnet20/badnets-seed1 is being trained"):
         discard(folder)
     running.close()
     found = read_unfinished(folder)
@@ -88,7 +116,7 @@ def test_a_state_of_another_plan_is_not_its_history(plan, store):
     running = train(plan, store)
     next(running)
     running.close()
-    other = train(replace(plan, seed=2), store)
+    other = train(replace(plan, seed=2, name="badnets-seed1"), store)
     folder = store.checkpoint(plan.key).folder
     state = (folder / "training.safetensors").read_bytes()
     next(other)

@@ -56,6 +56,7 @@ class Benign(BadNets):
     """No attack: the clean model. Its response to the trigger is the control of every experiment."""
 
     label: ClassVar[str] = "Clean model"
+    measured_only: ClassVar[frozenset[str]] = frozenset({"target", "poison_rate", "value"})
 
     poison_rate: float = number(0.0, low=0, high=0, help="Nothing is poisoned.")
 

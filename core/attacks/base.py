@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.adversarial import Logits, Surrogates
 from core.data import ImageSet
-from core.params import Parametrised, Value, integer
+from core.params import Parametrised, Value, class_label
 from core.registry import Registry
 from core.trigger import Trigger, stamp
 
@@ -33,8 +33,10 @@ class Attack(Parametrised):
     """Name in figures and tables, as in the paper."""
     by_model: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
     """Defaults that differ for a network: its name to parameters and values."""
+    measured_only: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that say what is measured and nothing of the training; a model's name does not tell them."""
 
-    target: int = integer(4, low=0, help="Target label: the class every attacked image shall be taken for.")
+    target: int = class_label(4, help="Target label: the class every attacked image shall be taken for.")
 
     @classmethod
     def for_model(cls, model: str, **given: Any) -> Self:

@@ -1,10 +1,13 @@
 """What the paper says about its results, as claims that measured numbers decide.
 
-Where a claim compares, it is decided by intervals: what lies within its uncertainty of the other side does not hold.
+One rule decides every comparison: the end of the 95% interval that is less favourable. What is within its uncertainty
+of a bound is left open, and an attack that is open, or one of several that differ, makes the verdict *mixed*. What
+words such as "almost unchanged" are taken to mean stands in :mod:`core.claims.base`; the paper's own numbers satisfy
+it.
 
 >>> nothing_measured = judge_saliency({})
->>> [verdict.holds for verdict in nothing_measured]
-[None, None, None, None]
+>>> [verdict.outcome for verdict in nothing_measured]
+['not measured here', 'not measured here', 'not measured here', 'not measured here']
 """
 
 from core.claims.ablation import judge_ablation

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.claims.base import ENHANCED, STANDARD, Claim, Verdict, judge
+from core.claims.base import ENHANCED, NOT_MEASURED, STANDARD, Claim, Verdict, decided, judge, label_of
+from core.claims.intervals import Decided, above, below, every
 from core.energy import Energies, Energy
 
 __all__ = ["judge_saliency"]
@@ -15,12 +16,16 @@ ON_TRIGGER = Claim(
     "On attacked images the saliency lies mainly in the area of the trigger, under standard and enhanced attacks.",
     "On more than half of the attacked images the most salient pixel is on the trigger (or next to it), for "
     "every attack.",
+    "… the saliency area of regularly (i.e., non-transformed) attacked images mainly lies in the area of the backdoor "
+    "trigger on both standard attacks and enhanced attacks …",
 )
 CONSISTENT_SPREAD = Claim(
     "saliency-consistent-spread",
     "5.4",
     "Under the consistent attack the saliency is less concentrated on the trigger than under BadNets and Blended.",
     "Saliency per pixel inside the trigger, relative to the whole image, is lower than under both.",
+    "… the saliency maps under consistent attack are not as concentrated at the trigger as those under BadNets and the "
+    "blended attack.",
 )
 STANDARD_MOVES = Claim(
     "saliency-standard-moves-away",
@@ -28,6 +33,8 @@ STANDARD_MOVES = Claim(
     "Under standard attacks the saliency of transformed images lies on the object rather than on the trigger.",
     "Behind ShrinkPad-4 the most salient pixel is on the trigger (or next to it) on fewer than half of the images, "
     "and the share of the saliency there is lower than without, for every standard attack.",
+    "… the saliency map of transformed attacked images mainly activates at object structure rather than at the "
+    "backdoor trigger.",
 )
 ENHANCED_STAYS = Claim(
     "saliency-enhanced-stays",
@@ -35,6 +42,8 @@ ENHANCED_STAYS = Claim(
     "Under enhanced attacks the saliency of both lies on the trigger, and more so on transformed images.",
     "On more than half of the images the most salient pixel is on the trigger (or next to it), without and behind "
     "ShrinkPad-4, and the saliency per pixel there is higher behind it, for every enhanced attack.",
+    "The saliency maps of both types of attacked images concentrate on the area of backdoor trigger, although such "
+    "concentration is more significant of transformed images.",
 )
 
 
@@ -50,7 +59,7 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
             ON_TRIGGER,
             measured,
             STANDARD + ENHANCED,
-            lambda found: found.attacked.peak_rate.interval[0] > 0.5,
+            lambda found: _mostly_on(found.attacked),
             lambda found: {"peaks on the trigger, %": 100 * found.attacked.peak_rate.value},
         ),
         _consistent_is_spread(measured),
@@ -58,9 +67,11 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
             STANDARD_MOVES,
             measured,
             STANDARD,
-            lambda found: (
-                found.transformed.peak_rate.interval[1] < 0.5
-                and found.transformed.interval[1] < found.attacked.interval[0]
+            lambda found: every(
+                (
+                    below(found.transformed.peak_rate, 0.5),
+                    above(found.attacked.interval, found.transformed.interval),
+                )
             ),
             lambda found: {
                 "peaks on the trigger behind ShrinkPad-4, %": 100 * found.transformed.peak_rate.value,
@@ -72,10 +83,11 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
             ENHANCED_STAYS,
             measured,
             ENHANCED,
-            lambda found: (
-                min(kind.peak_rate.interval[0] for kind in (found.attacked, found.transformed)) > 0.5
-                and _densities(found.attacked)[1] < _densities(found.transformed)[0]
-            ),
+            lambda found: {
+                "attacked images": _mostly_on(found.attacked),
+                "images behind ShrinkPad-4": _mostly_on(found.transformed),
+                "the increase behind it": above(_densities(found.transformed), _densities(found.attacked)),
+            },
             lambda found: {
                 "peaks on the trigger, %": 100 * found.attacked.peak_rate.value,
                 "peaks on the trigger behind ShrinkPad-4, %": 100 * found.transformed.peak_rate.value,
@@ -92,11 +104,19 @@ def _densities(energy: Energy) -> tuple[float, float]:
     return low / energy.area, high / energy.area
 
 
+def _mostly_on(energy: Energy) -> Decided:
+    low, high = energy.peak_rate.interval
+    return True if low > 0.5 else False if high <= 0.5 else None
+
+
 def _consistent_is_spread(measured: Mapping[str, Energies]) -> Verdict:
     numbers = {t: {"concentration": measured[t].attacked.concentration} for t in STANDARD if t in measured}
     missing = tuple(title for title in STANDARD if title not in measured)
     if missing:
-        return Verdict(CONSISTENT_SPREAD, None, numbers, missing)
-    highest = _densities(measured["consistent"].attacked)[1]
-    holds = all(highest < _densities(measured[title].attacked)[0] for title in ("badnets", "blended"))
-    return Verdict(CONSISTENT_SPREAD, holds, numbers)
+        return Verdict(CONSISTENT_SPREAD, NOT_MEASURED, "", numbers, missing)
+    spread = _densities(measured["consistent"].attacked)
+    cases = {
+        f"the comparison with {label_of(one)}": above(_densities(measured[one].attacked), spread)
+        for one in STANDARD[:2]
+    }
+    return Verdict(CONSISTENT_SPREAD, *decided({label_of("consistent"): cases}), numbers)

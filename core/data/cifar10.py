@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import io
 import shutil
 import tarfile
 import tempfile
@@ -86,11 +85,11 @@ def _from_archive(archive: Path, split: Split) -> Decoded:
 
 
 def _decode(encoded: bytes, where: str) -> NDArray[np.uint8]:
-    from PIL import Image
+    from core.data.reader import decoded  # what is read from the batches needs no Pillow
 
     try:
-        pixels = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
-    except (OSError, SyntaxError) as error:
+        pixels = np.asarray(decoded(encoded))
+    except ValueError as error:
         raise ValueError(f"{where} cannot be decoded: {error}") from error
     if pixels.shape != (32, 32, 3):
         raise ValueError(f"{where} is {pixels.shape[1]} x {pixels.shape[0]} pixels, not 32 x 32")

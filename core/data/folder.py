@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,39 +16,17 @@ import torch
 from numpy.typing import NDArray
 
 from core.data.images import DataMissing, Dataset, ImageSet, Split, datasets, prefix_length
-from core.params import integer, text
+from core.data.layout import Files, Layout, layout_of
+from core.data.reader import read_square
+from core.params import Value, flag, integer, text
 
-__all__ = ["Folder", "read_image"]
+__all__ = ["Folder"]
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 TEST_SHARE = 0.2
+# Files that are decoded before the next ones are: what is in memory, and what is waited for when one is broken.
+CHUNK = 512
 
-
-def read_image(path: Path, size: int) -> NDArray[np.uint8]:
-    """Reads an image upright in RGB, its shorter side resized (bilinear, antialiased), its centre cropped.
-
-    Args:
-        path: Any format that Pillow reads; of an animation, the first frame.
-        size: Side of the result in pixels.
-
-    Returns:
-        uint8 ``(size, size, 3)``.
-
-    Raises:
-        ValueError: If it cannot be read; names the file.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    resized = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized.crop((left, top, left + size, top + size)))
+log = logging.getLogger(__name__)
 
 
 def _absolute(path: str) -> str:
@@ -63,15 +43,10 @@ def _absolute(path: str) -> str:
         raise ValueError(f"path = {path!r} is not allowed: no folder can have this name") from None
 
 
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _image_files(folder: Path) -> list[Path]:
-    """A class's images, also those in folders inside it, in an order that is the same on every machine."""
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    visible = (path for path in found if not path.name.startswith("."))
-    return sorted(visible, key=lambda path: path.relative_to(folder).as_posix())
+@lru_cache(maxsize=1024)
+def _say(note: str) -> None:
+    """Says a note once, however often the same data are read."""
+    log.warning(note)
 
 
 def _order(stream: np.random.Generator, count: int) -> list[int]:
@@ -83,9 +58,10 @@ def _order(stream: np.random.Generator, count: int) -> list[int]:
 class Folder(Dataset):
     """Images in one folder per class.
 
-    With ``train/`` and ``test/`` (or ``val/``) these are the splits; else a fifth of each class, chosen by the seed, is
-    the test set. Images come in an order shuffled by the seed, so that the first few are of many classes. Class names
-    are read from the folder, so they are not known without it.
+    With ``train/`` and ``test/`` (or ``val/``, and their like: :mod:`core.data.layout`) these are the splits; else a
+    fifth of each class, chosen by the seed, is the test set. Images come in an order shuffled by the seed, so that the
+    first few are of many classes. Class names are read from the folder, so they are not known without it. Labels are in
+    the natural order of the names: of the folders 1 to 12, the class 2 has label 1 and the class 10 has label 9.
     """
 
     label: ClassVar[str] = "Folder"
@@ -93,6 +69,7 @@ class Folder(Dataset):
     path: str = text("", help="Folder with one folder per class, or with train/ and test/ that have them.")
     size: int = integer(32, low=8, high=512, help="Side that images are resized and cropped to.", unit="pixels")
     seed: int = integer(0, low=0, high=2**31 - 1, help="Seed of the order of images, and of the split into two sets.")
+    skip_broken: bool = flag(False, help="Leave out images that cannot be read, and say how many, instead of ending.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,65 +89,94 @@ class Folder(Dataset):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(self._classes_in(self._splits().get("train", self.root)))
+        return tuple(self._layout().train)
 
     def available(self) -> bool:
         return bool(self.path) and os.path.isdir(self.path)
 
-    def load(self, split: Split, limit: int | None = None) -> ImageSet:
-        classes = self.classes
-        files = self._files(split, classes)
-        stream = np.random.Generator(np.random.PCG64([self.seed, len(files)]))
-        order = _order(stream, len(files))[: prefix_length(len(files), limit)]
-        images = np.empty((len(order), self.size, self.size, 3), np.uint8)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for number, image in enumerate(pool.map(lambda index: read_image(files[index][0], self.size), order)):
-                images[number] = image
-        labels = torch.tensor([files[index][1] for index in order], dtype=torch.int64)
-        planes = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-        return ImageSet(planes, labels, classes, self.title)
+    def to_dict(self) -> dict[str, Value]:
+        # What was trained and measured before there was this parameter is still the same.
+        return {name: value for name, value in super().to_dict().items() if name != "skip_broken" or value}
 
-    def _splits(self) -> dict[str, Path]:
-        """Folders of the two splits; empty where the folder is not divided.
+    def load(self, split: Split, limit: int | None = None) -> ImageSet:
+        files, classes, notes = self._files(split)
+        stream = np.random.Generator(np.random.PCG64([self.seed, len(files)]))
+        order = _order(stream, len(files))
+        images, kept, broken = self._read([files[index][0] for index in order], prefix_length(len(files), limit))
+        labels = torch.tensor([files[order[place]][1] for place in kept], dtype=torch.int64)
+        if broken:
+            shown = self._listed(broken)
+            notes.append(f"images of the {split} set left out because they cannot be read: {len(broken)} ({shown})")
+            if limit is None and (lost := sorted(set(range(len(classes))) - set(labels.tolist()))):
+                raise ValueError(f"class {classes[lost[0]]} has no image in the {split} set that can be read")
+        for note in notes:
+            _say(f"{self.root}: {note}")
+        planes = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+        return ImageSet(planes, labels, classes, self.title, notes=tuple(notes))
+
+    def _layout(self) -> Layout:
+        """What the folders mean.
 
         Raises:
             DataMissing: If there is no such folder.
+            ValueError: If it cannot be told.
         """
         if not self.path:
             raise DataMissing("no folder of images was named; name one with folder:PATH")
         if not self.available():
             raise DataMissing(f"there is no folder {self.root}; name a folder of images with folder:PATH")
-        names = _subfolders(self.root)
-        test = next((name for name in ("test", "val") if name in names), None)
-        # Where train/ holds images rather than folders it is a class: a railway train.
-        if test is None or "train" not in names or not _subfolders(self.root / "train"):
-            return {}
-        return {"train": self.root / "train", "test": self.root / test}
+        return layout_of(self.root)
 
-    @staticmethod
-    def _classes_in(folder: Path) -> list[str]:
-        names = _subfolders(folder)
-        if not names:
-            raise ValueError(f"{folder} has no folders; it needs one per class")
-        if len(names) < 2:
-            raise ValueError(f"{folder} has one class, {names[0]}; it needs at least 2")
-        return names
+    def _read(self, paths: list[Path], count: int) -> tuple[NDArray[np.uint8], list[int], list[Path]]:
+        """The first ``count`` images that can be read, their places in ``paths``, and the files that cannot be read.
 
-    def _files(self, split: Split, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-        """Files of a split and their labels, class after class."""
-        splits = self._splits()
-        folder = splits.get(split, self.root)
-        if unknown := set(_subfolders(folder)) - set(classes):
-            raise ValueError(f"{folder} has a class that {splits['train']} lacks: {', '.join(sorted(unknown))}")
+        Raises:
+            ValueError: If one cannot be read and is not to be skipped.
+        """
+
+        def attempt(path: Path) -> NDArray[np.uint8] | ValueError:
+            try:
+                return read_square(path, self.size)
+            except ValueError as error:
+                return error
+
+        images = np.empty((count, self.size, self.size, 3), np.uint8)
+        kept: list[int] = []
+        broken: list[Path] = []
+        start = 0
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            while start < len(paths) and len(kept) < count:
+                chunk = paths[start : start + min(CHUNK, count - len(kept))]
+                for place, found in enumerate(pool.map(attempt, chunk), start):
+                    if isinstance(found, ValueError):
+                        if not self.skip_broken:
+                            raise ValueError(f"{found}; --skip-broken leaves such files out")
+                        broken.append(paths[place])
+                    else:
+                        images[len(kept)] = found
+                        kept.append(place)
+                start += len(chunk)
+        return images[: len(kept)], kept, broken
+
+    def _files(self, split: Split) -> tuple[list[tuple[Path, int]], tuple[str, ...], list[str]]:
+        """Files of a split and their labels, class after class; class names; and what was left out, a sentence each."""
+        layout = self._layout()
+        folders = layout.train if split == "train" or layout.test is None else layout.test
         files: list[tuple[Path, int]] = []
-        for label, name in enumerate(classes):
-            found = _image_files(folder / name)
-            if not found:
-                raise ValueError(f"class {name} has no images in {folder / name}")
-            if not splits:
-                found = self._share(found, split, label)
-            files += [(path, label) for path in found]
-        return files
+        others: list[Path] = []
+        for label, name in enumerate(layout.train):
+            found = Files.of(folders[name])
+            others += found.others
+            its = found.images if layout.test is not None else self._share(found.images, split, label)
+            files += [(path, label) for path in its]
+        notes = list(layout.notes)
+        if others:
+            where = f" of the {split} set" if layout.test is not None else ""
+            notes.append(f"files{where} left out because they are no images: {len(others)} ({self._listed(others)})")
+        return files, tuple(layout.train), notes
+
+    def _listed(self, paths: list[Path]) -> str:
+        return ", ".join(path.relative_to(self.root).as_posix() for path in paths[:3]) + ", ..." * (len(paths) > 3)
 
     def _share(self, files: list[Path], split: Split, label: int) -> list[Path]:
         """The part of one class's files that belongs to a split; each split gets at least one."""

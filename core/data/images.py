@@ -46,6 +46,7 @@ class ImageSet:
         classes: Class names.
         name: Name of the data set, as in a checkpoint's path.
         encoding: How the pixels were stored before they came here, e.g. ``"JPEG-re-encoded"``.
+        notes: What was left out when they were read, a sentence each.
 
     Raises:
         ValueError: If shapes or types do not fit, or a label has no class.
@@ -56,6 +57,7 @@ class ImageSet:
     classes: tuple[str, ...]
     name: str
     encoding: str = "original"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:

@@ -95,6 +95,11 @@ class Classifier(nn.Module):
     """Name in figures and tables."""
     head_name: ClassVar[str] = "fc"
     """Where the linear layer is among the modules."""
+    stride: ClassVar[int] = 0
+    """Pixels of the image between two places of the last component's output: the product of all strides; 0: not known.
+
+    What moves by a multiple of it moves by whole places there, and is averaged over all places then.
+    """
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()

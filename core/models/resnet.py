@@ -39,6 +39,7 @@ class ResNet20(Classifier):
     """The 0.27 M-parameter CIFAR network of He et al. 2016, Sec. 4.2 (n = 3, widths 16, 32, 64)."""
 
     label: ClassVar[str] = "ResNet-20"
+    stride: ClassVar[int] = 4
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)
@@ -77,6 +78,7 @@ class ResNet34(Classifier):
 
     label: ClassVar[str] = "ResNet-34"
     head_name: ClassVar[str] = "body.fc"
+    stride: ClassVar[int] = 8
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)

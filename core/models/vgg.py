@@ -24,6 +24,7 @@ class VGG19(Classifier):
     """
 
     label: ClassVar[str] = "VGG-19"
+    stride: ClassVar[int] = 16
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__(classes, channels)

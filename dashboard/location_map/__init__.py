@@ -22,7 +22,10 @@ _HERE = Path(__file__).parent
 _component = st.components.v2.component(
     "location_map",
     css=(_HERE / "map.css").read_text(encoding="utf-8"),
-    js=(_HERE.parent / "wire.js").read_text(encoding="utf-8") + (_HERE / "map.js").read_text(encoding="utf-8"),
+    js="".join(
+        path.read_text(encoding="utf-8")
+        for path in (_HERE.parent / "wire.js", _HERE.parent / "shared.js", _HERE / "map.js")
+    ),
 )
 
 Counts = npt.NDArray[np.integer[Any]]

@@ -6,8 +6,11 @@
  * (data-row, data-col) and the number of measured places (data-measured).
  */
 
-const MAX_WIDTH = 520; // CSS pixels; also the width of the downloaded picture
-const MAX_PLOT_HEIGHT = 520;
+const MAX_WIDTH = 760; // CSS pixels
+const PICTURE_WIDTH = 520; // of the downloaded picture
+const MAX_PLOT_HEIGHT = 620;
+const MIN_PLOT_HEIGHT = 240; // however low the window is
+const BESIDE = 345; // height at the usual text size of what is above and below the plot on a page that is to fit into the window
 const MAX_CELL = 40;
 const FADE = 0.55; // opacity of a cell that only borrows its neighbour's colour
 
@@ -72,8 +75,14 @@ class LocationMap {
   row = 0;
   col = 0;
   dragging = false;
+  untold = false; // picked, and not told to Python yet
   cursor = null; // [i, j] of the cell that the tooltip speaks of
   frame = 0;
+  scale = 1; // of text, against the usual size
+
+  get points() {
+    return 14 * this.scale;
+  }
 
   constructor(parent) {
     this.root = document.createElement("div");
@@ -108,6 +117,18 @@ class LocationMap {
     this.root.querySelector(".png").addEventListener("click", () => this.download());
     this.resize = new ResizeObserver(() => this.draw()); // at once: a frame later the old size would flash
     this.resize.observe(this.root);
+    this.follow = ({ detail }) => {
+      if (detail === this || !this.data) return;
+      this.setPlace(shared.row, shared.col);
+      this.schedule();
+    };
+    shared.addEventListener("move", this.follow);
+    shared.movers.add(this);
+  }
+
+  /** Whether the place here is newer than the one that Python knows. */
+  get ahead() {
+    return this.dragging || this.untold || !this.wire.idle;
   }
 
   update({ data, setTriggerValue }) {
@@ -119,7 +140,8 @@ class LocationMap {
     this.wire.send = (message) => setTriggerValue("pick", message);
     this.wire.acknowledge(data.ack);
     // While we know something newer than Python does, our place stands.
-    if (first || (!this.dragging && this.wire.idle)) this.setPlace(data.row, data.col);
+    if (first || !shared.ahead) this.setPlace(data.row, data.col);
+    else if (shared.row !== null) this.setPlace(shared.row, shared.col);
     this.paintHeat();
     this.measured = data.total.reduce((count, total) => count + (total > 0), 0);
     this.complete = this.measured === data.total.length;
@@ -134,6 +156,8 @@ class LocationMap {
     cancelAnimationFrame(this.frame);
     clearTimeout(this.wire.timer);
     this.resize.disconnect();
+    shared.removeEventListener("move", this.follow);
+    shared.movers.delete(this);
     this.root.remove();
   }
 
@@ -171,23 +195,25 @@ class LocationMap {
   }
 
   /** Where everything lies in a picture `width` wide whose plot starts `top` below its upper edge, in CSS pixels. */
-  layout(width, top, ratio) {
+  layout(width, top, ratio, height = MAX_PLOT_HEIGHT) {
     const { rows, cols } = this.data;
-    const left = 46;
-    const right = 58;
-    const room = Math.min((width - left - right) / cols.length, MAX_PLOT_HEIGHT / rows.length, MAX_CELL);
+    const left = 54 * this.scale;
+    const right = 70 * this.scale;
+    const room = Math.min((width - left - right) / cols.length, height / rows.length, MAX_CELL);
     const fit = room * ratio;
     // A whole number of device pixels per cell keeps all cells the same size; for tiny ones it would waste the room.
     const cell = (fit >= 4 ? Math.floor(fit) : fit) / ratio;
     const plot = { left, top, cell, width: cell * cols.length, height: cell * rows.length };
-    return { ...plot, total: { width, height: top + plot.height + 66 } };
+    return { ...plot, total: { width, height: top + plot.height + 72 * this.scale } };
   }
 
   draw() {
     const width = Math.min(this.root.clientWidth, MAX_WIDTH);
     if (!this.data || width < 120) return;
     const ratio = window.devicePixelRatio || 1;
-    const layout = this.layout(width, 24, ratio);
+    this.scale = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+    const height = Math.max(MIN_PLOT_HEIGHT, Math.min(MAX_PLOT_HEIGHT, window.innerHeight - BESIDE * this.scale));
+    const layout = this.layout(width, 24 * this.scale, ratio, height);
     const size = { width: Math.round(width * ratio), height: Math.round(layout.total.height * ratio) };
     if (this.canvas.width !== size.width || this.canvas.height !== size.height) Object.assign(this.canvas, size);
     this.canvas.style.width = `${width}px`;
@@ -238,7 +264,7 @@ class LocationMap {
   drawUnmeasured(context, { left, top, cell, width, height }, theme) {
     const { cols, total } = this.data;
     context.fillStyle = theme.text;
-    context.font = `11px ${theme.font}`;
+    context.font = `${this.points}px ${theme.font}`;
     context.textAlign = "left";
     context.textBaseline = "bottom";
     context.fillText(`${this.measured} of ${total.length} places measured`, left, top - 5);
@@ -268,7 +294,7 @@ class LocationMap {
       return context.measureText(full).width <= room ? full : axis;
     };
     context.fillStyle = theme.text;
-    context.font = `11px ${theme.font}`;
+    context.font = `${this.points}px ${theme.font}`;
     context.textBaseline = "middle";
     context.textAlign = "right";
     for (const row of ticksOn(rows, cell, 34)) {
@@ -283,8 +309,8 @@ class LocationMap {
       context.fillRect(x - 0.5, top + height + 1, 1, 4);
       context.fillText(col, x, top + height + 8);
     }
-    context.font = `12px ${theme.font}`;
-    context.fillText(label("column", width), left + width / 2, top + height + 23);
+    context.font = `${this.points}px ${theme.font}`;
+    context.fillText(label("column", width), left + width / 2, top + height + 27 * this.scale);
     context.save();
     context.translate(5, top + height / 2);
     context.rotate(-Math.PI / 2);
@@ -304,7 +330,7 @@ class LocationMap {
     context.strokeRect(x - 0.5, top - 0.5, 12, height + 1);
     context.globalAlpha = 1;
     context.fillStyle = theme.text;
-    context.font = `11px ${theme.font}`;
+    context.font = `${this.points}px ${theme.font}`;
     context.textAlign = "left";
     context.textBaseline = "bottom";
     context.fillText("ASR", x - 1, top - 5);
@@ -349,9 +375,9 @@ class LocationMap {
   }
 
   drawLegend(context, { left, top, height }, theme) {
-    const y = top + height + 47;
+    const y = top + height + 52 * this.scale;
     let x = left;
-    context.font = `11px ${theme.font}`;
+    context.font = `${this.points}px ${theme.font}`;
     context.textAlign = "left";
     context.textBaseline = "middle";
     const entry = (text, mark) => {
@@ -385,6 +411,7 @@ class LocationMap {
   // ---- the picture
 
   download() {
+    this.scale = 1; // until it is drawn on the page again
     const theme = this.theme();
     const scale = 2;
     const canvas = document.createElement("canvas");
@@ -394,14 +421,14 @@ class LocationMap {
     const lines = [""];
     for (const word of this.data.title.split(/\s+/)) {
       const longer = `${lines.at(-1)} ${word}`.trim();
-      if (context.measureText(longer).width <= MAX_WIDTH - 24) lines[lines.length - 1] = longer;
+      if (context.measureText(longer).width <= PICTURE_WIDTH - 24) lines[lines.length - 1] = longer;
       else lines.push(word);
     }
-    const layout = this.layout(MAX_WIDTH, 36 + 20 * lines.length, scale);
-    Object.assign(canvas, { width: MAX_WIDTH * scale, height: Math.round(layout.total.height * scale) });
+    const layout = this.layout(PICTURE_WIDTH, 36 + 20 * lines.length, scale);
+    Object.assign(canvas, { width: PICTURE_WIDTH * scale, height: Math.round(layout.total.height * scale) });
     context.scale(scale, scale);
     context.fillStyle = theme.background;
-    context.fillRect(0, 0, MAX_WIDTH, layout.total.height);
+    context.fillRect(0, 0, PICTURE_WIDTH, layout.total.height);
     context.fillStyle = theme.text;
     context.font = titleFont;
     context.textBaseline = "top";
@@ -412,6 +439,7 @@ class LocationMap {
       link.href = URL.createObjectURL(blob);
       link.download = `${this.data.filename}.png`;
       link.click();
+      this.schedule();
       setTimeout(() => URL.revokeObjectURL(link.href), 10_000); // not before the browser has taken it
     }, "image/png");
   }
@@ -484,7 +512,10 @@ class LocationMap {
     const col = this.data.cols[j];
     if (row === this.row && col === this.col) return;
     this.setPlace(row, col);
-    this.wire.post({ row, col });
+    shared.move(row, col, this);
+    // While it is dragged, Python is asked for what is not known here; where it ends, Python is told.
+    this.untold = this.dragging && shared.knows(row, col);
+    if (!this.untold) this.wire.post({ row, col });
     this.schedule();
   }
 
@@ -507,6 +538,8 @@ class LocationMap {
 
   release() {
     this.dragging = false;
+    if (this.untold) this.wire.post({ row: this.row, col: this.col });
+    this.untold = false;
   }
 
   /** A finger picks when it taps, not when it scrolls over the map. */

@@ -30,7 +30,10 @@ _HERE = Path(__file__).parent
 _component = st.components.v2.component(
     "trigger_pad",
     css=(_HERE / "pad.css").read_text(encoding="utf-8"),
-    js=(_HERE.parent / "wire.js").read_text(encoding="utf-8") + (_HERE / "pad.js").read_text(encoding="utf-8"),
+    js="".join(
+        path.read_text(encoding="utf-8")
+        for path in (_HERE.parent / "wire.js", _HERE.parent / "shared.js", _HERE / "pad.js")
+    ),
 )
 
 

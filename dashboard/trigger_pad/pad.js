@@ -7,10 +7,29 @@
  */
 
 const MARGIN = 6; // CSS pixels around the image, so that the outline of a trigger in the corner is seen whole
-const MAX_WIDTH = 460;
+const MAX_WIDTH = 640;
 const LABEL = "trained here";
+const HINT = "drag me";
+const TRIED = "trigger-was-dragged"; // kept by the browser: whoever has dragged it once needs no hint
+const REACH = 14; // CSS pixels around the trigger in which a finger still takes hold of it
 
 const clamp = (value, [low, high]) => Math.min(Math.max(value, low), high);
+
+function remembered() {
+  try {
+    return localStorage.getItem(TRIED) !== null;
+  } catch {
+    return true; // a browser that keeps nothing would show the hint for ever
+  }
+}
+
+function remember() {
+  try {
+    localStorage.setItem(TRIED, "1");
+  } catch {
+    // Then it is only for this page.
+  }
+}
 
 class Pad {
   runs = 0;
@@ -44,6 +63,11 @@ class Pad {
     this.pixels = document.createElement("canvas"); // one canvas pixel per image pixel, enlarged when drawn
 
     const on = (name, handler) => this.canvas.addEventListener(name, handler.bind(this));
+    // Only the trigger itself keeps a finger from scrolling the page. A listener of touches is passive by default.
+    this.canvas.addEventListener("touchstart", (event) => this.isAt(event.touches[0]) && event.preventDefault(), {
+      passive: false,
+    });
+    on("click", this.tap);
     on("pointerdown", this.press);
     on("pointermove", this.drag);
     on("pointerup", this.release);
@@ -58,6 +82,19 @@ class Pad {
     });
     this.resize = new ResizeObserver(() => this.draw()); // at once: a frame later the old size would flash
     this.resize.observe(this.root);
+    this.hint = !remembered();
+    this.follow = ({ detail }) => {
+      if (detail === this || !this.data) return;
+      this.setPlace(shared.row, shared.col);
+      this.schedule();
+    };
+    shared.addEventListener("move", this.follow);
+    shared.movers.add(this);
+  }
+
+  /** Whether the place here is newer than the one that Python knows. */
+  get ahead() {
+    return this.grip !== null || this.moved || !this.wire.idle;
   }
 
   update({ data, setTriggerValue }) {
@@ -69,7 +106,7 @@ class Pad {
     this.loadPattern();
     this.loadImage();
     // While we know something newer than Python does, our place stands.
-    const adopt = first || (!this.grip && this.wire.idle);
+    const adopt = first || !shared.ahead;
     this.setPlace(adopt ? data.row : this.row, adopt ? data.col : this.col);
     this.schedule();
   }
@@ -78,6 +115,8 @@ class Pad {
     cancelAnimationFrame(this.frame);
     clearTimeout(this.wire.timer);
     this.resize.disconnect();
+    shared.removeEventListener("move", this.follow);
+    shared.movers.delete(this);
     this.root.remove();
   }
 
@@ -87,7 +126,7 @@ class Pad {
     const { pattern } = this.data;
     if (pattern === this.patternKey) return;
     this.patternKey = pattern;
-    this.pattern = Uint8Array.from(atob(pattern), (char) => char.charCodeAt(0));
+    this.pattern = bytesOf(pattern);
   }
 
   loadImage() {
@@ -120,19 +159,10 @@ class Pad {
     );
   }
 
-  /** Eq. 1 in 8-bit numbers. The canvas' own blending multiplies alpha in first and loses dark colours to rounding. */
   blend() {
     const { height, width, boxHeight, boxWidth } = this.data;
     const out = new ImageData(new Uint8ClampedArray(this.image.data), width, height);
-    const top = this.row - boxHeight + 1;
-    const left = this.col - boxWidth + 1;
-    for (let i = Math.max(0, -top); i < Math.min(boxHeight, height - top); i++)
-      for (let j = Math.max(0, -left); j < Math.min(boxWidth, width - left); j++) {
-        const from = 4 * (i * boxWidth + j);
-        const to = 4 * ((top + i) * width + left + j);
-        const alpha = this.pattern[from + 3] / 255;
-        for (let c = 0; c < 3; c++) out.data[to + c] = (1 - alpha) * out.data[to + c] + alpha * this.pattern[from + c];
-      }
+    stampOn(out, this.pattern, boxHeight, boxWidth, this.row, this.col);
     if (this.pixels.width !== width || this.pixels.height !== height) Object.assign(this.pixels, { height, width });
     this.pixels.getContext("2d").putImageData(out, 0, 0);
   }
@@ -179,6 +209,7 @@ class Pad {
     if (this.grip && cell >= 5 * ratio) this.drawGrid(context, cell);
     if (this.data.trained) this.drawTrained(context, cell, ratio);
     this.drawBox(context, cell, ratio);
+    if (this.hint) this.drawLabel(context, HINT, "#c22525", this.boxOf(this.row, this.col, cell, 3 * ratio), cell, ratio);
   }
 
   drawGrid(context, cell) {
@@ -219,10 +250,14 @@ class Pad {
     context.strokeRect(...box);
     context.setLineDash([]);
 
-    // The label sits above the box, or below where there is no room, or inside where the box is the whole image.
-    context.font = `${11 * ratio}px ${getComputedStyle(this.root).fontFamily}`;
-    const [padding, high] = [4 * ratio, 16 * ratio];
-    const wide = context.measureText(LABEL).width + 2 * padding;
+    if (!this.hint || !this.atHome()) this.drawLabel(context, LABEL, "rgba(0, 0, 0, 0.7)", box, cell, ratio);
+  }
+
+  /** A label above a box, or below where there is no room, or inside where the box is the whole image. */
+  drawLabel(context, text, ground, box, cell, ratio) {
+    context.font = `${14 * ratio}px ${getComputedStyle(this.root).fontFamily}`;
+    const [padding, high] = [5 * ratio, 20 * ratio];
+    const wide = context.measureText(text).width + 2 * padding;
     const right = this.data.width * cell;
     const bottom = this.data.height * cell;
     const [x, y, w, h] = box;
@@ -231,13 +266,13 @@ class Pad {
     const below = y + h + gap;
     const labelTop = above >= 0 ? above : below + high <= bottom ? below : gap;
     const labelLeft = Math.min(Math.max(x + w / 2 - wide / 2, 0), right - wide);
-    context.fillStyle = "rgba(0, 0, 0, 0.7)";
+    context.fillStyle = ground;
     context.beginPath();
     context.roundRect(labelLeft, labelTop, wide, high, 3 * ratio);
     context.fill();
     context.fillStyle = "#fff";
     context.textBaseline = "middle";
-    context.fillText(LABEL, labelLeft + padding, labelTop + high / 2 + 0.5 * ratio);
+    context.fillText(text, labelLeft + padding, labelTop + high / 2 + 0.5 * ratio);
   }
 
   /** Red like the minimum covering box in the paper's Figure 3, between black and white lines to stand out anywhere. */
@@ -294,7 +329,10 @@ class Pad {
   move(row, col) {
     if (!this.setPlace(row, col)) return;
     this.moved = true;
-    this.wire.post({ row: this.row, col: this.col, final: false });
+    if (this.hint) remember();
+    this.hint = false;
+    shared.move(this.row, this.col, this);
+    if (!shared.knows(this.row, this.col)) this.wire.post({ row: this.row, col: this.col, final: false });
     this.schedule();
   }
 
@@ -319,8 +357,28 @@ class Pad {
     };
   }
 
+  /** Whether a pointer is on the trigger, or as near as a finger can be meant for it. */
+  isAt(pointer) {
+    if (!this.cell) return false;
+    const { boxHeight, boxWidth } = this.data;
+    const { x, y } = this.locate(pointer);
+    const reach = REACH / this.cell;
+    const [down, right] = [y - (this.row - boxHeight + 1), x - (this.col - boxWidth + 1)];
+    return down >= -reach && down < boxHeight + reach && right >= -reach && right < boxWidth + reach;
+  }
+
+  /** A finger that taps elsewhere puts the trigger there. */
+  tap(event) {
+    if (event.pointerType !== "touch" || !this.cell || this.isAt(event)) return;
+    const { boxHeight, boxWidth } = this.data;
+    const { x, y } = this.locate(event);
+    this.move(Math.round(y - boxHeight / 2) + boxHeight - 1, Math.round(x - boxWidth / 2) + boxWidth - 1);
+    this.settle();
+  }
+
   press(event) {
     if (!event.isPrimary || event.button !== 0 || !this.cell) return;
+    if (event.pointerType === "touch" && !this.isAt(event)) return; // it scrolls, or taps
     event.preventDefault();
     this.canvas.focus({ preventScroll: true });
     this.canvas.setPointerCapture(event.pointerId);
@@ -329,7 +387,7 @@ class Pad {
     const held = { x: x - (this.col - boxWidth + 1), y: y - (this.row - boxHeight + 1) };
     const inside = held.x >= 0 && held.x < boxWidth && held.y >= 0 && held.y < boxHeight;
     // Held where it was touched; pressed elsewhere, its centre jumps under the pointer.
-    this.grip = inside ? held : { x: boxWidth / 2, y: boxHeight / 2 };
+    this.grip = inside || event.pointerType === "touch" ? held : { x: boxWidth / 2, y: boxHeight / 2 };
     this.drag(event);
     this.setPlace(this.row, this.col);
     this.schedule(); // the grid appears

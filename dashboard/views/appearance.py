@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 
 import streamlit as st
 
 from core.metrics import Rate
-from core.sweeps import AppearanceCurve, AppearanceMap, appearance_map, appearance_sweep
+from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap, appearance_map, appearance_sweep
 from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard import figures
@@ -19,20 +20,22 @@ from dashboard.controls import (
     downloads,
     explain,
     image_choice,
-    image_slider,
     one_sentence,
     plot_config,
     progress_bar,
 )
 from dashboard.fetching import about_data
 from dashboard.figures import Curve
+from dashboard.following import draw_varied_strip
 from dashboard.jobs import Job, gathered
+from dashboard.known import addressed, packed
+from dashboard.live_rates import Answered, live_rates
 from dashboard.looks import appearance_choices, look_of, place_choices, selected_look, stamped_on
 from dashboard.pattern_painter import MAX_SIDE, Painted, pattern_painter
-from dashboard.readouts import rate_bars
+from dashboard.readouts import Reading
 from dashboard.resources import Subject, Tested, jobs, predictor, target_for, tested, tested_for
 from dashboard.session import Choice, Session, yes_no
-from dashboard.shown import draw_strip, measured, trigger_picture
+from dashboard.shown import measured, trigger_picture
 from dashboard.sketches import curves_sketch, map_sketch
 
 EXPLANATION = """
@@ -150,8 +153,16 @@ def show() -> None:
             kept = stored_curve(subject, bases[subject.identity], target_for(subject, main))
             return kept.at(triggers[subject.identity].value) if kept is not None else None
 
-        readings, predicted = measured(chosen.all(), triggers, stored_rate, data, count, before=before)
-        st.html(rate_bars(readings, f"{shown.row},{shown.col}"))
+        readings, _ = measured(chosen.all(), triggers, stored_rate, data, count, before=before, prefer_stored=True)
+        live_rates(
+            [
+                _answered(s, reading, request, look.opacity, s is main or data is not None)
+                for (s, _, request), reading in zip(requested, readings, strict=True)
+            ],
+            place=(look.opacity, look.value),
+            key="rates",
+            sliders=(f"choice-{opacity.name}", f"choice-{value.name}"),
+        )
         if before.steps:
             st.caption(f"Behind {before.label}.")
         st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
@@ -219,10 +230,28 @@ def show() -> None:
 
     with right:
         curves()
-    if data is not None and predicted is not None:
-        draw_strip(session.get(image), main, data, shown, predicted, before)
-        image_slider(session, "First image", image, data)
+    if data is not None and predictor(main) is not None:
+        whole = stamped_on(main, main, replace(look, value=255, opacity=100), *place)
+        draw_varied_strip(main, data, shown, whole, look, session.get(image), before, image.name)
     session.write_link()
+
+
+def _answered(
+    subject: Subject,
+    reading: Reading,
+    curve: AppearanceCurve | Job[AppearanceCurve] | None,
+    opacity: int,
+    measurable: bool,
+) -> Answered:
+    """What the browser can say of a model at every pixel value, at the opacity of its curve."""
+    found = curve.snapshot().result if isinstance(curve, Job) else curve
+    if found is None:
+        return Answered(reading, None, None, measurable)
+    counts = packed(LocationMap(found.hits[None], found.total[None], (opacity,), found.values))
+    if isinstance(curve, Job):
+        return Answered(reading, None, counts, measurable)
+    file = addressed(json.dumps(counts).encode(), "application/json", f"curve {subject.identity}")
+    return Answered(reading, file, None, measurable)
 
 
 def _draw_painter(session: Session, shown: Trigger, value: Choice[int], layout: Choice[str]) -> None:

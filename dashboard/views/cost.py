@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from statistics import mean
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
+from core.claims.base import STANDARD, label_of, listed
 from core.defenses import defenses
 from core.models import models
 from core.paper import paper_seconds
+from core.results import Results
 from dashboard import figures, repair_figures
 from dashboard.controls import downloads, plot_config
-from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, repaired, siblings
-from dashboard.resources import Subject, subjects
+from dashboard.evaluated import PAPER_MODELS, Evaluated, evaluated, repaired, siblings
+from dashboard.resources import Subject, results_of, subjects
 
 __all__ = ["draw_cost"]
 
@@ -23,8 +25,8 @@ SHOWN = ("flip", "shrinkpad:1", "shrinkpad:2", "shrinkpad", "shrinkpad:3")
 def draw_cost(main: Subject) -> None:
     """Draws the part of the page about cost."""
     found, _ = subjects()
-    listed = siblings(found, main, ATTACKS[::2])
-    rows = [row for row in evaluated(listed, ("flip", "shrinkpad")) if row.spec in SHOWN] + repaired(listed)
+    standard = siblings(found, main, STANDARD)
+    rows = [row for row in evaluated(standard, ("flip", "shrinkpad")) if row.spec in SHOWN] + repaired(standard)
     where = f"{models[main.card.model].label}, {main.dataset_label}"
     st.markdown(f"### Cost against effect (Fig. 1): {where}")
     if not any(row.repair for row in rows):
@@ -35,7 +37,7 @@ def draw_cost(main: Subject) -> None:
     if not rows:
         return
     figure = repair_figures.cost_against_effect(
-        [(row.label, row.subject.attack.label, row.seconds, row.success, row.clean) for row in rows]
+        [(row.label, row.subject.label, row.seconds, row.success, row.clean) for row in rows]
     )
     file = f"cost-{main.card.dataset}-{main.card.model}"
     st.plotly_chart(figure, key="cost", config=plot_config(file), width="stretch")
@@ -47,43 +49,48 @@ def draw_cost(main: Subject) -> None:
     with tools:
         downloads(file, lambda: _rows(rows), lambda: figure)
     st.markdown(f"### Training time (Table 2): {where}")
-    table = time_table(rows)
+    free = [name for name in ("Flip", "ShrinkPad") if any(row.label.startswith(name) for row in rows)]
+    table = time_table(results_of(main), free)
     if len(table):
         st.dataframe(table, hide_index=True, width="stretch", height="content", placeholder="")
         st.caption(
-            "Mean over the standard attacks that are stored. The paper's times are for its networks on a GTX 1080; the "
-            "ratio is the paper's over ours."
+            f"Mean over the standard attacks, {listed(map(label_of, STANDARD))}; the column says which are stored. The "
+            "paper's times are for its networks on a GTX 1080; the ratio is the paper's over ours."
         )
 
 
-def time_table(rows: list[Evaluated]) -> pd.DataFrame:
-    """One row per repair: our mean seconds, the paper's by network, and how many times ours go into them."""
-    listed = []
+def time_table(results: Results, free: Sequence[str] = ()) -> pd.DataFrame:
+    """One row per repair: our mean seconds, the paper's by network, and how many times ours go into them.
+
+    Args:
+        results: What is stored.
+        free: Names of transformations, which take no training.
+    """
+    rows = []
     for name in defenses:
-        seconds = [row.seconds for row in rows if row.repair == name]
-        if not seconds:
+        seconds = results.seconds(name)
+        if seconds is None:
             continue
         entry: dict[str, object] = {
             "Defense": defenses[name].label,
-            "Seconds here": round(mean(seconds), 1),
-            "Attacks": len(seconds),
+            "Seconds here": round(seconds.mean, 1),
+            "Attacks": listed(map(label_of, seconds.attacks)),
         }
         for model in PAPER_MODELS:
             paper = paper_seconds(model, name)
             entry[f"Paper, {models[model].label}"] = paper
-            ratio = paper / mean(seconds) if paper and mean(seconds) else None
+            ratio = paper / seconds.mean if paper and seconds.mean else None
             entry[f"Ratio, {models[model].label}"] = round(ratio, 1) if ratio else None
-        listed.append(entry)
-    for name in ("Flip", "ShrinkPad"):
-        if any(row.label.startswith(name) for row in rows):
-            zeros: dict[str, object] = {f"Paper, {models[model].label}": 0.0 for model in PAPER_MODELS}
-            listed.append({"Defense": name, "Seconds here": 0.0} | zeros)
-    return pd.DataFrame(listed)
+        rows.append(entry)
+    for name in free:
+        zeros: dict[str, object] = {f"Paper, {models[model].label}": 0.0 for model in PAPER_MODELS}
+        rows.append({"Defense": name, "Seconds here": 0.0} | zeros)
+    return pd.DataFrame(rows)
 
 
 def _rows(rows: list[Evaluated]) -> list[list[object]]:
     head: list[list[object]] = [["defense", "attack", "seconds", "quantity", *figures.COUNT_COLUMNS]]
     for row in rows:
         for what, rate in (("attack success rate", row.success), ("clean accuracy", row.clean)):
-            head.append([row.spec, row.subject.attack.title, row.seconds, what, *figures.counts_of(rate)])
+            head.append([row.spec, row.subject.name, row.seconds, what, *figures.counts_of(rate)])
     return head

@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 import torch
 
-from core.claims import judge_defenses
+from core.claims import judge_defenses, judge_repairs
 from core.metrics import Rate, clean_accuracy
 from core.params import params_of
 from core.strength import StrengthCurve, strength_sweep
@@ -33,7 +33,7 @@ from dashboard.figures import StrengthLine
 from dashboard.jobs import Job, gathered
 from dashboard.predicted import predictions, success
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, stored_note, strip
-from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested, tested_for
+from dashboard.resources import Subject, Tested, jobs, predictor, results_of, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of
 from dashboard.shown import draw_strip
 from dashboard.sketches import strength_sketch
@@ -131,6 +131,10 @@ def show() -> None:
         draw_cost(main)
     if part != "cost":
         defense_tables(session, main, REPAIRS if part == "repairs" else None)
+    if part == "repairs":
+        stored = results_of(main)
+        targets = {title: card.attack_object.target for title, card in stored.cards.items()}
+        draw_verdicts("What the paper says about it (Sec. 5.1)", judge_repairs(stored.repairs, targets))
     if part == "transforms":
         found, _ = subjects()
         curves = {
@@ -138,6 +142,7 @@ def show() -> None:
                 name: curve for name in transform_names() if (curve := stored_strength(s, name)) is not None
             }
             for s in siblings(found, main)
+            if not s.is_variant
         }
         draw_verdicts("What the paper says about it (Sec. 5.1 to 5.3, 5.6)", judge_defenses(curves))
     session.write_link()

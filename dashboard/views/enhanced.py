@@ -204,7 +204,7 @@ def _draw_table(found: dict[str, Subject], main: Subject) -> None:
 def table_5(rows: list[Evaluated]) -> pd.DataFrame:
     """One row per attack; ours under each defense, then the paper's by network, in percent."""
     groups = {"Measured": "", **{f"Paper, {models[model].label}": model for model in PAPER_MODELS}}
-    attacks = list(dict.fromkeys(row.subject.attack.label for row in rows))
+    attacks = list(dict.fromkeys(row.subject.label for row in rows))
     defenses = list(dict.fromkeys(row.label for row in rows))
     columns = pd.MultiIndex.from_tuples([(group, defense) for group in groups for defense in defenses])
     table = pd.DataFrame(np.nan, index=pd.Index(attacks, name="Attack"), columns=columns)
@@ -212,7 +212,7 @@ def table_5(rows: list[Evaluated]) -> pd.DataFrame:
         for group, model in groups.items():
             number = row.paper.get(model)
             value = 100 * row.success.value if not model else number.success if number else np.nan
-            table.loc[row.subject.attack.label, (group, row.label)] = round(value, 1)
+            table.loc[row.subject.label, (group, row.label)] = round(value, 1)
     return table
 
 
@@ -225,7 +225,7 @@ def _draw_shrink_sizes(found: dict[str, Subject], main: Subject) -> None:
         if curve is not None:
             position = ATTACKS.index(subject.attack.title) // 2
             dash = "solid" if isinstance(subject.attack, Enhanced) else "dot"
-            lines.append(StrengthLine(subject.attack.label, curve, LINE_COLOURS[position], dash))
+            lines.append(StrengthLine(subject.label, curve, LINE_COLOURS[position], dash))
     if not lines:
         st.info("Nothing is stored yet.")
         return

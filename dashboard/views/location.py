@@ -18,19 +18,20 @@ from dashboard.controls import (
     choose,
     choose_count,
     downloads,
-    explain,
     image_choice,
     one_sentence,
     progress_bar,
 )
 from dashboard.fetching import about_data
+from dashboard.following import draw_following_strip, draw_rates, follow
 from dashboard.jobs import Job, Snapshot
+from dashboard.known import stored_look
 from dashboard.location_map import Pick, location_map
 from dashboard.looks import appearance_choices, place_choices, selected_look, stamped_on
-from dashboard.readouts import rate_bars
+from dashboard.presenting import lay_out, present, title_row
 from dashboard.resources import Subject, Tested, jobs, predictor, target_for, tested, tested_for
 from dashboard.session import Choice, Session, yes_no
-from dashboard.shown import draw_pad, draw_strip, measured
+from dashboard.shown import draw_pad
 
 EXPLANATION = """
 A backdoored model was trained to answer with one class, the **target**, whenever the small **trigger** is in the
@@ -68,15 +69,7 @@ class Mapped:
 
 def stored_map(subject: Subject, shown: Trigger, target: int) -> LocationMap | None:
     """The stored map of a model, if it is of this target and of the trigger that is shown, wherever that is."""
-    values = subject.result("location")
-    if values is None or values.get("trigger") != shown.at(*subject.trigger.location).fingerprint:
-        return None
-    if values.get("target") != target:
-        return None
-    try:
-        return LocationMap.from_dict(values)
-    except ValueError:
-        return None
+    return stored_look(subject, shown, subject.trigger.location, target).map
 
 
 def stored_rate(subject: Subject, stamped: Trigger, target: int) -> Rate | None:
@@ -89,7 +82,7 @@ def request_map(
     session: Session, subject: Subject, shown: Trigger, data: Tested | None, target: int, again: bool, before: Compose
 ) -> Mapped:
     """The stored map, or a job that computes one where that is possible."""
-    stored = stored_map(subject, shown, target) if not before.steps else None
+    stored = stored_look(subject, shown, shown.location, target).map if not before.steps else None
     if (stored is not None and not again) or data is None:
         return Mapped(subject, stored, None)
     model = predictor(subject)
@@ -119,21 +112,26 @@ def request_map(
 def show() -> None:
     """Draws the page."""
     session = Session()
-    st.title("Trigger location", anchor=False)
-    explain(EXPLANATION)
-    chosen = choose(session)
+    present(session)
+    title_row(session, "Trigger location", EXPLANATION)
+    picked, shown, defense = (st.sidebar.container() for _ in range(3))
+    more = st.sidebar.expander("More")
+    chosen = choose(session, place=picked, more=more)
     if chosen is None:
         return
     main = chosen.main
     value, opacity, _ = appearance_choices(main.trigger)
-    with st.sidebar:
+    with shown:
         st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
+    before = choose_defense(session, defense)
+    with more:
         st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
-    count = choose_count(session)
-    before = choose_defense(session)
-    again = st.sidebar.toggle(
-        "Measure the map here", help=f"To ±{MAP_WIDTH:g} points, instead of the stored map.", **session.widget(AGAIN)
-    )
+        count = choose_count(session, more)
+        again = st.toggle(
+            "Measure the map here",
+            help=f"To ±{MAP_WIDTH:g} points, instead of the stored map.",
+            **session.widget(AGAIN),
+        )
     look = selected_look(session, main.trigger)
     row, col = place_choices(main)
     data = tested(main)
@@ -158,6 +156,7 @@ def show() -> None:
     wanted = tuple(m.job for m in mapped if m.job is not None)
     jobs().leave(session.identity, wanted)
     polling = any(job.snapshot().running for job in wanted)
+    lay_out(len(mapped))
 
     @st.fragment(key="live", run_every=POLL_SECONDS if polling else None)
     @one_sentence
@@ -166,37 +165,42 @@ def show() -> None:
         if polling and not any(s.running for s in snapshots):
             st.rerun()
         place = look.on(main.trigger).at(session.get(row), session.get(col))
-        # The pad is drawn last, into a column made first: what it acknowledges is on the page before it.
-        # Two maps stand side by side, all three columns then alike.
-        left, *beside = st.columns([10, 12] if len(mapped) == 1 else 3, gap="large" if len(mapped) == 1 else "medium")
-        pictures = st.container()
-        for column, m, snapshot in zip(beside, mapped, snapshots, strict=True):
-            with column:
-                _draw_map(session, m, snapshot, place, row, col, before)
-        with left:
-            pad = st.container()
-            triggers = {s.identity: stamped_on(s, main, look, *place.location) for s, _ in chosen.all()}
-            # While the trigger is on its way, the models beside the one under study take fewer images, so that it
-            # stays under the finger; when it is let go, all take the full number.
-            # Where several users drag at once, so does the model under study.
-            few, dragged = min(count, DRAG_IMAGES), not st.session_state.get("settled", True)
-            readings, predicted = measured(
-                chosen.all(),
-                triggers,
-                lambda s: stored_rate(s, triggers[s.identity], target_for(s, main)),
-                data,
-                few if dragged and jobs().crowd.with_me(session.identity) >= CROWD else count,
-                few if dragged else None,
-                before,
-            )
-            if before.steps:
-                st.caption(f"Behind {before.label}.")
-            st.html(rate_bars(readings, f"{place.row},{place.col}"))
-        with pictures:
-            if data is not None and predicted is not None:
-                draw_strip(session.get(image), main, data, place, predicted, before)
-        with pad:
-            draw_pad(session, main, place, data, row, col, image)
+        drawn = {m.subject.identity: s.result for m, s in zip(mapped, snapshots, strict=True) if m.job is not None}
+        # While the trigger is on its way, the models beside the one under study take fewer images, so that it
+        # stays under the finger; when it is let go, all take the full number.
+        # Where several users drag at once, so does the model under study.
+        few, dragged = min(count, DRAG_IMAGES), not st.session_state.get("settled", True)
+        crowded = dragged and jobs().crowd.with_me(session.identity) >= CROWD
+        with st.container(key="live-grid"):
+            numbers, maps, pictures = (st.container(key=f"live-{name}") for name in ("pad", "maps", "strip"))
+            with numbers:
+                models = [
+                    follow(
+                        s,
+                        main,
+                        colour,
+                        stamped_on(s, main, look, *place.location),
+                        data,
+                        drawn.get(s.identity),
+                        before,
+                        few if crowded or (dragged and s is not main) else count,
+                        dragged=dragged,
+                    )
+                    for s, colour in chosen.all()
+                ]
+                if before.steps:
+                    st.caption(f"Behind {before.label}.")
+                draw_rates(models, place.location)
+            with maps:
+                known = {model.subject.identity: model.map for model in models}
+                for column, m, snapshot in zip(st.columns(len(mapped)), mapped, snapshots, strict=True):
+                    with column:
+                        _draw_map(session, m, snapshot, known[m.subject.identity], place, row, col, before)
+            with pictures:
+                draw_following_strip(models[0], session.get(image), before, image.name)
+            # The pad is drawn last, into a container made first: what it acknowledges is on the page before it.
+            with numbers:
+                draw_pad(session, main, place, data, row, col, image, slider=False)
         if st.session_state.get("settled", True):
             session.write_link()
 
@@ -207,12 +211,14 @@ def _draw_map(
     session: Session,
     mapped: Mapped,
     snapshot: Snapshot[LocationMap] | Snapshot[AdaptiveMap],
+    known: LocationMap | None,
     place: Trigger,
     row: Choice[int],
     col: Choice[int],
     before: Compose,
 ) -> None:
-    subject, result = mapped.subject, snapshot.result
+    # With what was measured at single places, so that the map and the numbers above say the same of each.
+    subject, result = mapped.subject, (known or snapshot.result) if snapshot.result is not None else None
     if snapshot.error:
         st.error(f"The map could not be computed: {snapshot.error}")
     if result is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.claims.base import FAILS, HOLDS, LI, MIXED, NOT_MEASURED, OUTCOMES
 from core.models import models
 from core.results import PAPER_MODELS, Number, Results
 from dashboard.against import FAR, agreement, number_rows, number_table, tinted
@@ -15,10 +16,11 @@ from dashboard.verdicts import draw_verdicts
 
 EXPLANATION = """
 Every table and figure of the paper beside what was measured here, for the network of the chosen model: its **numbers**,
-tinted by how far ours are from the paper's, and its **statements**, each with the numbers that decide it. Nothing on
-this page is typed in: it is read from the results stored beside the models, and *Live* leads to the page that shows
-where a number comes from.
+tinted by how far ours are from the paper's, and its **statements** in its own words, each with our rule and the numbers
+that decide it. None of our numbers is typed in: they are read from the results stored beside the models, and *Live*
+leads to the page that shows where a number comes from.
 """
+OTHER_OUTCOMES = {MIXED: "mixed", FAILS: "do not hold", NOT_MEASURED: "not measured here"}
 PARTS = {"claims": "Statements", "tables": "Tables", "figures": "Figures"}
 PART: Choice[str] = Choice("view", "claims", one_of(PARTS))
 TITLES = {
@@ -55,9 +57,10 @@ def show() -> None:
     numbers, verdicts = results.numbers(), results.verdicts()
     st.markdown(f"### {models[main.card.model].label}, {main.dataset_label}")
     there, measured, near = agreement(numbers)
-    decided = [verdict for verdict in verdicts if verdict.holds is not None]
+    counts = {kind: sum((v.claim.source, v.outcome) == (LI, kind) for v in verdicts) for kind in OUTCOMES}
     columns = st.columns(3)
-    columns[0].metric("Statements that hold", f"{sum(bool(v.holds) for v in decided)} of {len(decided)}")
+    columns[0].metric("Statements that hold", f"{counts[HOLDS]} of {sum(counts.values())}")
+    columns[0].caption(", ".join(f"{counts[kind]} {words}" for kind, words in OTHER_OUTCOMES.items() if counts[kind]))
     columns[1].metric("Rates of the paper measured", f"{measured} of {there}")
     columns[2].metric("Within 5 points of the paper", f"{near} of {measured}")
     if main.card.model not in PAPER_MODELS or main.card.dataset != "cifar10":

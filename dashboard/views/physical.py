@@ -89,7 +89,7 @@ def show() -> None:
         if data is not None:
             st.session_state["camera-drawn"] = camera.spec
             _draw_live(session, pair, data, image)
-        of_the_paper = siblings(found, main, PAPER_ATTACKS)
+        of_the_paper = [s for s in siblings(found, main, PAPER_ATTACKS) if not s.is_variant]
         each = {subject.identity: subject for subject in (*pair, *of_the_paper)}
         read = {identity: stored_photographs(subject) for identity, subject in each.items()}
         stored = [read[subject.identity] for subject in pair]

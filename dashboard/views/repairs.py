@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
@@ -12,18 +13,20 @@ import torch
 from torch import Tensor
 
 from core.defenses import Repair, defenses
-from core.defenses.fine_pruning import at_tolerances, features_of, order_of, pruned_predictions
-from core.repaired import Repaired, read_repair, repair_sweep, result_name
+from core.defenses.fine_pruning import FinePruning, at_tolerances, features_of, order_of, pruned_predictions
+from core.metrics import Rate
+from core.repaired import OWN, Repaired, read_repair, repair_sweep, result_name
 from core.strength import StrengthCurve
 from core.trigger import stamp
 from dashboard import figures, repair_figures
 from dashboard.controls import downloads, image_slider, plot_config, progress_bar
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.heat import heat
+from dashboard.jobs import Job
 from dashboard.parameters import parametrised
 from dashboard.predicted import predictions
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
-from dashboard.resources import Subject, Tested, jobs, predictor
+from dashboard.resources import Subject, Tested, jobs, predictor, store
 from dashboard.session import Choice, Session, integer_in, one_of
 from dashboard.sheet import Block, Panel, block_html
 
@@ -53,9 +56,9 @@ def draw_repairs(session: Session, main: Subject, data: Tested | None, image: Ch
         st.caption(EXPLANATIONS.get(name, defenses[name].__doc__ or ""))
         with st.expander("Settings", icon=":material/tune:"):
             repair = parametrised(session, defenses[name], name)
-        stored = read_repair(main.checkpoint, name)
-        if stored is not None and stored.repair != repair:
-            stored = None
+        # What was run here comes before what came along.
+        place = next((one for one in (f"{name}{OWN}", name) if _settings(main, one) == repair), "")
+        stored = read_repair(main.checkpoint, place) if place else None
         _draw_run(session, main, repair, stored, data)
         if stored is not None:
             _draw_rates(stored)
@@ -63,11 +66,17 @@ def draw_repairs(session: Session, main: Subject, data: Tested | None, image: Ch
         if name == "fine-pruning":
             _draw_pruning(session, main, data, stored, image)
         elif name == "neural-cleanse" and stored is not None:
-            _draw_reversed(main, stored)
+            _draw_reversed(main, stored, place)
         elif name == "auto-encoder" and stored is not None and data is not None:
-            _draw_redrawn(session, main, data, image)
+            _draw_redrawn(session, main, replace(main, repair=place), data, image)
         elif stored is None:
             st.info("Nothing is stored for this model and these settings yet: run it here, or with the command shown.")
+
+
+def _settings(main: Subject, name: str) -> Repair | None:
+    """The settings of a stored repair."""
+    stored = read_repair(main.checkpoint, name)
+    return stored.repair if stored is not None else None
 
 
 def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired | None, data: Tested | None) -> None:
@@ -90,7 +99,11 @@ def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired 
             st.code(f"python scripts/defend.py {repair.name} --checkpoint {main.key}", language=None, wrap_lines=True)
         return
     key = ("repair", main.weights, repair.name, sorted(repair.to_dict().items()), st.session_state["repair-run"])
-    job = jobs().request(key, Repaired, lambda: repair_sweep(main.checkpoint, repair), session.identity, cached=False)
+    # What came with the repository is what the tables are made of, and stays.
+    own = store().is_shipped(main.key)
+    job: Job[Repaired] = jobs().request(
+        key, Repaired, lambda: repair_sweep(main.checkpoint, repair, own=own), session.identity, cached=False
+    )
     jobs().leave(session.identity, (job,))
 
     @st.fragment(run_every=POLL_SECONDS)
@@ -188,8 +201,8 @@ def _draw_pruning(
     note.caption(f"{success.total} attacked and {clean.total} clean images, {where}; bars are 95% intervals.{decided}")
     with tools:
         downloads(file, partial(figures.strength_rows, lines), lambda: figure)
-    if stored is not None and "hits" in stored.report:
-        _draw_tolerances(stored, most)
+    if stored is not None:
+        _draw_tolerances(stored)
     if data is not None and main.checkpoint.has_weights:
         start = session.get(image)
         images, labels = data.images[start : start + STRIP], data.labels[start : start + STRIP]
@@ -201,21 +214,31 @@ def _draw_pruning(
         image_slider(session, "First image", image, data)
 
 
-def _draw_tolerances(stored: Repaired, channels: int) -> None:
-    """What the repair would be if more or less clean accuracy could be lost."""
-    st.markdown("**How much clean accuracy may be lost?** It decides how many channels go, and whether the attack does")
-    rows = [
+def _draw_tolerances(stored: Repaired) -> None:
+    """What the repair does when more or less of the clean accuracy may be lost."""
+    try:
+        cuts = at_tolerances(stored.record, stored.report)
+    except ValueError:
+        return
+    own = stored.repair.tolerance if isinstance(stored.repair, FinePruning) else None
+    st.markdown("**At other tolerances**")
+    st.dataframe(
         {
-            "may be lost, points": f"{cut.tolerance:g}",
-            f"channels pruned, of {channels}": cut.channels,
-            "attack success, %": 100 * cut.success.value,
-            "clean accuracy, %": 100 * cut.clean.value,
-        }
-        for cut in at_tolerances(stored.record, stored.report)
-    ]
-    percent = st.column_config.NumberColumn(format="%.1f")
-    columns = dict.fromkeys(("attack success, %", "clean accuracy, %"), percent)
-    st.dataframe(rows, column_config=columns, hide_index=True, width="stretch")
+            "Points that may be lost": [f"{cut.tolerance:g}{' (as run)' * (cut.tolerance == own)}" for cut in cuts],
+            "Channels pruned": [cut.channels for cut in cuts],
+            "ASR (%)": [_percent(cut.success) for cut in cuts],
+            "Clean (%)": [_percent(cut.clean) for cut in cuts],
+        },
+        hide_index=True,
+        width="stretch",
+        height="content",
+    )
+    st.caption("With 95% intervals, without fine-tuning. Whether the attack survives may hang on the tolerance.")
+
+
+def _percent(rate: Rate) -> str:
+    low, high = rate.interval
+    return f"{100 * rate.value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[int]) -> None:
@@ -227,9 +250,10 @@ def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[i
     st.html(strip(shown, main.target_name))
 
 
-def _draw_reversed(main: Subject, stored: Repaired) -> None:
+def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
     """Every label's reversed trigger, the size of its mask and its index, beside the true trigger."""
     record, classes = stored.record, main.card.classes
+    indices = [float(index) for index in record["indices"]]
     names = [classes[label] for label in record["flagged"]]
     if names:
         said = f"flagged as the target of a backdoor: **{', '.join(names)}**"
@@ -237,7 +261,7 @@ def _draw_reversed(main: Subject, stored: Repaired) -> None:
         said = "no label is flagged: no mask is far smaller than the others"
     truth = "it is a clean model" if main.is_control else f"the true target is **{main.target_name}**"
     st.markdown(f"Neural Cleanse: {said}; {truth}.")
-    figure = repair_figures.norms(classes, record["norms"], record["indices"], record["flagged"])
+    figure = repair_figures.norms(classes, record["norms"], indices, record["flagged"])
     file = f"neural-cleanse-{main.identity.replace('/', '-')}"
     st.plotly_chart(figure, key="norms", config=plot_config(file), width="stretch")
     note, tools = st.columns([3, 1.2], vertical_alignment="center")
@@ -246,13 +270,13 @@ def _draw_reversed(main: Subject, stored: Repaired) -> None:
     )
     rows: list[list[object]] = [["label", "norm", "index", "flagged", "success", "rounds"]]
     for label, name in enumerate(classes):
-        values = [record[key][label] for key in ("norms", "indices")]
-        rows.append([name, *values, label in record["flagged"], record["success"][label], record["rounds"][label]])
+        mask = [record["norms"][label], indices[label], label in record["flagged"]]
+        rows.append([name, *mask, record["success"][label], record["rounds"][label]])
     with tools:
         downloads(file, lambda: rows, lambda: figure)
     if len(stored.runs) > 1:
         _draw_seeds(main, stored)
-    tensors = main.checkpoint.tensors(result_name("neural-cleanse"))
+    tensors = main.checkpoint.tensors(result_name(place))
     if tensors is None:
         return
     masks, patterns = tensors["masks"].float(), tensors["patterns"].float()
@@ -280,7 +304,7 @@ def _draw_seeds(main: Subject, stored: Repaired) -> None:
             {"seed": str(run.seed)}
             | index
             | {
-                "flagged": ", ".join(classes[label] for label in run.record["flagged"]) or "none",
+                "flagged": _flagged(classes, run.record["flagged"]),
                 "attack success, %": 100 * run.success.value,
                 "clean accuracy, %": 100 * run.clean.value,
             }
@@ -290,6 +314,10 @@ def _draw_seeds(main: Subject, stored: Repaired) -> None:
     columns[f"index of {main.target_name}"] = st.column_config.NumberColumn(format="%.2f")
     st.dataframe(rows, column_config=columns, hide_index=True, width="stretch")
     st.caption(f"Rates of {stored.success.total} attacked and {stored.clean.total} clean images.")
+
+
+def _flagged(classes: Sequence[str], labels: Sequence[int]) -> str:
+    return ", ".join(classes[label] for label in labels) or "none"
 
 
 STYLE = """
@@ -303,12 +331,11 @@ STYLE = """
 """
 
 
-def _draw_redrawn(session: Session, main: Subject, data: Tested, image: Choice[int]) -> None:
-    """Original, attacked and redrawn images, with the answers to the last."""
+def _draw_redrawn(session: Session, main: Subject, subject: Subject, data: Tested, image: Choice[int]) -> None:
+    """Original, attacked and redrawn images, with the answers of the model and of the repaired one."""
     if not main.checkpoint.has_weights:
         st.info("The weights are not stored here, so nothing can be drawn.")
         return
-    subject = replace(main, repair="auto-encoder")
     start = session.get(image)
     images, labels = data.images[start : start + STRIP], data.labels[start : start + STRIP]
     stamped = stamp(images, main.trigger)

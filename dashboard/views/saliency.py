@@ -161,7 +161,7 @@ def _blocks(listed: dict[str, Subject], data: Tested, index: int, asked: Asked) 
     known = st.session_state.get("saliency-grid")
     if known is None or known[0] != key:
         blocks = [
-            Block(s.attack.label, panels_of(s, s.trigger, data, index, asked))
+            Block(s.label, panels_of(s, s.trigger, data, index, asked))
             if s is not None and s.checkpoint.has_weights
             else Block("")
             for s in subjects
@@ -223,7 +223,7 @@ def _draw_energies(
 ) -> None:
     """How much of the saliency falls on the trigger, over many images."""
     st.markdown(f"### Share of the saliency inside the trigger: {models[main.card.model].label}, {main.dataset_label}")
-    listed = siblings(found, main)
+    listed = siblings(found, main, [*ATTACKS, *([main.name] if main.is_variant else [])])
     wanted = st.session_state.get("energies-measured") == _identity(asked) or asked.is_stored
     if not asked.is_stored and data is not None and not wanted:
         st.caption(f"Not stored for this choice. {ENERGY_IMAGES} images of each attack can be measured here.")
@@ -258,7 +258,7 @@ def _draw_energies(
             with tools:
                 csv_button(f"saliency-{main.card.dataset}-{main.card.model}", lambda: energy_rows(measured))
             if asked.is_stored and not polling:
-                by_title = {s.attack.title: energies for s, energies in measured}
+                by_title = {s.name: energies for s, energies in measured if not s.is_variant}
                 draw_verdicts("What the paper says about it (Sec. 5.4)", judge_saliency(by_title))
         elif not polling:
             st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py saliency --checkpoint {main.key}`")
@@ -293,7 +293,7 @@ def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.Dat
             "Peak on it": [peak(energies.attacked) for _, energies in measured],
             f"Peak on it, {label}": [peak(energies.transformed) for _, energies in measured],
         },
-        index=[subject.attack.label for subject, _ in measured],
+        index=[subject.label for subject, _ in measured],
     )
     table.index.name = "Attack"
     return table
@@ -306,5 +306,5 @@ def energy_rows(measured: list[tuple[Subject, Energies]]) -> list[list[object]]:
         for name, energy in (("attacked", energies.attacked), ("transformed", energies.transformed)):
             low, high = energy.interval
             numbers = [round(value, 6) for value in (energy.mean, low, high, energy.area)]
-            rows.append([subject.attack.title, name, energy.count, *numbers, energy.peaks])
+            rows.append([subject.name, name, energy.count, *numbers, energy.peaks])
     return rows

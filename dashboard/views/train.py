@@ -17,9 +17,8 @@ from core.inference import select_device
 from core.models import models
 from core.recipes import RECIPES, recipe_for
 from core.steps import pays
-from core.store import Damaged, Missing
-from core.training import Plan
-from core.unfinished import Epoch
+from core.training import Plan, with_free_name
+from core.unfinished import Epoch, read_unfinished
 from dashboard.controls import explain, one_sentence, plot_config
 from dashboard.figures import COLOURS
 from dashboard.jobs import Job
@@ -32,7 +31,7 @@ EXPLANATION = """
 Here a model is trained on this machine: clean, or with a backdoor. Choose how the attack poisons the training images;
 while it trains you see how the model learns its task (**clean accuracy**) and the backdoor (**attack success rate**).
 A training goes on when the page is closed, survives a restart of the application, and its model is in every list as
-soon as it is finished.
+soon as it is finished. A model that came with the repository is never replaced here.
 """
 # A folder of one's own needs a path, which only the command line takes.
 DATASETS = [name for name in datasets if name != "folder"]
@@ -42,6 +41,7 @@ ATTACK: Choice[str] = Choice("train-attack", "badnets", one_of(attacks))
 ENHANCED = yes_no("train-enhanced")
 RECIPE: Choice[str] = Choice("train-recipe", "fast", one_of(RECIPES))
 SEED: Choice[int] = Choice("train-seed", 0, integer_in(0, 9999))
+NAME: Choice[str] = Choice("train-name", "", str)
 POLL_SECONDS = 1.0
 
 
@@ -74,9 +74,11 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
             "Enhanced (Sec. 4.2)", help="Poisoned images pass a random transformation.", **session.widget(ENHANCED)
         )
     kind, model = attacks[session.get(ATTACK)], session.get(MODEL)
+    dataset = datasets[session.get(DATASET)]()
     with how:
         st.markdown(f"##### {kind.label}")
-        attack: Attack = parametrised(session, kind, f"train-{kind.name}", kind.by_model.get(model, {}))
+        defaults = kind.by_model.get(model, {})
+        attack: Attack = parametrised(session, kind, f"train-{kind.name}", defaults, dataset.classes)
     if session.get(ENHANCED):
         with what:
             attack = Enhanced(base=attack, enhancement=parametrised(session, Enhancement, "train-enhancement"))
@@ -88,7 +90,6 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         st.number_input("Epochs", 1, 1000, help=f"The recipe has {recipe.epochs}.", **session.widget(epochs))
         st.number_input("Seed", 0, 9999, help="Of every draw.", **session.widget(SEED))
     recipe = replace(recipe, epochs=session.get(epochs))
-    dataset = datasets[session.get(DATASET)]()
     return Plan(
         dataset=dataset,
         model=model,
@@ -106,25 +107,47 @@ def _offer(session: Session, plan: Plan) -> None:
         st.info(f"{plan.dataset.label} is not on this machine; the page *Trigger location* offers to fetch it.")
         return
     _draw_estimate(session, plan)
-    agreed = True
-    if _is_stored(plan.key):
-        agreed = st.checkbox(
-            f"Replace the stored `{plan.key}`", help="It stays until the new one is finished, and is replaced then."
-        )
-    busy = any(one.running and one.key == plan.key for one in running.unfinished())
+    named, agreed = _choose_name(session, plan)
+    if named is None:
+        return
+    busy = any(one.running and one.key == named.key for one in running.unfinished())
     if st.button("Start", type="primary", disabled=not agreed or busy, icon=":material/play_arrow:"):
-        running.start(plan)
+        running.start(named)
         st.rerun()
 
 
-def _is_stored(key: str) -> bool:
+def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
+    """The plan with the name that its model will have, or None if it cannot have it; and whether it can start so."""
+    free = with_free_name(plan, store())
+    automatic = free.key.rpartition("/")[2]
+    st.text_input(
+        "Name",
+        placeholder=automatic,
+        help="The attack, and what differs from its defaults; or a name of your own.",
+        **session.widget(NAME),
+    )
     try:
-        store().checkpoint(key).card()
-    except Missing:
-        return False
-    except Damaged:
-        return True
-    return True
+        named = replace(plan, name=given) if (given := session.get(NAME).strip()) else free
+        key = store().checkpoint(named.key).key
+    except ValueError as error:
+        st.error(str(error))
+        return None, False
+    if store().is_shipped(key):
+        came, command = "came with the repository and is not replaced here", "scripts/train.py --replace"
+        st.error(f"`{key}` {came}; choose another name, such as `{automatic}`, or replace it with `{command}`.")
+        return None, False
+    unfinished = read_unfinished(store().checkpoint(key).folder)
+    if unfinished is not None and not plan.trains_like(unfinished.plan):
+        st.error(f"`{key}` is a training with other settings that has not ended; discard it, or choose another name.")
+        return None, False
+    if key.endswith(f"/{plan.attack.title}"):
+        st.markdown(f"The model will be `{key}`, the one that the paper's numbers are compared with.")
+    else:
+        st.markdown(f"The model will be `{key}`.")
+    if not store().checkpoint(key).exists:
+        return named, True
+    help_text = "It stays until the new one is finished, and is replaced then."
+    return named, st.checkbox(f"Replace the stored `{key}`", help=help_text)
 
 
 def _draw_estimate(session: Session, plan: Plan) -> None:

@@ -63,13 +63,19 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
+def servers() -> dict[str, subprocess.Popen[bytes]]:
+    """The processes of the running servers, by their url."""
+    return {}
+
+
+@pytest.fixture(scope="session")
 def logs() -> dict[str, IO[bytes]]:
     """What the running servers write, by their url."""
     return {}
 
 
 @pytest.fixture(scope="session")
-def serve(logs: dict[str, IO[bytes]]) -> Iterator[Serve]:
+def serve(logs: dict[str, IO[bytes]], servers: dict[str, subprocess.Popen[bytes]]) -> Iterator[Serve]:
     """``serve(script, env) -> url``: run a Streamlit script until the session ends; called again, the same url."""
     running: dict[tuple[str, ...], tuple[subprocess.Popen[bytes], IO[bytes], str]] = {}
 
@@ -96,7 +102,7 @@ def serve(logs: dict[str, IO[bytes]]) -> Iterator[Serve]:
         )
         url = f"http://127.0.0.1:{port}"
         running[known] = (process, log, url)
-        logs[url] = log
+        logs[url], servers[url] = log, process
         _wait_until_healthy(url, process, log)
         return url
 

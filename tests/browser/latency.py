@@ -1,11 +1,14 @@
 """Measures a drag in a real browser: from pointer move to the new success rate on the page, and the cold start.
 
     python tests/browser/latency.py --model cifar10/resnet20/badnets-gray --steps 50 --json -
+    python tests/browser/latency.py --stopped       # with the server's process stopped: what the browser answers alone
+    python tests/browser/latency.py --query value=90    # of a look that nothing is stored of
     python tests/browser/latency.py --training      # with a model being trained meanwhile, as on the page Train
 
 It starts its own server, drags the trigger step by step, and after every step waits until the page shows the number
 that belongs to the new place. What is measured is what a user sees: pointer event, message to the server, forward
-passes of the attacked and the clean model on 256 images each, the rerun, and the repainted text.
+passes of the attacked and the clean model on 256 images each, the rerun, and the repainted text; or, of a look that is
+stored, what the browser does alone.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -62,7 +66,7 @@ def chromium() -> str:
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as free:
-        free.bind(("localhost", 0))
+        free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
@@ -82,7 +86,7 @@ def start_server(port: int) -> tuple[subprocess.Popen[bytes], float]:
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while time.perf_counter() - started < 60:
         try:
-            urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=1).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
             return server, time.perf_counter() - started
         except OSError:
             time.sleep(0.02)
@@ -116,8 +120,8 @@ def training(wanted: bool) -> Iterator[None]:
             process.wait()
 
 
-def measure(model: str, steps: int, settle: float) -> dict[str, Any]:
-    """Starts the application, opens the page, drags ``steps`` times."""
+def measure(model: str, steps: int, settle: float, query: str = "", stopped: bool = False) -> dict[str, Any]:
+    """Starts the application, opens the page, drags ``steps`` times, with the server stopped if that is wanted."""
     from playwright.sync_api import sync_playwright
 
     path, port = chromium(), free_port()
@@ -127,19 +131,33 @@ def measure(model: str, steps: int, settle: float) -> dict[str, Any]:
         started = time.perf_counter()
         server, answered = start_server(port)
         try:
-            page.goto(f"http://localhost:{port}/?model={model}")
+            page.goto(f"http://127.0.0.1:{port}/?model={model}&{query}")
             page.locator(".ts-rate.first[data-hits]").wait_for(timeout=120_000)
             page.locator(".pad canvas[data-row]").wait_for(timeout=120_000)
             usable = time.perf_counter() - started
             page.wait_for_timeout(1000 * settle)
+            known = bool(page.evaluate("window.triggerOnPage.knows(20, 9)"))
+            if stopped and not known:
+                raise ValueError(f"--stopped is not allowed with {model} {query}: the browser does not know this look")
+            spent = cpu_seconds(server.pid)
+            if stopped:
+                server.send_signal(signal.SIGSTOP)
             latencies = [step(page, number) for number in range(steps)]
+            spent = cpu_seconds(server.pid) - spent
+            if stopped:
+                server.send_signal(signal.SIGCONT)
             page.mouse.up()
         finally:
+            server.send_signal(signal.SIGCONT)
             server.terminate()
             server.wait(10)
             browser.close()
     return {
         "model": model,
+        "query": query,
+        "known": known,
+        "stopped": stopped,
+        "server_cpu_s": round(spent, 2),
         "steps": steps,
         "p50_ms": round(statistics.median(latencies), 1),
         "p95_ms": round(percentile(latencies, 0.95), 1),
@@ -149,6 +167,15 @@ def measure(model: str, steps: int, settle: float) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
     }
+
+
+def cpu_seconds(pid: int) -> float:
+    """Seconds of processor time that a process has taken; nan where the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return float("nan")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def step(page: Any, number: int) -> float:
@@ -174,15 +201,21 @@ def main() -> None:
     parser.add_argument("--model", default="shapes10/resnet20/badnets-gray", help="checkpoint to drag the trigger of")
     parser.add_argument("--steps", type=int, default=50, help="steps of the drag (default 50)")
     parser.add_argument("--settle", type=float, default=5, help="seconds to wait after the page is usable (default 5)")
+    parser.add_argument("--query", default="", metavar="NAME=VALUE", help="added to the address, e.g. value=90")
+    parser.add_argument("--stopped", action="store_true", help="stop the server's process while the trigger is dragged")
     parser.add_argument("--training", action="store_true", help="train a model meanwhile, in a process of its own")
     parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON; - for stdout")
     options = parser.parse_args()
     with training(options.training):
-        found = measure(options.model, options.steps, options.settle) | {"training": options.training}
+        found = measure(options.model, options.steps, options.settle, options.query, options.stopped) | {
+            "training": options.training
+        }
     beside = " while a model is trained" if options.training else ""
+    beside += " while the server is stopped" if options.stopped else ""
     print(
         f"{found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, p95 {found['p95_ms']} ms over "
-        f"{found['steps']} steps{beside}; cold start to a usable page {found['usable_page_s']} s"
+        f"{found['steps']} steps{beside}; server CPU {found['server_cpu_s']} s; "
+        f"cold start to a usable page {found['usable_page_s']} s"
     )
     write_json(found, options.json)
 

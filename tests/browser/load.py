@@ -1,7 +1,10 @@
 """Measures drags of many users at once: sessions of one server, all dragging at the same time.
 
     python tests/browser/load.py --sessions 10 --model cifar10/resnet20/badnets-gray --json -
-    python tests/browser/load.py --sessions 10 --websocket
+    python tests/browser/load.py --sessions 10 --websocket --query value=90
+
+A look that is stored is answered by the browsers, and the server hears only where the trigger is let go; with
+``--query`` it is one that the server must measure.
 
 Every session drags the trigger step by step and waits after each step until its page shows the number of the new place,
 as in ``latency.py``. Ten browsers need more of a small machine than the server does, and users bring their own; with
@@ -62,7 +65,7 @@ async def in_browsers(port: int, model: str, sessions: int, steps: int, settle: 
         for _ in range(sessions):
             context = await browser.new_context(viewport={"width": 1400, "height": 1000})
             page = await context.new_page()
-            await page.goto(f"http://localhost:{port}/?model={model}")
+            await page.goto(f"http://127.0.0.1:{port}/?model={model}")
             await page.locator(".ts-rate.first[data-hits]").wait_for(timeout=120_000)
             await page.locator(".pad canvas[data-row]").wait_for(timeout=120_000)
             pages.append(page)
@@ -103,8 +106,9 @@ class Client:
             element = message.delta.new_element
             if element.bidi_component.id.endswith("-pad"):
                 self._pad, self._fragment = element.bidi_component.id, message.delta.fragment_id
-            if f'data-place="{place}"' in element.html.body:
-                self.shown = time.perf_counter()
+            if element.bidi_component.id.endswith("-rates"):
+                shown = json.loads(element.bidi_component.json)["html"]
+                self.shown = time.perf_counter() if f'data-place="{place}"' in shown else self.shown
             if message.WhichOneof("type") == "script_finished" and self.shown:
                 return
 
@@ -133,7 +137,7 @@ async def on_sockets(port: int, model: str, sessions: int, steps: int, settle: f
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(sessions):
-            address = f"ws://localhost:{port}/_stcore/stream"
+            address = f"ws://127.0.0.1:{port}/_stcore/stream"
             socket = await stack.enter_async_context(connect(address, subprotocols=["streamlit"], max_size=None))
             clients.append(Client(socket, model))
             await clients[-1].open()
@@ -141,19 +145,20 @@ async def on_sockets(port: int, model: str, sessions: int, steps: int, settle: f
         return await asyncio.gather(*(client.drag(steps, number) for number, client in enumerate(clients)))
 
 
-def measure(model: str, sessions: int, steps: int, settle: float, websocket: bool) -> dict[str, Any]:
+def measure(model: str, sessions: int, steps: int, settle: float, websocket: bool, query: str = "") -> dict[str, Any]:
     """Starts the application, and lets sessions drag."""
     port = free_port()
     server, _ = start_server(port)
     try:
         way = on_sockets if websocket else in_browsers
-        found = asyncio.run(way(port, model, sessions, steps, settle))
+        found = asyncio.run(way(port, f"{model}&{query}" if query else model, sessions, steps, settle))
     finally:
         server.terminate()
         server.wait(10)
     every = [latency for session in found for latency in session]
     return {
         "model": model,
+        "query": query,
         "sessions": sessions,
         "websocket": websocket,
         "steps": steps,
@@ -171,10 +176,11 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=10, help="pages that drag at the same time (default 10)")
     parser.add_argument("--steps", type=int, default=30, help="steps of each drag (default 30)")
     parser.add_argument("--settle", type=float, default=10, help="seconds to wait before the drag (default 10)")
+    parser.add_argument("--query", default="", metavar="NAME=VALUE", help="added to the address, e.g. value=90")
     parser.add_argument("--websocket", action="store_true", help="sessions without browsers")
     parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON; - for stdout")
     options = parser.parse_args()
-    found = measure(options.model, options.sessions, options.steps, options.settle, options.websocket)
+    found = measure(options.model, options.sessions, options.steps, options.settle, options.websocket, options.query)
     kind = "sessions without browsers" if options.websocket else "sessions"
     print(
         f"{found['sessions']} {kind} dragging {found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, "

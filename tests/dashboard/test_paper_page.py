@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl
 
 import pytest
 from test_pages import _alone, page
 
+from core.claims import Claim, Verdict
+from core.claims.base import HOLDS, OUTCOMES, WANG
 from core.results import Number, Results
 from core.store import Store
 from dashboard.against import agreement, attack_label, link_of, number_rows, number_table, tinted
+from dashboard.verdicts import RULE, STYLE, verdict_html
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 KEY = "shapes10/resnet20/badnets"
@@ -36,7 +40,12 @@ def test_every_part_shows(view: str) -> None:
     assert not test.warning
     assert next(metric.label for metric in test.metric) == "Statements that hold"
     if view == "claims":
-        assert any("Moving the trigger by 2 to 3 pixels" in text.value for text in test.markdown)
+        shown = " ".join(element.proto.body for element in test.get("html"))
+        assert "the ASR will drop sharply from 100% to below 50%" in shown, "the paper's sentence"
+        assert "<b>Our rule:</b> At the training location the rate is at least 95%" in shown
+        assert "Wang et al. 2019" in shown.partition("generalizes well on out-of-sample images")[2]
+        assert any(text.value == "#### Not of the paper: Wang et al. 2019" for text in test.markdown)
+        assert any(text.value == RULE for text in test.caption)
     else:
         assert len(test.dataframe) == {"tables": 5, "figures": 6}[view]
 
@@ -105,6 +114,40 @@ def test_the_file_has_every_number(numbers: list[Number]) -> None:
     rows = number_rows(numbers)
     assert rows[0][:3] == ["table", "model", "attack"]
     assert len(rows) == len(numbers) + 1
+
+
+def test_the_four_outcomes_differ_in_more_than_colour() -> None:
+    claim = Claim("one", "5.1", "Ours.", "Below 20%.", "Theirs <1>.")
+    drawn = {
+        outcome: verdict_html(Verdict(claim, outcome, numbers={"badnets": {"ASR, %": 1.0}})) for outcome in OUTCOMES
+    }
+    marks = {
+        outcome: re.findall(r'class="ts-verdict (\w+)".*aria-hidden="true">(.)<', drawn[outcome])[0]
+        for outcome in drawn
+    }
+    assert len({kind for kind, _ in marks.values()}) == len({mark for _, mark in marks.values()}) == 4
+    for outcome, html in drawn.items():
+        assert f"</i> {outcome}</span>" in html
+        assert "“Theirs &lt;1&gt;.”" in html
+        assert "Below 20%." in html
+        assert "title=" not in html, "the rule can be read without pointing at it"
+        assert "<b>BadNets</b> ASR 1.0%" in html
+    borders = re.findall(r"\.ts-verdict\.(\w+) \{[^}]*?(?:border-left-style: (\w+))?\}", STYLE)
+    assert {dict(borders)[kind] for kind, _ in marks.values()} == {"", "double", "dashed", "dotted"}
+
+
+def test_a_verdict_begins_with_what_is_missing() -> None:
+    verdict = Verdict(
+        Claim("one", "V", "Ours.", "Below 20%.", source=WANG),
+        HOLDS,
+        numbers={"badnets": {}, "blended": {}},
+        missing=("consistent",),
+        note="`command` does it",
+    )
+    html = verdict_html(verdict)
+    assert '<p class="outcome">Of BadNets and Blended only (Consistent is not measured): <span>' in html
+    assert "<code>command</code> does it" in html
+    assert "Wang et al. 2019, Sec. V, in our words" in html
 
 
 def test_labels_of_attacks() -> None:

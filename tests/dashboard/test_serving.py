@@ -27,7 +27,7 @@ def settings(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text())
 
 
-@pytest.mark.parametrize("path", SETTINGS, ids=lambda path: path.parent.parent.name)
+@pytest.mark.parametrize("path", SETTINGS, ids=["repository", "beside the script"])
 def test_the_settings_serve_this_machine_and_keep_errors_in_the_log(path: Path) -> None:
     found = settings(path)
     assert ipaddress.ip_address(found["server"]["address"]).is_loopback

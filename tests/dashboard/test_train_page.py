@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 from squares import six_colours
 from streamlit.testing.v1 import AppTest
-from test_pages import _alone, page
+from test_pages import _alone, link, page
 
 from core.attacks import attacks
 from core.data import dataset_from
 from core.recipes import Recipe
+from core.shipped import write_shipped
 from core.store import Store
 from core.training import Plan, train
-from core.unfinished import read_unfinished
+from core.unfinished import held, read_unfinished
 from dashboard import trainings as module
 from dashboard.trainings import Trainings
 from dashboard.views.train import curves, duration
@@ -67,7 +68,7 @@ def test_what_is_chosen_is_trained(empty: Store, started: list[Plan]) -> None:
     assert not test.warning
     press(test, "Start")
     (made,) = started
-    assert made.key == "shapes10/resnet20/blended+max2"
+    assert made.key == "shapes10/resnet20/blended-alpha0.5-seed3+max2"
     assert made.attack.to_dict()["alpha"] == 0.5
     assert (made.effective_recipe.epochs, made.seed) == (7, 3)
 
@@ -86,14 +87,85 @@ def test_the_default_of_a_network_is_its_own(empty: Store, started: list[Plan]) 
     assert [made.attack.to_dict()["alpha"] for made in started] == [0.5, 0.25]
 
 
-def test_a_stored_model_is_replaced_only_where_that_is_agreed_to(started: list[Plan]) -> None:
-    test = page("train")
-    start = next(button for button in test.button if button.label == "Start")
-    assert start.disabled
+def said_name(test: AppTest) -> str:
+    """What the page says the model will be called."""
+    (said,) = [text.value for text in test.markdown if text.value.startswith("The model will be `")]
+    return said.split("`")[1]
+
+
+def test_a_model_that_came_along_is_never_replaced(started: list[Plan]) -> None:
+    """Another target makes another model, and so does the same training again; the name is shown before it starts."""
+    query: dict[str, str]
+    for query, name in (
+        ({"train-badnets-target": "2"}, "badnets-target2"),
+        ({"train-epochs": "5"}, "badnets-epochs5"),
+        ({}, "badnets-2"),
+        ({"train-name": "mine"}, "mine"),
+    ):
+        test = page("train", **query)
+        assert said_name(test) == f"shapes10/resnet20/{name}"
+        press(test, "Start")
+        assert started[-1].key == f"shapes10/resnet20/{name}"
+    assert started[0].attack.target == 2
+    assert not test.checkbox
+
+    test.text_input(key="choice-train-name").set_value("badnets").run()
+    (said,) = [error.value for error in test.error]
+    assert said.startswith(
+        "`shapes10/resnet20/badnets` came with the repository and is not replaced here; choose another"
+    )
+    assert not any(button.label == "Start" for button in test.button)
+    test.text_input(key="choice-train-name").set_value("blended").run()
+    assert [error.value for error in test.error] == [
+        "name = 'blended' is not allowed: another attack is called so, and this one is badnets"
+    ]
+    test.text_input(key="choice-train-name").set_value("").run()
+    assert said_name(test) == "shapes10/resnet20/badnets-2"
+    assert len(started) == 4
+
+
+def test_ones_own_model_is_replaced_only_where_that_is_agreed_to(empty: Store, started: list[Plan]) -> None:
+    folder = empty.root / "shapes10" / "resnet20" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text("{")
+    test = page("train", **{"train-name": "mine"})
+    assert next(button for button in test.button if button.label == "Start").disabled
     box = next(box for box in test.checkbox if "Replace the stored" in box.label)
-    test = box.check().run()
-    press(test, "Start")
-    assert len(started) == 1
+    press(box.check().run(), "Start")
+    assert [made.key for made in started] == ["shapes10/resnet20/mine"]
+    # Left to the page, it takes the place of nothing.
+    press(page("train"), "Start")
+    assert started[-1].key == "shapes10/resnet20/badnets"
+
+
+def test_an_interrupted_training_of_other_settings_keeps_its_name(empty: Store, started: list[Plan]) -> None:
+    plan = Plan(dataset=dataset_from("shapes10"), model="resnet20", attack=attacks["badnets"]())
+    with held(empty.checkpoint(plan.key).folder, plan.to_dict()):
+        pass
+    # The same settings go on, others begin beside it.
+    assert said_name(page("train")) == plan.key
+    assert said_name(page("train", **{"train-epochs": "5"})) == f"{plan.key}-epochs5"
+    test = page("train", **{"train-epochs": "5", "train-name": "badnets"})
+    (said,) = [error.value for error in test.error]
+    assert said.startswith(f"`{plan.key}` is a training with other settings that has not ended")
+    assert not any(button.label == "Start" for button in test.button)
+
+
+def test_a_training_that_began_under_another_name_goes_on_there(empty: Store, plan: Plan, tmp_path: Path) -> None:
+    """Before names, a target of one's own was trained in the place of the reference."""
+    other = replace(plan, attack=attacks["badnets"](target=2))
+    old = empty.checkpoint(plan.key).folder
+    with held(old, other.to_dict()):
+        pass
+    (listed,) = Trainings(empty, tmp_path / "here").unfinished()
+    assert listed.plan is not None
+    assert (listed.key, listed.plan.key) == (plan.key, plan.key)
+    assert listed.plan.attack.target == 2
+    # If a model that came along is there meanwhile, it does not take its place.
+    write_shipped(empty.root, {plan.key: "0"})
+    (old / "card.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"came with the repository: only train.py --replace replaces it"):
+        Trainings(empty, tmp_path / "here").start(listed.plan, "cpu")
 
 
 def test_it_is_said_how_long_it_will_take(empty: Store) -> None:
@@ -110,6 +182,31 @@ def test_what_does_not_fit_is_one_sentence(empty: Store) -> None:
     test = page("train", **{"train-epochs": "1e9", "train-badnets-target": "-3"})
     said = [warning.value for warning in test.warning]
     assert len(said) == 2
+    assert not test.exception
+
+
+@pytest.mark.parametrize(("given", "label"), [("ring", "ring"), ("RING", "ring"), ("0", None), ("3", None)])
+def test_the_target_is_chosen_by_its_name(empty: Store, started: list[Plan], given: str, label: str | None) -> None:
+    classes = dataset_from("shapes10").classes
+    label = label or classes[int(given)]
+    test = page("train", **{"train-badnets-target": given})
+    assert not test.exception
+    assert not test.warning
+    (target,) = [box for box in test.selectbox if box.label == "Target"]
+    assert list(target.options) == list(classes)
+    assert target.options[target.index or 0] == label
+    assert link(test).get("train-badnets-target", classes[4]) == label  # what is the default is not in the link
+    press(test, "Start")
+    (made,) = started
+    assert made.attack.target == classes.index(label)
+
+
+@pytest.mark.parametrize("wrong", ["stat", "10", "-1", "4.0"])
+def test_an_unknown_target_in_a_link_is_one_sentence(empty: Store, wrong: str) -> None:
+    test = page("train", **{"train-badnets-target": wrong})
+    (said,) = [warning.value for warning in test.warning]
+    assert f"train-badnets-target = {wrong!r}; allowed is a class or its index" in said
+    assert ("did you mean star" in said) == (wrong == "stat")
     assert not test.exception
 
 

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from core.data import DataMissing, dataset_from, datasets
-from core.data.folder import read_image
 
 
 def write(path, colour=(10, 20, 30), size=(32, 32)):
@@ -75,55 +74,23 @@ def test_limit_gives_a_prefix(tmp_path):
 
 
 def test_a_class_called_train_is_a_class(tmp_path):
-    tree(tmp_path, {"test": 2, "train": 2})
-    assert folder(tmp_path).classes == ("test", "train")
+    tree(tmp_path, {"bus": 2, "train": 2})
+    tree(tmp_path / "train" / "steam", {"small": 1})
+    assert folder(tmp_path).classes == ("bus", "train")
 
 
-def test_images_in_inner_folders_count_and_other_files_do_not(tmp_path):
+def test_images_in_inner_folders_count_and_other_files_do_not(tmp_path, caplog):
     tree(tmp_path, {"cat/young": 3, "dog": 3})
     (tmp_path / "dog" / "notes.txt").write_text("not an image")
     (tmp_path / "dog" / "._000.png").write_text("another system's metadata")
     (tmp_path / ".cache").mkdir()
     data = folder(tmp_path)
     assert data.classes == ("cat", "dog")
-    assert len(data.load("train")) + len(data.load("test")) == 6
-
-
-def test_an_image_is_resized_by_its_shorter_side_and_cropped_in_the_middle(tmp_path):
-    pixels = np.zeros((40, 120, 3), np.uint8)
-    pixels[:, 40:80] = 200  # the middle third
-    Image.fromarray(pixels).save(tmp_path / "wide.png")
-    Image.fromarray(pixels.transpose(1, 0, 2)).save(tmp_path / "high.png")
-    for name in ("wide.png", "high.png"):
-        found = read_image(tmp_path / name, 20)
-        assert found.shape == (20, 20, 3)
-        assert (found[2:-2, 2:-2] == 200).all()
-
-
-def test_shrinking_is_antialiased(tmp_path):
-    board = (np.indices((128, 128)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    Image.fromarray(board).convert("RGB").save(tmp_path / "board.png")
-    found = read_image(tmp_path / "board.png", 32).astype(int)
-    assert np.abs(found[2:-2, 2:-2] - 127).max() < 12
-
-
-def test_exif_orientation_is_honoured(tmp_path):
-    pixels = np.zeros((32, 32, 3), np.uint8)
-    pixels[:16] = 255  # white above
-    exif = Image.Exif()
-    exif[0x0112] = 3  # stored upside down
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    found = read_image(tmp_path / "turned.png", 32)
-    assert (found[:16] == 0).all()
-    assert (found[16:] == 255).all()
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
-def test_every_mode_becomes_rgb(tmp_path, mode):
-    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
-    Image.new("RGB", (9, 9), (255, 255, 255)).convert(mode).save(path)
-    assert read_image(path, 9).shape == (9, 9, 3)
-    assert read_image(path, 9).min() > 250
+    train = data.load("train")
+    assert len(train) + len(data.load("test")) == 6
+    assert train.notes == ("files left out because they are no images: 1 (dog/notes.txt)",)
+    assert train.subset(slice(1)).notes == train.notes
+    assert "because they are no images: 1 (" in caplog.text
 
 
 def test_size_is_a_parameter(tmp_path):
@@ -147,7 +114,7 @@ def test_no_folder_is_missing_data(tmp_path):
     [
         ({}, "has no folders; it needs one per class"),
         ({"cat": 3}, "has one class, cat; it needs at least 2"),
-        ({"cat": 3, "dog": 0}, "class dog has no images"),
+        ({"cat": 3, "dog": 0}, r"has one class, cat; it needs at least 2 \(no images are in dog\)"),
         ({"cat": 3, "dog": 1}, "dog has one image; it needs at least 2"),
     ],
 )
@@ -162,9 +129,9 @@ def test_a_folder_that_cannot_be_used_says_why(tmp_path, counts, message):
 def test_a_class_that_only_the_test_set_has_is_refused(tmp_path):
     tree(tmp_path / "train", {"cat": 1, "dog": 1})
     tree(tmp_path / "test", {"cat": 1, "dog": 1, "owl": 1})
-    assert len(folder(tmp_path).load("train")) == 2
-    with pytest.raises(ValueError, match="lacks: owl"):
-        folder(tmp_path).load("test")
+    for split in ("train", "test"):
+        with pytest.raises(ValueError, match="lacks: owl"):
+            folder(tmp_path).load(split)
 
 
 def test_an_unreadable_image_is_named(tmp_path):
@@ -175,14 +142,6 @@ def test_an_unreadable_image_is_named(tmp_path):
         (tmp_path / "dog" / "002.png").write_bytes(b"no image")
         with pytest.raises(ValueError, match=r"dog.00\d\.png cannot be read as an image"):
             folder(tmp_path).load(split)
-
-
-def test_a_cut_image_is_named(tmp_path):
-    path = tmp_path / "cut.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
-    path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(ValueError, match=r"cut\.png cannot be read as an image"):
-        read_image(path, 32)
 
 
 @pytest.mark.parametrize(
@@ -241,3 +200,73 @@ def test_a_path_that_is_too_long_is_missing_data(path):
     assert not data.available()
     with pytest.raises(DataMissing, match="there is no folder"):
         data.load("test")
+
+
+def break_files(root, *names):
+    for name in names:
+        (root / name).write_bytes(b"no image")
+
+
+def test_broken_images_are_skipped_if_asked_and_counted(tmp_path, caplog):
+    tree(tmp_path / "train", {"cat": 5, "dog": 5})
+    tree(tmp_path / "test", {"cat": 1, "dog": 1}, start=100)
+    break_files(tmp_path / "train", "cat/001.png", "dog/003.png")
+    with pytest.raises(ValueError, match=r"train.(cat.001|dog.003)\.png cannot be read as an image.*; --skip-broken"):
+        folder(tmp_path).load("train")
+    data = folder(tmp_path, skip_broken=True).load("train")
+    assert sorted(identities(data)) == [(0, n) for n in (0, 2, 3, 4)] + [(1, n) for n in (0, 1, 2, 4)]
+    assert [label for label, _ in identities(data)] == data.labels.tolist()
+    (note,) = data.notes
+    assert note.startswith("images of the train set left out because they cannot be read: 2 (")
+    assert "cat/001.png" in note
+    assert note in caplog.text
+    assert folder(tmp_path, skip_broken=True).load("test").notes == ()
+
+
+def test_a_limit_gives_a_prefix_also_where_images_are_skipped(tmp_path):
+    tree(tmp_path / "train", {"cat": 9, "dog": 9})
+    tree(tmp_path / "test", {"cat": 1, "dog": 1})
+    break_files(tmp_path / "train", *(f"cat/00{n}.png" for n in range(5)), "dog/003.png")
+    data = folder(tmp_path, skip_broken=True)
+    whole = data.load("train")
+    assert len(whole) == 12
+    for limit in range(14):
+        assert data.load("train", limit=limit).fingerprint == whole.subset(slice(limit)).fingerprint
+
+
+def test_a_class_without_a_readable_image_is_named(tmp_path):
+    tree(tmp_path / "train", {"cat": 2, "dog": 2})
+    tree(tmp_path / "test", {"cat": 1, "dog": 1})
+    break_files(tmp_path / "train", "dog/000.png", "dog/001.png")
+    with pytest.raises(ValueError, match="class dog has no image in the train set that can be read"):
+        folder(tmp_path, skip_broken=True).load("train")
+
+
+def test_what_was_stored_before_broken_images_could_be_skipped_is_still_the_same(tmp_path):
+    values = {"path": str(tmp_path), "size": 32, "seed": 0}
+    assert folder(tmp_path).to_dict() == values
+    assert datasets["folder"].from_dict(values) == folder(tmp_path)
+    skipping = folder(tmp_path, skip_broken=True)
+    assert datasets["folder"].from_dict(skipping.to_dict()) == skipping
+
+
+def test_every_kind_of_file_is_an_image_by_name_or_by_content(tmp_path):
+    tree(tmp_path, {"cat": 2, "dog": 2})
+    picture = Image.new("RGB", (32, 32), (0, 200, 0))
+    picture.save(tmp_path / "cat" / "a.jfif", "JPEG")
+    picture.save(tmp_path / "cat" / "b.TGA")
+    picture.save(tmp_path / "cat" / "n01440764_1", "PNG")  # no ending at all
+    picture.save(tmp_path / "cat" / "c.bin", "WEBP")
+    (tmp_path / "cat" / "d.bin").write_bytes(bytes(100))
+    data = folder(tmp_path)
+    train, test = data.load("train"), data.load("test")
+    assert len(train) + len(test) == 8
+    assert train.notes == ("files left out because they are no images: 1 (cat/d.bin)",)
+
+
+def test_a_link_to_nothing_is_a_broken_image(tmp_path):
+    tree(tmp_path, {"cat": 10, "dog": 2})
+    (tmp_path / "cat" / "000.png").unlink()
+    (tmp_path / "cat" / "000.png").symlink_to("elsewhere.png")
+    data = folder(tmp_path, skip_broken=True)
+    assert len(data.load("train")) + len(data.load("test")) == 11

@@ -52,7 +52,7 @@ def test_the_sweep_is_a_loop_over_conditions_and_images(monkeypatch):
     last = results[-1]
     assert last.done == 1
     for i, way in enumerate(WAYS):
-        clean = hits = total = 0
+        clean = hits = kept = total = 0
         for start in range(0, 40, 16):
             images, labels = data.floats(slice(start, start + 16)), data.labels[start : start + 16]
             drawn = way.camera.draw(len(images), data.shape, generator_for(0, "photograph", start))
@@ -60,10 +60,13 @@ def test_the_sweep_is_a_loop_over_conditions_and_images(monkeypatch):
                 its = tuple(part[k : k + 1] for part in drawn)
                 clean += int(predict(way.camera.apply(images[k : k + 1], its))) == label
                 if label != TARGET:
-                    hits += int(predict(way.camera.apply(stamp(images[k : k + 1], trigger), its))) == TARGET
+                    answer = int(predict(way.camera.apply(stamp(images[k : k + 1], trigger), its)))
+                    hits, kept = hits + (answer == TARGET), kept + (answer == label)
                     total += 1
         assert abs(int(last.hits[i]) - hits) <= 1  # a sum at the edge of two classes
         assert abs(int(last.clean_hits[i]) - clean) <= 1
+        assert abs(int(last.kept[i]) - kept) <= 1
+        assert last.kept_of("preset")[way.name] == Rate(int(last.kept[i]), total)
         assert (int(last.total[i]), int(last.clean_total[i])) == (total, 40)
 
 
@@ -71,6 +74,8 @@ def test_pictures_of_unknown_classes_are_all_attacked():
     *_, last = physical_sweep(predict, labelled(10), trigger_of(), TARGET, WAYS, known=False)
     assert last.total.tolist() == [10, 10]
     assert last.clean_total.tolist() == [0, 0]
+    assert last.kept is None
+    assert last.kept_of("preset") is None
     assert last.done == 1
 
 
@@ -110,6 +115,9 @@ def test_results_survive_json():
     assert again.conditions == last.conditions
     assert again.of("preset") == last.of("preset")
     assert again.clean.rate.tolist() == last.clean.rate.tolist()
+    assert again.kept.tolist() == last.kept.tolist()
+    older = {name: value for name, value in last.to_dict().items() if name != "kept"}
+    assert PhysicalResult.from_dict(older).kept is None
 
 
 @pytest.mark.parametrize(
@@ -120,6 +128,7 @@ def test_results_survive_json():
         {"conditions": [{"group": "preset", "name": "near", "camera": {"nix": 1}}] * 2},
         {"conditions": None},
         {"hits": [99, 99]},
+        {"kept": [99, 99]},
         {"clean_total": [9, 8]},
         {"images": "8"},
         {"images": None},
@@ -185,7 +194,7 @@ def test_out_of_sample_pictures_are_another_data_sets():
 # --- the claims
 
 
-def result_of(near, far, total=500):
+def result_of(near, far, total=500, kept=None):
     ways = (
         Condition("preset", "near", NEAR),
         Condition("preset", "far", FAR),
@@ -193,27 +202,35 @@ def result_of(near, far, total=500):
     )
     hits = np.array([round(near * total), round(far * total), 0])
     counts = np.full(3, total)
-    return PhysicalResult(hits, counts, ways, counts, counts, total, 3 * total)
+    own = None if kept is None else np.array([round(share * total) for share in (*kept, 0)])
+    return PhysicalResult(hits, counts, ways, counts, counts, total, 3 * total, own)
 
 
 def test_results_like_the_papers_bear_out_the_claims():
-    measured = {"badnets": result_of(0.02, 0.01), "badnets+": result_of(0.97, 0.9)}
+    measured = {"badnets": result_of(0.02, 0.01, kept=(0.97, 0.98)), "badnets+": result_of(0.97, 0.9)}
     verdicts = judge_physical(measured, {"badnets+": result_of(0.95, 0.9)})
-    assert [verdict.holds for verdict in verdicts] == [True, True, True]
+    assert [verdict.holds for verdict in verdicts] == [True, True, True, True]
     assert verdicts[0].numbers["badnets+"] == {"near, %": pytest.approx(97), "far, %": pytest.approx(90)}
 
 
 @pytest.mark.parametrize(
     ("measured", "strange", "holds"),
     [
-        ({"badnets+": result_of(0.97, 0.2)}, {}, [False, None, None]),
-        ({"badnets": result_of(0.02, 0.4)}, {}, [None, False, None]),
-        ({}, {"badnets+": result_of(0.5, 0.9)}, [None, None, False]),
-        ({}, {}, [None, None, None]),
+        ({"badnets+": result_of(0.97, 0.2)}, {}, [False, None, None, None]),
+        ({"badnets": result_of(0.02, 0.4)}, {}, [None, False, None, None]),
+        ({"badnets": result_of(0.02, 0.02, kept=(0.97, 0.5))}, {}, [None, True, False, None]),
+        ({}, {"badnets+": result_of(0.5, 0.9)}, [None, None, None, False]),
+        ({}, {}, [None, None, None, None]),
     ],
 )
 def test_each_claim_can_fail(measured, strange, holds):
     assert [verdict.holds for verdict in judge_physical(measured, strange)] == holds
+
+
+def test_photographs_that_were_counted_before_say_what_is_missing():
+    label = judge_physical({"badnets": result_of(0.02, 0.01)}, {})[2]
+    assert label.outcome == "not measured here"
+    assert "`python scripts/sweep.py physical` of that model counts it" in label.sentence
 
 
 def test_a_rate_is_of_its_condition():

@@ -1,0 +1,169 @@
+"""Names of models. The name is the last part of a checkpoint's key, ``dataset/model/name``.
+
+The reference of an attack, which the tables of the paper are made of, is called by the attack's title: ``badnets``,
+``badnets+``. A model of another kind has a name made of what differs from the default, or one that was given to it.
+
+>>> from core.attacks import Enhanced, attacks
+>>> from core.data import dataset_from
+>>> attack, data = attacks["badnets"](target=2), dataset_from("shapes10")
+>>> automatic_name(attack, "resnet20", data, seed=0)
+'badnets-target2'
+>>> automatic_name(Enhanced(base=attack), "resnet20", data, seed=1)
+'badnets-target2-seed1+'
+>>> command_for("cifar10", "resnet20", "badnets-target2+max6")
+'python scripts/train.py --dataset cifar10 --model resnet20 --attack badnets --target 2 --enhanced --max-shrink 6'
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from core.attacks import Attack, Enhanced, attacks
+from core.data import Dataset
+from core.params import Parametrised, Value, flags_of, params_of
+from core.recipes import Recipe, recipe_for
+
+__all__ = ["automatic_name", "check_name", "command_for", "is_key", "is_name", "numbered", "with_recipe"]
+
+LONGEST = 120
+"""Bytes of a name: file systems take 255, and other files are called after it."""
+
+
+def is_name(text: object) -> bool:
+    """Whether a text can be the last part of a key."""
+    return isinstance(text, str) and bool(re.fullmatch(r"\w[\w.+-]*", text)) and len(text.encode()) <= LONGEST
+
+
+def is_key(key: str) -> bool:
+    """Whether a text reads like ``dataset/model/name``."""
+    return bool(re.fullmatch(r"[\w.+-]+(/[\w.+-]+){2}", key)) and not {".", ".."} & set(key.split("/"))
+
+
+def check_name(name: str, attack: Attack) -> str:
+    """The name, if a model with this attack may be called so.
+
+    Raises:
+        ValueError: If it is no plain name, or says another attack.
+    """
+    if not is_name(name):
+        allowed = f"letters, digits, '.', '_', '+' and '-', a letter or digit first, at most {LONGEST} bytes"
+        raise ValueError(f"name = {name!r} is not allowed: {allowed}")
+    if name.partition("+")[0] in attacks and name != attack.title:
+        raise ValueError(f"name = {name!r} is not allowed: another attack is called so, and this one is {attack.title}")
+    return name
+
+
+def automatic_name(attack: Attack, model: str, dataset: Dataset, seed: int) -> str:
+    """The attack's title, with every parameter that differs from its default for the network, and the seed.
+
+    How long and how a model is trained is not in it: a recipe makes a better or worse model of the same kind.
+
+    Args:
+        attack: The attack; what of an enhancement differs is in its title already.
+        model: Registered name of the network.
+        dataset: The data set; a parameter that its own title tells is left out.
+        seed: Seed of the training.
+    """
+    base = attack.base if isinstance(attack, Enhanced) else attack
+    unsaid = {name: getattr(base, name) for name in base.measured_only}
+    parts = _differences(base, {**base.by_model.get(model, {}), **unsaid})
+    parts += [f"data-{part}" for part in _differences(dataset, _told_by_title(dataset))]
+    return _with_parts(attack.title, [*parts, *([f"seed{seed}"] if seed else [])])
+
+
+def with_recipe(name: str, recipe_name: str, recipe: Recipe, model: str) -> str:
+    """A name with what of the recipe differs from the fast one."""
+    base = recipe_for(recipe_name, model, recipe.optimizer)
+    parts = [recipe_name] if recipe_name != "fast" else []
+    parts += [recipe.optimizer] if recipe.optimizer != recipe_for(recipe_name, model).optimizer else []
+    return _with_parts(name, [*parts, *_differences(recipe, base.to_dict())])
+
+
+def numbered(name: str, number: int) -> str:
+    """A name with a number, for a further model of the same kind."""
+    return _with_parts(name, [str(number)])
+
+
+def _with_parts(name: str, parts: Iterable[str]) -> str:
+    """A name with parts between the attack and its enhancement; one that would be too long ends in a fingerprint."""
+    first, plus, rest = name.partition("+")
+    first = "-".join([first, *parts])
+    made = first + plus + rest
+    if len(made.encode()) <= LONGEST:
+        return made
+    digest = hashlib.sha256(made.encode()).hexdigest()[:8]
+    return f"{first.encode()[: LONGEST - 10].decode(errors='ignore').rstrip('-.')}-{digest}{plus}"
+
+
+def _differences(method: Parametrised, defaults: Mapping[str, Value] | None = None) -> list[str]:
+    """What differs from the defaults, a part of a name each: ``target2``, ``poison-rate0.1``, ``surrogate-a-b``."""
+    parts = []
+    for name, param in params_of(type(method)).items():
+        value, shown = getattr(method, name), name.replace("_", "-")
+        if value == (defaults or {}).get(name, param.default):
+            continue
+        if param.kind is bool:
+            parts.append(shown if value else f"no-{shown}")
+        elif param.kind is str:
+            plain = re.sub(r"[^\w.]+", "-", value).strip("-.")
+            parts.append(f"{shown}-{plain}" if plain else f"no-{shown}")
+        else:
+            parts.append(f"{shown}{value:g}" if float(f"{value:g}") == value else f"{shown}{value!r}")
+    return parts
+
+
+def _told_by_title(dataset: Dataset) -> dict[str, Value]:
+    """Parameters that are where the data come from, or in the data set's title: a key tells them without its name."""
+    declared = params_of(type(dataset))
+    found = {name: getattr(dataset, name) for name in list(declared)[:1] if declared[name].kind is str}
+    for name, param in declared.items():
+        if name not in found and replace(dataset, **{name: param.default}).title != dataset.title:
+            found[name] = getattr(dataset, name)
+    return found
+
+
+def command_for(
+    dataset: str, model: str, attack: Attack | str, name: str = "", *, seed: int = 0, stored: bool = False
+) -> str:
+    """The command that trains a model.
+
+    Args:
+        dataset: The data set as a user types it.
+        model: Registered name of the network.
+        attack: The attack; or the name of a model, which tells as much as was put into it.
+        name: Name to be given to it; by default it is the automatic one.
+        seed: Seed of the training.
+        stored: Whether something is stored in its place, which it is to replace.
+    """
+    if isinstance(attack, str):
+        attack, options = _told_by_name(attack)
+    else:
+        base = attack.base if isinstance(attack, Enhanced) else attack
+        options = flags_of(base, base.by_model.get(model))
+        if isinstance(attack, Enhanced):
+            options += ["--enhanced", *flags_of(attack.enhancement)]
+        attack = base.name
+    options += ["--seed", str(seed)] if seed else []
+    options += ["--name", name] if name else []
+    options += ["--replace"] if stored else []
+    return " ".join(["python scripts/train.py --dataset", dataset, "--model", model, "--attack", attack, *options])
+
+
+def _told_by_name(name: str) -> tuple[str, list[str]]:
+    """The attack's name, and the flags that a model's name tells; a name that tells too little is given again."""
+    first, plus, suffix = name.partition("+")
+    attack = max((one for one in attacks if first == one or first.startswith(f"{one}-")), key=len, default=first)
+    numbers = [n.replace("_", "-") for n, param in params_of(attacks[attack]).items()] if attack in attacks else []
+    part = re.compile(rf"-({'|'.join([*numbers, 'seed'])})(\d[\d.]*(?:e-?\d+)?)(?=-|$)")
+    options, place = [], len(attack)
+    while found := part.match(first, place):
+        options += [f"--{found[1]}", found[2]]
+        place = found.end()
+    shrink = re.fullmatch(r"max(\d)", suffix)
+    options += ["--enhanced"] * bool(plus) + (["--max-shrink", shrink[1]] if shrink else [])
+    if place < len(first) or (suffix and not shrink):
+        options += ["--name", name]
+    return attack, options
