@@ -64,6 +64,11 @@ STYLE = """
   .st-key-lesson-below {gap: .4rem}
 }
 .st-key-lesson-beside [data-testid="stSlider"] {margin-bottom: -.4rem}
+@media (max-width: 640px) {
+  .st-key-lesson-join {display: none}
+  .st-key-lesson-beside [data-testid="stHtml"] > img, .ts-nine {max-width: 62vw !important; margin: auto}
+  .st-key-lesson-beside {margin-bottom: -1.5rem}
+}
 .ts-nine {display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .4rem; max-width: 24rem}
 .ts-nine img {width: 100%; image-rendering: pixelated; border-radius: .25rem; display: block}
 .ts-guess {font-size: 1.35rem; margin: 0}
@@ -231,7 +236,10 @@ def _settings(
 
 def _students(session: Session, lesson: Lesson, at: Choice[int], main: Subject) -> None:
     """Link and QR code to this very step."""
-    with st.popover("Join", icon=":material/qr_code_2:", help="Link and QR code to this step, for the students"):
+    with (
+        st.container(key="lesson-join", width="content"),
+        st.popover("Join", icon=":material/qr_code_2:", help="Link and QR code to this step, for the students"),
+    ):
         page = st.context.url
         if not page:
             st.caption("The address of this page is not known.")
