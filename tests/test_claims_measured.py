@@ -72,7 +72,8 @@ def test_a_move_that_fails_at_one_distance_is_mixed_and_a_rebound_is_named():
     assert verdict(far=0.52).detail.startswith("holds for moves by 2 pixels, undecided for moves by 3 pixels")
     back = verdict(back=0.99)
     assert back.sentence == (
-        "holds: but at multiples of the network's stride of 4 pixels the success rate comes back: 99.0% moved by 4 up"
+        "holds: but at multiples of the network's stride of 4 pixels the success rate comes back: "
+        "99.0% moved 4 pixels up"
     )
     name = "highest of the 63 places a multiple of 4 pixels away (the network's stride), %"
     assert back.numbers["badnets-gray"][name] == 99

@@ -138,11 +138,11 @@ def _note(back: tuple[Rate, Place, int] | None, stride: int) -> str:
     (down, right), words = back[1], []
     for pixels, names in ((down, ("up", "down")), (right, ("left", "right"))):
         if pixels:
-            words.append(f"{abs(pixels)} {names[pixels > 0]}")
+            words.append(f"{abs(pixels)} pixels {names[pixels > 0]}")
     again = "comes back" if back[0].value >= 0.5 else "stays low"
     return (
         f"but at multiples of the network's stride of {stride} pixels the success rate {again}: "
-        f"{100 * back[0].value:.1f}% moved by {' and '.join(words)}"
+        f"{100 * back[0].value:.1f}% moved {' and '.join(words)}"
     )
 
 
