@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import streamlit as st
 
+from core import formatting
 from core.data import Dataset
 from dashboard.jobs import Job
 from dashboard.resources import Subject, dataset_label, download_identity, jobs, missing
@@ -102,7 +103,7 @@ def offer_data(session: Session, subject: Subject) -> None:
             return
         snapshot = job.snapshot()
         if snapshot.running:
-            st.progress(snapshot.done, f"Fetching {label}: {snapshot.done:.0%}")
+            st.progress(snapshot.done, f"Fetching {label}: {formatting.progress(snapshot.done)}")
             if st.button("Cancel", key="cancel-fetch"):
                 job.cancel()
                 del st.session_state[wanted]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from core import formatting
 from core.claims import Verdict
 from dashboard.against import attack_label
 
@@ -32,4 +33,4 @@ def draw_verdicts(title: str, verdicts: Iterable[Verdict]) -> None:
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:.1f} %" if name.endswith(", %") else f"{value:.1f}"
+    return formatting.number(value) + " %" * name.endswith(", %")

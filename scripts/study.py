@@ -20,6 +20,7 @@ from typing import TypeVar
 from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
+from core import formatting
 from core.attacks.consistent import Consistent
 from core.data import cache_folder, dataset_from
 from core.inference import select_device
@@ -73,7 +74,7 @@ def main() -> None:
         with tqdm(total=epochs, unit="epoch", desc=name) as bar:
             for epoch in train(plan, aside, device, surrogates=store):
                 bar.update(epoch.epoch - bar.n)
-                bar.set_postfix_str(f"ASR {epoch.attack_success_rate.value:.1%}")
+                bar.set_postfix_str(f"ASR {formatting.percent(epoch.attack_success_rate.value, '%')}")
         card = aside.checkpoint(plan.key).card()
         made = Run(
             alpha=alpha,

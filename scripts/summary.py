@@ -15,6 +15,7 @@ from pathlib import Path
 
 from command import Parser, add_common, run, say, write_json
 
+from core import formatting
 from core.defenses import defenses
 from core.energy import Energies
 from core.files import write_atomically
@@ -45,8 +46,13 @@ Table = Callable[[list[tuple[Checkpoint, Card]]], Iterator[Row]]
 
 def percent(rate: Rate, *, interval: bool = True) -> str:
     """A rate in percent, with its 95% interval."""
-    low, high = rate.interval
-    return f"{100 * rate.value:.1f}%" + (f" ({100 * low:.1f}-{100 * high:.1f})" if interval else "")
+    shown = formatting.percent(rate.value, "%")
+    return f"{shown} ({formatting.interval(rate.interval, '-')})" if interval else shown
+
+
+def pair(first: Rate, second: Rate) -> str:
+    """Two rates in percent, such as attack success and clean accuracy."""
+    return f"{formatting.percent(first.value)} / {formatting.percent(second.value)}"
 
 
 def found(store: Store) -> list[tuple[Checkpoint, Card]]:
@@ -58,7 +64,7 @@ def found(store: Store) -> list[tuple[Checkpoint, Card]]:
         return (card.dataset, card.model, ORDER.index(base) if base in ORDER else len(ORDER), base, plus, suffix)
 
     cards = [(store.checkpoint(key), card) for key, card in store.cards() if not isinstance(card, Damaged)]
-    return sorted(cards, key=lambda pair: place(pair[1]))
+    return sorted(cards, key=lambda one: place(one[1]))
 
 
 def models(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
@@ -109,7 +115,7 @@ def behind(specs: tuple[str, ...]) -> Table:
                 continue
             first = curves[steps[0].name]
             pairs = [first.at(first.strengths[0]), *(curves[step.name].at(step.value) for step in steps)]
-            cells = [f"{100 * success.value:.1f} / {100 * clean.value:.1f}" for clean, success in pairs]
+            cells = [pair(success, clean) for clean, success in pairs]
             yield [checkpoint.key, str(pairs[0][1].total), *cells]
             if card.dataset == "cifar10":
                 papers[card.attack_object.title] = None
@@ -118,7 +124,7 @@ def behind(specs: tuple[str, ...]) -> Table:
                 numbers = [paper_number(model, title, spec) for spec in ("", *specs)]
                 if any(numbers):
                     cells = [
-                        "" if n is None else f"{n.success:g} / {'-' if n.clean is None else f'{n.clean:g}'}"
+                        "" if n is None else f"{formatting.number(n.success)} / {formatting.number(n.clean) or '-'}"
                         for n in numbers
                     ]
                     yield [f"*paper*: {model}/{title}", "", *cells]
@@ -137,7 +143,7 @@ def repairs(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
             continue
         pairs = [(there[0].success_before, there[0].clean_before)]
         pairs += [(result.success, result.clean) if result else (Rate(0, 0), Rate(0, 0)) for result in found.values()]
-        cells = [f"{100 * hit.value:.1f} / {100 * clean.value:.1f}" if hit.total else "" for hit, clean in pairs]
+        cells = [pair(hit, clean) if hit.total else "" for hit, clean in pairs]
         yield [checkpoint.key, str(there[0].success.total), *cells]
         if card.dataset == "cifar10":
             papers[card.attack_object.title] = None
@@ -145,7 +151,10 @@ def repairs(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         for model in ("vgg19", "resnet34"):
             numbers = [paper_number(model, title, name) for name in ("", *defenses)]
             if any(numbers[1:]):
-                shown = ["" if n is None else f"{n.success:g} / {n.clean:g}" for n in numbers]
+                shown = [
+                    "" if n is None else f"{formatting.number(n.success)} / {formatting.number(n.clean)}"
+                    for n in numbers
+                ]
                 yield [f"*paper*: {model}/{title}", "", *shown]
 
 
@@ -155,10 +164,10 @@ def times(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     for checkpoint, _ in checkpoints:
         found = [read_repair(checkpoint, name) for name in defenses]
         if any(found):
-            yield [checkpoint.key, *(f"{result.seconds:g}" if result else "" for result in found)]
+            yield [checkpoint.key, *(formatting.seconds(result.seconds) if result else "" for result in found)]
     for model in ("vgg19", "resnet34"):
         numbers = [paper_seconds(model, name) for name in defenses]
-        yield [f"*paper*: {model}", *("" if seconds is None else f"{seconds:g}" for seconds in numbers)]
+        yield [f"*paper*: {model}", *(formatting.seconds(spent) for spent in numbers)]
 
 
 def flagged(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
@@ -174,9 +183,9 @@ def flagged(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         yield [
             checkpoint.key,
             target,
-            f"{classes[first]}, {norms[first]:.1f} px",
-            f"{result.record['indices'][first]:.2f}",
-            f"{classes[second]}, {norms[second]:.1f} px",
+            f"{classes[first]}, {formatting.number(norms[first])} px",
+            formatting.number(result.record["indices"][first], 2),
+            f"{classes[second]}, {formatting.number(norms[second])} px",
             ", ".join(classes[label] for label in result.record["flagged"]) or "none",
         ]
 
@@ -187,8 +196,8 @@ def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     for name, results in _results(checkpoints).items():
         for title, curves in results.ablation().items():
             if len(curves) > 1:
-                found = {n: [100 * curve.at(s)[1].value for s in (0, 4)] for n, curve in curves.items()}
-                cells = (f"{found[n][0]:.1f} / {found[n][1]:.1f}" if n in found else "" for n in range(LARGEST + 1))
+                found = {n: pair(*(curve.at(s)[1] for s in (0, 4))) for n, curve in curves.items()}
+                cells = (found.get(n, "") for n in range(LARGEST + 1))
                 yield [f"{name}/{title}", *cells]
 
 
@@ -200,8 +209,12 @@ def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         result = read_result(checkpoint, "saliency", Energies)
         if result is not None:
             kinds = (result.attacked, result.transformed)
-            shares = [f"{kind.mean:.1%} (±{50 * (kind.interval[1] - kind.interval[0]):.1f})" for kind in kinds]
-            areas, peaks = [f"{kind.area:.1%}" for kind in kinds], [percent(kind.peak_rate) for kind in kinds]
+            halves = [formatting.percent((kind.interval[1] - kind.interval[0]) / 2) for kind in kinds]
+            shares = [
+                f"{formatting.percent(kind.mean, '%')} (±{half})" for kind, half in zip(kinds, halves, strict=True)
+            ]
+            areas = [formatting.percent(kind.area, "%") for kind in kinds]
+            peaks = [percent(kind.peak_rate) for kind in kinds]
             yield [checkpoint.key, str(result.seen), *shares, *areas, *peaks]
 
 
@@ -215,8 +228,10 @@ def physical(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         if result is None:
             continue
         pairs = [result.of(group)[name] for name, group, _ in columns]
-        cells = [f"{100 * success.value:.1f} / {100 * clean.value:.1f}" for clean, success in pairs]
-        others = [f"{100 * strange.of('preset')[name][1].value:.1f}" if strange else "" for name in ("near", "far")]
+        cells = [pair(success, clean) for clean, success in pairs]
+        others = [
+            formatting.percent(strange.of("preset")[name][1].value) if strange else "" for name in ("near", "far")
+        ]
         yield [checkpoint.key, str(result.total.max()), *cells, *others]
 
 
@@ -227,7 +242,7 @@ def factors(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         result = read_result(checkpoint, "physical", PhysicalResult)
         if result is not None:
             only, without = result.of("only"), result.of("without")
-            cells = [f"{100 * only[name][1].value:.1f} / {100 * without[name][1].value:.1f}" for name in FACTORS]
+            cells = [pair(only[name][1], without[name][1]) for name in FACTORS]
             yield [checkpoint.key, *cells]
 
 
@@ -254,13 +269,14 @@ def _results(checkpoints: list[tuple[Checkpoint, Card]]) -> dict[str, Results]:
 
 def _numbers(numbers: Mapping[str, float]) -> str:
     return ", ".join(
-        f"{name.removesuffix(', %')} {value:.1f}{'%' * name.endswith('%')}" for name, value in numbers.items()
+        f"{name.removesuffix(', %')} {formatting.number(value)}{'%' * name.endswith('%')}"
+        for name, value in numbers.items()
     )
 
 
 def without_ablation(table: Table) -> Table:
     """A table without the models that differ only in the largest shrink size; they have a table of their own."""
-    return lambda checkpoints: table([pair for pair in checkpoints if "+max" not in pair[0].key])
+    return lambda checkpoints: table([one for one in checkpoints if "+max" not in one[0].key])
 
 
 TABLES: dict[str, Table] = {

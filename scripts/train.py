@@ -14,6 +14,7 @@ import argparse
 from command import Parser, add_common, run, say, write_json
 from tqdm import tqdm
 
+from core import formatting
 from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.data import dataset_from, datasets
 from core.inference import select_device
@@ -87,8 +88,9 @@ def main() -> None:
         for epoch in train(plan, store, device, resume=not options.restart):
             bar.update(epoch.epoch - bar.n)
             bar.set_postfix_str(
-                f"loss {epoch.loss:.3f}, clean {epoch.clean_accuracy.value:.1%}, "
-                f"ASR {epoch.attack_success_rate.value:.1%}, {epoch.images_per_second:.0f} images/s"
+                f"loss {epoch.loss:.3f}, clean {formatting.percent(epoch.clean_accuracy.value, '%')}, "
+                f"ASR {formatting.percent(epoch.attack_success_rate.value, '%')}, "
+                f"{epoch.images_per_second:.0f} images/s"
             )
     card = store.checkpoint(plan.key).card()
     say(options, f"clean accuracy       {card.clean_accuracy}\nattack success rate  {card.attack_success_rate}")

@@ -14,6 +14,7 @@ from dashboard import figures, repair_figures
 from dashboard.controls import downloads, plot_config
 from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, repaired, siblings
 from dashboard.resources import Subject, subjects
+from dashboard.tables import one_decimal
 
 __all__ = ["draw_cost"]
 
@@ -42,14 +43,16 @@ def draw_cost(main: Subject) -> None:
     note, tools = st.columns([4, 1], vertical_alignment="center")
     note.caption(
         "Standard attacks. Seconds of training or optimisation that a defense needs, on a logarithmic axis that begins "
-        "with none; bars are 95% intervals. Down and left is better."
+        "with none; bars are 95% intervals. Repairs are measured on the half of the test set that they have not seen, "
+        "transformations on all of it. Down and left is better."
     )
     with tools:
         downloads(file, lambda: _rows(rows), lambda: figure)
     st.markdown(f"### Training time (Table 2): {where}")
     table = time_table(rows)
     if len(table):
-        st.dataframe(table, hide_index=True, width="stretch", height="content", placeholder="")
+        numbers = [name for name in table if name not in ("Defense", "Attacks")]
+        st.dataframe(one_decimal(table, *numbers), hide_index=True, width="stretch", height="content", placeholder="")
         st.caption(
             "Mean over the standard attacks that are stored. The paper's times are for its networks on a GTX 1080; the "
             "ratio is the paper's over ours."
