@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import torch
 
+from core import formatting
 from core.attacks import Attack, Enhanced, Enhancement, attack_from_dict, attacks
 from core.attacks.consistent import Consistent
 from core.card_images import images_of
@@ -288,7 +289,7 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
             name=task.attack_object.title,  # whatever the seed: the reference of this store
         )
         for epoch in train(plan, store, device):
-            yield Progress(epoch.epoch / epoch.epochs, f"clean {epoch.clean_accuracy.value:.1%}")
+            yield Progress(epoch.epoch / epoch.epochs, f"clean {formatting.percent(epoch.clean_accuracy.value, '%')}")
     elif _has_result(task, store):
         return
     elif task.name.startswith("repair-"):

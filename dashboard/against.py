@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlencode
 
 import pandas as pd
 
+from core import formatting
 from core.claims.base import label_of, listed
 from core.defenses import defenses
 from core.models import models
@@ -86,7 +87,9 @@ def number_table(numbers: Iterable[Number], dataset: str) -> pd.DataFrame:
         if one.paper_model:
             row[f"Paper, {models[one.paper_model].label}"] = one.paper
         row[MEASURED] = one.ours
-        row["95% interval"] = f"{one.low:.1f} to {one.high:.1f}" if one.low is not None else None
+        row["95% interval"] = (
+            f"{formatting.number(one.low)} to {formatting.number(one.high)}" if one.low is not None else None
+        )
         row["n"] = one.n
         nearer = [d for d in (row.get(DIFFERENCE), one.difference) if isinstance(d, float)]
         row[DIFFERENCE] = min(nearer, key=abs) if nearer else None
@@ -107,7 +110,8 @@ def tinted(table: pd.DataFrame) -> object:
         return [colour if name in (MEASURED, DIFFERENCE) and share else "" for name in row.index]
 
     shown = [name for name in table if pd.api.types.is_numeric_dtype(table[name]) and name != "n"]
-    formats = dict.fromkeys(shown, "{:.1f}") | ({DIFFERENCE: "{:+.1f}"} if DIFFERENCE in table else {})
+    formats: dict[str, Callable[[float], str] | str] = dict.fromkeys(shown, formatting.number)
+    formats |= {DIFFERENCE: formatting.signed} if DIFFERENCE in table else {}
     whole = {"n": "{:.0f}"} if "n" in table else {}
     return table.style.apply(tint, axis=1).format(formats | whole, na_rep="")
 

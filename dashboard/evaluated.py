@@ -24,6 +24,7 @@ __all__ = [
     "siblings",
     "stored_strength",
     "transform_names",
+    "unrepaired",
 ]
 
 ATTACKS = ("badnets", "badnets+", "blended", "blended+", "consistent", "consistent+")
@@ -126,6 +127,17 @@ def repaired(subjects: Iterable[Subject]) -> list[Evaluated]:
             if result is not None:
                 paper = _paper(subject, name)
                 found.append(Evaluated(subject, None, result.clean, result.success, paper, name, result.seconds))
+    return found
+
+
+def unrepaired(subjects: Iterable[Subject]) -> list[Evaluated]:
+    """The models without a repair, on the half of the test set that those which are stored were measured on."""
+    found = []
+    for subject in subjects:
+        stored = (read_repair(subject.checkpoint, name) for name in defenses)
+        result = next((one for one in stored if one is not None), None)
+        if result is not None:
+            found.append(_row(subject, None, (result.clean_before, result.success_before)))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import streamlit as st
 
+from core import formatting
 from core.card_images import is_folder, name_anew, other_images
 from core.data import Dataset
 from dashboard.jobs import Job
@@ -145,7 +146,7 @@ def _offer(session: Session, subject: Subject) -> None:
             return
         snapshot = job.snapshot()
         if snapshot.running:
-            st.progress(snapshot.done, f"Fetching {label}: {snapshot.done:.0%}")
+            st.progress(snapshot.done, f"Fetching {label}: {formatting.progress(snapshot.done)}")
             if st.button("Cancel", key="cancel-fetch"):
                 job.cancel()
                 del st.session_state[wanted]

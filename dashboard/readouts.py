@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
+from core import formatting
 from core.metrics import Rate
 from dashboard.figures import COLOURS
 
@@ -22,6 +23,7 @@ __all__ = [
     "beside",
     "captioned",
     "data_url",
+    "live_note",
     "rate_bars",
     "stored_note",
     "strip",
@@ -115,13 +117,25 @@ def beside(*figures: str) -> str:
 
 def counted_note(rate: Rate) -> str:
     """A rate's interval and counts, for people."""
-    low, high = rate.interval
-    return f"95% interval {100 * low:.1f} to {100 * high:.1f} %, {rate.hits} of {rate.total} images"
+    return f"95% interval {formatting.interval(rate.interval)} %, {rate.hits} of {rate.total} images"
 
 
 def stored_note(rate: Rate) -> str:
     """The same for a rate that was not measured now."""
     return f"stored: {counted_note(rate)}"
+
+
+def live_note(rate: Rate, stored: Rate | None = None) -> str:
+    """The same for a rate that was measured now, and what is stored of the same on other images.
+
+    A live measurement takes the first test images, a stored one mostly all, so that the two differ by chance.
+    """
+    if not rate.total:
+        return ""
+    note = f"measured now on the first {rate.total}: {counted_note(rate)}"
+    if stored is None or stored.total in (0, rate.total):
+        return note
+    return f"{note}; stored, on {stored.total} images: {formatting.percent(stored.value, ' %')}"
 
 
 def svg_image(drawing: str, name: str, style: str = "") -> str:
@@ -138,7 +152,7 @@ def rate_bars(readings: Sequence[Reading], place: str = "") -> str:
     rows = []
     for index, reading in enumerate(readings):
         rate, (low, high) = reading.rate, reading.rate.interval
-        value = f"{100 * rate.value:.1f} %" if rate.total else "-"
+        value = formatting.percent(rate.value, " %") or "-"
         note = reading.note or (counted_note(rate) if rate.total else "not measured")
         bar = (
             f'<div class="fill" style="width:{100 * rate.value:.2f}%;background:{reading.colour}"></div>'

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from core import formatting
 from core.metrics import Rate
 from dashboard.figures import COLOURS, error_bars
 
@@ -34,7 +35,7 @@ def norms(
             x=list(classes),
             y=list(sizes),
             marker_color=colours,
-            text=[f"{float(index):.1f}" for index in indices],
+            text=[formatting.number(float(index)) for index in indices],
             textposition="outside",
             cliponaxis=False,
             customdata=[f"{float(index):.2f}" for index in indices],
@@ -71,7 +72,7 @@ def cost_against_effect(points: Sequence[tuple[str, str, float, Rate, Rate]]) ->
             },
             error_y=error_bars(rates, [low for low, _ in ends], [high for _, high in ends]),
             customdata=[[attack, seconds, 100 * clean.value, hit.total] for _, attack, seconds, hit, clean in its],
-            hovertemplate="%{customdata[0]}: %{y:.1f} % of %{customdata[3]}, %{customdata[1]:g} s, "
+            hovertemplate="%{customdata[0]}: %{y:.1f} % of %{customdata[3]}, %{customdata[1]:.1f} s, "
             "clean accuracy %{customdata[2]:.1f} %<extra>%{fullData.name}</extra>",
         )
     for number, attack in enumerate(attacks):

@@ -15,7 +15,7 @@ from core.transforms import Compose
 from core.trigger import Trigger, stamp
 from dashboard.controls import image_slider
 from dashboard.predicted import predictions, success
-from dashboard.readouts import Reading, Shown, data_url, stored_note, strip
+from dashboard.readouts import Reading, Shown, data_url, live_note, stored_note, strip
 from dashboard.resources import Subject, Tested, tested_for
 from dashboard.session import Choice, Session
 from dashboard.trigger_pad import Move, trigger_pad
@@ -48,6 +48,8 @@ def measured(
 ) -> tuple[list[Reading], Tensor | None]:
     """Success rates of the models of a page: measured on the images, or as stored where that is impossible.
 
+    Where both are there, the note of a measured rate says the stored one too.
+
     Args:
         subjects: The models with their colours, the one under study first.
         triggers: What is stamped for each, by key.
@@ -72,7 +74,8 @@ def measured(
             its, target = tested_for(subject, main, data)
             predicted = predictions(subject, triggers[subject.identity], its, images, before=before)
         if predicted is not None:
-            readings.append(Reading(name, success(predicted, target), colour))
+            rate = success(predicted, target)
+            readings.append(Reading(name, rate, colour, live_note(rate, kept)))
             first = predicted if subject is main else first
         elif kept is not None:
             readings.append(Reading(name, kept, colour, stored_note(kept)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from core.metrics import FloatArray
 from core.sweeps import AppearanceMap
-from dashboard.figures import COLOURS, Curve, StrengthLine
+from dashboard.figures import COLOURS, VALUE_TICKS, Curve, StrengthLine
 from dashboard.readouts import svg_image
 
 __all__ = ["curves_sketch", "map_sketch", "strength_sketch"]
@@ -31,7 +31,7 @@ def curves_sketch(curves: Sequence[Curve], current: int) -> str:
     ]
     names = ", ".join(curve.name for curve in curves)
     axes = ("pixel value of the trigger's lit pixels", "attack success rate (%)")
-    return _sketch(lines, current, (0, 255), range(0, 257, 32), axes, names)
+    return _sketch(lines, current, (0, 255), VALUE_TICKS, axes, names)
 
 
 def strength_sketch(lines: Sequence[StrengthLine], current: float) -> str:

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 import pandas as pd
 import streamlit as st
 
+from core import formatting
 from core.metrics import Rate
 from core.models import models
 from dashboard import figures
 from dashboard.controls import csv_button
-from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, repaired, siblings
+from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, repaired, siblings, unrepaired
 from dashboard.figures import COLOURS
 from dashboard.resources import Subject, subjects
 from dashboard.session import Choice, Session, one_of
 
-__all__ = ["REPAIRS", "coloured", "defense_tables", "rows_of", "table_of"]
+__all__ = ["REPAIRS", "coloured", "defense_tables", "one_decimal", "rows_of", "table_of"]
 
 OTHERS, REPAIRS = "others", "repairs"
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -76,23 +77,35 @@ def defense_tables(session: Session, main: Subject, family: str | None = None) -
         "Show", list(VIEWS), format_func=lambda view: VIEWS[view], required=True, **session.widget(VIEW)
     )
     family, view = family or session.get(FAMILY), session.get(VIEW)
-    shown = [row for row in every if row.label == "Standard" or family_of(row) == family]
+    # A repair is measured on the half of the test set that it has not seen, so that no defense is too, beside it.
+    standard = unrepaired(listed) if family == REPAIRS else [row for row in every if row.label == "Standard"]
+    shown = standard + [row for row in every if row.label != "Standard" and family_of(row) == family]
     if view == BOTH:
-        st.dataframe(beside_the_paper(shown), hide_index=True, width="stretch", placeholder="")
+        compared = beside_the_paper(shown)
+        numbers = [name for name in compared if pd.api.types.is_numeric_dtype(compared[name])]
+        st.dataframe(one_decimal(compared, *numbers), hide_index=True, width="stretch", placeholder="")
     else:
         quantity: Callable[[Evaluated], Rate] = (lambda row: row.clean) if view == CLEAN else _success
         table = table_of(shown, quantity)
         st.dataframe(coloured(table, reverse=view == CLEAN), width="stretch", height="content", placeholder="")
-    low = min(rate.total for row in shown for rate in (row.clean, row.success))
-    high = max(rate.total for row in shown for rate in (row.clean, row.success))
+    which = "the half of the test set that no repair has seen" if family == REPAIRS else "the test set"
+    counted = [_counts(getattr(row, what).total for row in shown) for what in ("clean", "success")]
     widest = max(max(rate.interval) - min(rate.interval) for row in shown for rate in (row.clean, row.success))
     caption, tools = st.columns([4, 1], vertical_alignment="center")
     caption.caption(
-        f"Percent of {low} to {high} test images; the widest 95% interval is ±{50 * widest:.1f} points. A click on a "
-        "column sorts by it." + (" The paper's numbers are for CIFAR-10 and its own settings." if view == BOTH else "")
+        f"Stored, on {which}: clean accuracy in percent of {counted[0]} images, attack success of the {counted[1]} "
+        "that are not of the target class; what is measured now is on the first of them. The widest 95% interval is "
+        f"±{formatting.percent(widest / 2)} points. A click on a column sorts by it."
+        + (" The paper's numbers are for CIFAR-10 and its own settings." if view == BOTH else "")
     )
     with tools:
         csv_button(f"defenses-{main.card.dataset}-{main.card.model}", lambda: rows_of(every))
+
+
+def _counts(totals: Iterable[int]) -> str:
+    """Numbers of images, of one size or from the fewest to the most."""
+    found = set(totals)
+    return f"{min(found)} to {max(found)}" if len(found) > 1 else f"{max(found)}"
 
 
 def _success(row: Evaluated) -> Rate:
@@ -117,19 +130,23 @@ def coloured(table: pd.DataFrame, *, reverse: bool = False) -> object:
         share = (100 - value if reverse else value) / 100
         return f"background-color: rgba({red},{green},{blue},{0.55 * share:.2f})" if pd.notna(value) else ""
 
-    return table.style.map(tint).format("{:.1f}", na_rep="")
+    return table.style.map(tint).format(formatting.number, na_rep="")
+
+
+def one_decimal(table: pd.DataFrame, *columns: str) -> object:
+    """A table whose measured columns have one decimal each, whole numbers too."""
+    return table.style.format({name: formatting.number for name in columns if name in table}, na_rep="")
 
 
 def beside_the_paper(rows: Sequence[Evaluated]) -> pd.DataFrame:
     """One row per defense and attack: our numbers with their interval, and the paper's by network."""
     listed = []
     for row in rows:
-        low, high = row.success.interval
         entry: dict[str, object] = {
             "Defense": row.label,
             "Attack": row.subject.label,
             "ASR": round(100 * row.success.value, 1),
-            "ASR, 95% interval": f"{100 * low:.1f} to {100 * high:.1f}",
+            "ASR, 95% interval": formatting.interval(row.success.interval),
             "Clean": round(100 * row.clean.value, 1),
         }
         for model in PAPER_MODELS:

@@ -21,6 +21,7 @@ from typing import Any
 from command import Parser, add_common, add_data, add_dataset, dataset_of, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
+from core import formatting
 from core.claims import Verdict
 from core.claims.base import reading
 from core.engines import Engine, Here, Processes, RayCluster, run_tasks
@@ -115,7 +116,7 @@ def carry_out(options: argparse.Namespace, tasks: list[Task]) -> list[str]:
     with tqdm(total=len(left), unit="task", initial=0) as bar:
 
         def report(task: Task, progress: Progress) -> None:
-            bar.set_postfix_str(f"{task.id} {progress.done:.0%} {progress.note}")
+            bar.set_postfix_str(f"{task.id} {formatting.progress(progress.done)} {progress.note}")
 
         engine = engine_of(options, report)
         try:
@@ -141,10 +142,6 @@ def _remove_left_behind(keys: set[str], store: str, before: float) -> None:
 
 def table_of(numbers: list[Number]) -> str:
     """Paper, ours and difference, line by line, with a head for each table and figure."""
-
-    def shown(value: float | None, sign: str = "") -> str:
-        return "" if value is None else f"{value:{sign}.1f}"
-
     lines, last = [], ""
     for one in numbers:
         if one.ours is None:
@@ -157,8 +154,8 @@ def table_of(numbers: list[Number]) -> str:
         what = " ".join(part for part in (one.attack, mean, one.defense or "standard", one.quantity) if part)
         beside = f" ({one.paper_model})" if one.paper_model not in ("", one.model) else ""
         lines.append(
-            f"  {what + beside:70} {shown(one.paper):>8} {shown(one.ours):>8} {shown(one.difference, '+'):>7} "
-            f"{one.n or '':>6}"
+            f"  {what + beside:70} {formatting.number(one.paper):>8} {formatting.number(one.ours):>8} "
+            f"{formatting.signed(one.difference):>7} {one.n or '':>6}"
         )
     return "\n".join(lines)
 

@@ -20,6 +20,7 @@ from typing import TypeVar
 from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
 from tqdm import tqdm
 
+from core import formatting
 from core.attacks.consistent import Consistent
 from core.data import cache_folder
 from core.inference import select_device
@@ -75,7 +76,7 @@ def main() -> None:
         with tqdm(total=epochs, unit="epoch", desc=name) as bar:
             for epoch in train(plan, aside, device, surrogates=store):
                 bar.update(epoch.epoch - bar.n)
-                bar.set_postfix_str(f"ASR {epoch.attack_success_rate.value:.1%}")
+                bar.set_postfix_str(f"ASR {formatting.percent(epoch.attack_success_rate.value, '%')}")
         card = aside.checkpoint(plan.key).card()
         made = Run(
             alpha=alpha,

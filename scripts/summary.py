@@ -15,6 +15,7 @@ from pathlib import Path
 
 from command import Parser, add_common, run, say, write_json
 
+from core import formatting
 from core.claims import Verdict
 from core.claims.base import LI, label_of, reading
 from core.defenses import defenses
@@ -48,8 +49,13 @@ Table = Callable[[list[tuple[Checkpoint, Card]]], Iterator[Row]]
 
 def percent(rate: Rate, *, interval: bool = True) -> str:
     """A rate in percent, with its 95% interval."""
-    low, high = rate.interval
-    return f"{100 * rate.value:.1f}%" + (f" ({100 * low:.1f}-{100 * high:.1f})" if interval else "")
+    shown = formatting.percent(rate.value, "%")
+    return f"{shown} ({formatting.interval(rate.interval, '-')})" if interval else shown
+
+
+def pair(first: Rate, second: Rate) -> str:
+    """Two rates in percent, such as attack success and clean accuracy."""
+    return f"{formatting.percent(first.value)} / {formatting.percent(second.value)}"
 
 
 def found(store: Store) -> list[tuple[Checkpoint, Card]]:
@@ -111,7 +117,7 @@ def behind(specs: tuple[str, ...]) -> Table:
                 continue
             first = curves[steps[0].name]
             pairs = [first.at(first.strengths[0]), *(curves[step.name].at(step.value) for step in steps)]
-            cells = [f"{100 * success.value:.1f} / {100 * clean.value:.1f}" for clean, success in pairs]
+            cells = [pair(success, clean) for clean, success in pairs]
             yield [checkpoint.key, str(pairs[0][1].total), *cells]
             if card.dataset == "cifar10":
                 papers[card.attack_object.title] = None
@@ -120,7 +126,7 @@ def behind(specs: tuple[str, ...]) -> Table:
                 numbers = [paper_number(model, title, spec) for spec in ("", *specs)]
                 if any(numbers):
                     cells = [
-                        "" if n is None else f"{n.success:g} / {'-' if n.clean is None else f'{n.clean:g}'}"
+                        "" if n is None else f"{formatting.number(n.success)} / {formatting.number(n.clean) or '-'}"
                         for n in numbers
                     ]
                     yield [f"*paper*: {model}/{title}", "", *cells]
@@ -139,7 +145,7 @@ def repairs(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
             continue
         pairs = [(there[0].success_before, there[0].clean_before)]
         pairs += [(result.success, result.clean) if result else (Rate(0, 0), Rate(0, 0)) for result in found.values()]
-        cells = [f"{100 * hit.value:.1f} / {100 * clean.value:.1f}" if hit.total else "" for hit, clean in pairs]
+        cells = [pair(hit, clean) if hit.total else "" for hit, clean in pairs]
         yield [checkpoint.key, str(there[0].success.total), *cells]
         if card.dataset == "cifar10":
             papers[card.attack_object.title] = None
@@ -147,7 +153,10 @@ def repairs(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         for model in ("vgg19", "resnet34"):
             numbers = [paper_number(model, title, name) for name in ("", *defenses)]
             if any(numbers[1:]):
-                shown = ["" if n is None else f"{n.success:g} / {n.clean:g}" for n in numbers]
+                shown = [
+                    "" if n is None else f"{formatting.number(n.success)} / {formatting.number(n.clean)}"
+                    for n in numbers
+                ]
                 yield [f"*paper*: {model}/{title}", "", *shown]
 
 
@@ -157,16 +166,16 @@ def times(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     for checkpoint, _ in checkpoints:
         found = [read_repair(checkpoint, name) for name in defenses]
         if any(found):
-            yield [checkpoint.key, *(f"{result.seconds:g}" if result else "" for result in found)]
+            yield [checkpoint.key, *(formatting.seconds(result.seconds) if result else "" for result in found)]
     for network, results in _results(checkpoints).items():
         means = {name: mean for name in defenses if (mean := results.seconds(name)) is not None}
         if means:
             attacks = ", ".join(dict.fromkeys(title for mean in means.values() for title in mean.attacks))
-            cells = (f"**{means[name].mean:.1f}**" if name in means else "" for name in defenses)
+            cells = (f"**{formatting.seconds(means[name].mean)}**" if name in means else "" for name in defenses)
             yield [f"**Table 2**: {network}, mean of {attacks}", *cells]
     for model in ("vgg19", "resnet34"):
         numbers = [paper_seconds(model, name) for name in defenses]
-        yield [f"*paper*: {model}", *("" if seconds is None else f"{seconds:g}" for seconds in numbers)]
+        yield [f"*paper*: {model}", *(formatting.seconds(spent) for spent in numbers)]
 
 
 def tolerances(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
@@ -228,8 +237,8 @@ def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     for name, results in _results(checkpoints).items():
         for title, curves in results.ablation().items():
             if len(curves) > 1:
-                found = {n: [100 * curve.at(s)[1].value for s in (0, 4)] for n, curve in curves.items()}
-                cells = (f"{found[n][0]:.1f} / {found[n][1]:.1f}" if n in found else "" for n in range(LARGEST + 1))
+                found = {n: pair(*(curve.at(s)[1] for s in (0, 4))) for n, curve in curves.items()}
+                cells = (found.get(n, "") for n in range(LARGEST + 1))
                 yield [f"{name}/{title}", *cells]
 
 
@@ -241,8 +250,12 @@ def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         result = read_result(checkpoint, "saliency", Energies)
         if result is not None:
             kinds = (result.attacked, result.transformed)
-            shares = [f"{kind.mean:.1%} (±{50 * (kind.interval[1] - kind.interval[0]):.1f})" for kind in kinds]
-            areas, peaks = [f"{kind.area:.1%}" for kind in kinds], [percent(kind.peak_rate) for kind in kinds]
+            halves = [formatting.percent((kind.interval[1] - kind.interval[0]) / 2) for kind in kinds]
+            shares = [
+                f"{formatting.percent(kind.mean, '%')} (±{half})" for kind, half in zip(kinds, halves, strict=True)
+            ]
+            areas = [formatting.percent(kind.area, "%") for kind in kinds]
+            peaks = [percent(kind.peak_rate) for kind in kinds]
             yield [checkpoint.key, str(result.seen), *shares, *areas, *peaks]
 
 
@@ -256,8 +269,10 @@ def physical(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         if result is None:
             continue
         pairs = [result.of(group)[name] for name, group, _ in columns]
-        cells = [f"{100 * success.value:.1f} / {100 * clean.value:.1f}" for clean, success in pairs]
-        others = [f"{100 * strange.of('preset')[name][1].value:.1f}" if strange else "" for name in ("near", "far")]
+        cells = [pair(success, clean) for clean, success in pairs]
+        others = [
+            formatting.percent(strange.of("preset")[name][1].value) if strange else "" for name in ("near", "far")
+        ]
         yield [checkpoint.key, str(result.total.max()), *cells, *others]
 
 
@@ -268,7 +283,7 @@ def factors(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         result = read_result(checkpoint, "physical", PhysicalResult)
         if result is not None:
             only, without = result.of("only"), result.of("without")
-            cells = [f"{100 * only[name][1].value:.1f} / {100 * without[name][1].value:.1f}" for name in FACTORS]
+            cells = [pair(only[name][1], without[name][1]) for name in FACTORS]
             yield [checkpoint.key, *cells]
 
 
@@ -311,7 +326,7 @@ def _numbers(numbers: Mapping[str, float]) -> str:
 
 def without_ablation(table: Table) -> Table:
     """A table without the models that differ only in the largest shrink size; they have a table of their own."""
-    return lambda checkpoints: table([pair for pair in checkpoints if "+max" not in pair[0].key])
+    return lambda checkpoints: table([one for one in checkpoints if "+max" not in one[0].key])
 
 
 TABLES: dict[str, Table] = {

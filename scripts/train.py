@@ -19,6 +19,7 @@ import argparse
 from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
 from tqdm import tqdm
 
+from core import formatting
 from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.attacks.badnets import Benign
 from core.card_images import at
@@ -117,8 +118,9 @@ def main() -> None:
         for epoch in train(plan, store, device, resume=not options.restart, replacing=options.replace):
             bar.update(epoch.epoch - bar.n)
             bar.set_postfix_str(
-                f"loss {epoch.loss:.3f}, clean {epoch.clean_accuracy.value:.1%}, "
-                f"ASR {epoch.attack_success_rate.value:.1%}, {epoch.images_per_second:.0f} images/s"
+                f"loss {epoch.loss:.3f}, clean {formatting.percent(epoch.clean_accuracy.value, '%')}, "
+                f"ASR {formatting.percent(epoch.attack_success_rate.value, '%')}, "
+                f"{epoch.images_per_second:.0f} images/s"
             )
     card = store.checkpoint(plan.key).card()
     if not isinstance(plan.attack.base if isinstance(plan.attack, Enhanced) else plan.attack, Benign):

@@ -13,14 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import benchmark
+import numpy as np
 import pytest
 import torch
 
 from core import measuring
+from core.adaptive import AdaptiveMap
 from core.attacks import Enhanced, Enhancement, attacks
 from core.data import datasets
 from core.defenses import defenses, split_test
 from core.inference import Predictor
+from core.metrics import Rate
 from core.models import build_model, models
 from core.params import params_of
 from core.recipes import Recipe
@@ -496,6 +499,19 @@ def test_an_adaptive_map_is_printed_and_not_stored(script, trained):
     assert (found["stored"], found["result"]["width"]) == (False, 20)
     assert store.checkpoint(key).result("location") is None
     assert "forward passes" in err
+    result, card = found["result"], store.checkpoint(key).card()
+    available = len(attacked(card.dataset_object.load("test"), card.attack_object.target))
+    assert np.max(result["total"]) <= available, "no more images than there are"
+    again = AdaptiveMap.from_dict(result)
+    trigger = card.attack_object.trigger(card.shape)
+    at, highest = again.at(*trigger.location), again.highest_at_distance(trigger.location, 2)
+    for name, rate in (("at training location", at), ("highest 2 pixels away", highest.rate)):
+        one = found["summary"][name]
+        assert (one["low"], one["high"]) == rate.interval
+        assert str(rate) in err, "the interval that is printed is that of the map"
+        assert rate.interval != Rate(rate.hits, rate.total).interval
+    assert found["summary"]["highest 2 pixels away"]["places"] == highest.places
+    assert f"highest of {highest.places} places 2 pixels away" in err
     refused = script("sweep", "location", "--checkpoint", key, "--store", store.root, "--width", 0)
     assert_refused(refused, "width = 0.0 is not allowed: a number from 1 to 50")
     assert_refused(script("sweep", "appearance", "--checkpoint", key, "--store", store.root, "--width", 5), "--width")

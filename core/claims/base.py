@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from core import formatting
 from core.attacks import attacks
 from core.claims.intervals import Decided
 
@@ -176,8 +177,8 @@ def reading(name: str, value: float) -> str:
         return f"{what} {value:.0f} {unit}"
     units = {"%": "%", "points": " points", "s": " s"}
     if unit in units and what:
-        return f"{what} {value:.1f}{units[unit]}"
-    return f"{name} {value:.1f}"
+        return f"{what} {formatting.number(value)}{units[unit]}"
+    return f"{name} {formatting.number(value)}"
 
 
 Cases = Mapping[str, Decided | Mapping[str, Decided]]

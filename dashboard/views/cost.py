@@ -16,6 +16,7 @@ from dashboard import figures, repair_figures
 from dashboard.controls import downloads, plot_config
 from dashboard.evaluated import PAPER_MODELS, Evaluated, evaluated, repaired, siblings
 from dashboard.resources import Subject, results_of, subjects
+from dashboard.tables import one_decimal
 
 __all__ = ["draw_cost"]
 
@@ -44,7 +45,8 @@ def draw_cost(main: Subject) -> None:
     note, tools = st.columns([4, 1], vertical_alignment="center")
     note.caption(
         "Standard attacks. Seconds of training or optimisation that a defense needs, on a logarithmic axis that begins "
-        "with none; bars are 95% intervals. Down and left is better."
+        "with none; bars are 95% intervals. Repairs are measured on the half of the test set that they have not seen, "
+        "transformations on all of it. Down and left is better."
     )
     with tools:
         downloads(file, lambda: _rows(rows), lambda: figure)
@@ -52,7 +54,8 @@ def draw_cost(main: Subject) -> None:
     free = [name for name in ("Flip", "ShrinkPad") if any(row.label.startswith(name) for row in rows)]
     table = time_table(results_of(main), free)
     if len(table):
-        st.dataframe(table, hide_index=True, width="stretch", height="content", placeholder="")
+        numbers = [name for name in table if name not in ("Defense", "Attacks")]
+        st.dataframe(one_decimal(table, *numbers), hide_index=True, width="stretch", height="content", placeholder="")
         st.caption(
             f"Mean over the standard attacks, {listed(map(label_of, STANDARD))}; the column says which are stored. The "
             "paper's times are for its networks on a GTX 1080; the ratio is the paper's over ours."

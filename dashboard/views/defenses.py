@@ -32,7 +32,7 @@ from dashboard.fetching import about_data
 from dashboard.figures import StrengthLine
 from dashboard.jobs import Job, gathered
 from dashboard.predicted import predictions, success
-from dashboard.readouts import Reading, Shown, data_url, rate_bars, stored_note, strip
+from dashboard.readouts import Reading, Shown, data_url, live_note, rate_bars, stored_note, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, results_of, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of
 from dashboard.shown import draw_strip
@@ -192,7 +192,7 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
     for subject, colour in chosen.all():
         own = chosen.main.trigger if subject.is_control else subject.trigger
         rates: tuple[Rate, Rate] | None = None
-        stored = False
+        kept: tuple[Rate, Rate] | None = None
         attacked = untouched = None
         if data is not None:
             its, target = tested_for(subject, chosen.main, data)
@@ -200,14 +200,15 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
             untouched = predictions(subject, None, its, count, before=defense)
         if data is not None and attacked is not None and untouched is not None:
             rates = clean_accuracy(untouched, its.clean.labels[:count]), success(attacked, target)
-        elif own.fingerprint == subject.trigger.fingerprint and subject.attack.target == chosen.main.attack.target:
+        if own.fingerprint == subject.trigger.fingerprint and subject.attack.target == chosen.main.attack.target:
             curve = stored_strength(subject, transform.name) if not then.steps else None
             if curve is not None and transform.value in curve.strengths:
-                rates, stored = curve.at(transform.value), True
-        clean, hit = rates or (Rate(0, 0), Rate(0, 0))
-        name = _name(subject, chosen.main)
-        readings.append(Reading(f"{name}: attack success", hit, colour, stored_note(hit) if stored else ""))
-        readings.append(Reading(f"{name}: clean accuracy", clean, colour, stored_note(clean) if stored else ""))
+                kept = curve.at(transform.value)
+        name, nothing = _name(subject, chosen.main), (Rate(0, 0), Rate(0, 0))
+        both = zip(("clean accuracy", "attack success"), rates or nothing, kept or nothing, strict=True)
+        for what, now, before in reversed(list(both)):
+            note = live_note(now, before) if rates else stored_note(before) if kept else ""
+            readings.append(Reading(f"{name}: {what}", now if rates else before, colour, note))
     return readings
 
 

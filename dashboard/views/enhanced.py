@@ -11,6 +11,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from core import formatting
 from core.adversarial import Surrogate
 from core.attacks import Enhanced, attacks
 from core.attacks.consistent import Consistent
@@ -40,7 +41,7 @@ from dashboard.readouts import data_url
 from dashboard.resources import Subject, Tested, jobs, results_of, store, subjects, tested
 from dashboard.session import Choice, Session, integer_in
 from dashboard.shown import PLACEHOLDER
-from dashboard.tables import coloured, rows_of
+from dashboard.tables import coloured, one_decimal, rows_of
 
 EXPLANATION = """
 An attacker who expects a defense trains with it: every poisoned image goes through a **random flip** and a **random
@@ -192,7 +193,8 @@ def _draw_table(found: dict[str, Subject], main: Subject) -> None:
     caption, tools = st.columns([4, 1], vertical_alignment="center")
     caption.caption(
         f"Attack success rate in percent, of {' to '.join(map(str, images))} images; the widest 95% interval is "
-        f"±{50 * widest:.1f} points. The paper's numbers are for CIFAR-10; what its text has lost is empty."
+        f"±{formatting.percent(widest / 2)} points. The paper's numbers are for CIFAR-10; what its text has lost is "
+        "empty."
     )
     with tools:
         csv_button(f"enhanced-{main.card.dataset}-{main.card.model}", lambda: rows_of(rows))
@@ -290,12 +292,14 @@ def _draw_study(main: Subject) -> None:
             "surrogate": run.surrogate,
             "epsilon (255ths)": run.epsilon,
             "ASR (%)": round(100 * run.attack_success_rate.value, 1),
-            "ASR, 95% interval": "{:.1f} to {:.1f}".format(*(100 * end for end in run.attack_success_rate.interval)),
+            "ASR, 95% interval": formatting.interval(run.attack_success_rate.interval),
             "clean accuracy (%)": round(100 * run.clean_accuracy.value, 1),
         }
         for run in runs
     )
-    st.dataframe(table, hide_index=True, width="stretch", height="content")
+    st.dataframe(
+        one_decimal(table, "ASR (%)", "clean accuracy (%)"), hide_index=True, width="stretch", height="content"
+    )
     smallest = smallest_alpha(runs)
     chosen = (
         "No strength was enough"

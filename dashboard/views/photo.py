@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from core import formatting
 from core.physical import FRAMINGS, LARGEST_FILE, Camera, Print, decoded_photo, found_in, rectified
 from core.saliency import displayed, methods
 from core.trigger import stamp
@@ -162,11 +163,11 @@ def _marked(photo: npt.NDArray[np.uint8], prints: Sequence[Print], chosen: Print
     drawn = []
     for one in prints:
         x, y = (one.corners[:, 0] + width / height) * height / 2, (one.corners[:, 1] + 1) * height / 2
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+        points = " ".join(f"{a:.2f},{b:.2f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
         strong = one.number == chosen.number
         drawn.append(
             f'<polygon points="{points}" fill="none" stroke="{COLOURS[0] if strong else "#35e0e6"}" '
-            f'stroke-width="{max(width, height) / (120 if strong else 260):.1f}"/>'
+            f'stroke-width="{max(width, height) / (120 if strong else 260):.2f}"/>'
         )
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">{"".join(drawn)}</svg>'
     buffer = io.BytesIO()
@@ -237,4 +238,4 @@ def _draw_answer(subject: Subject, picture: Tensor) -> None:
     with bars:
         for label in [*ranked[:MOST_SAID], *([target] if target not in ranked[:MOST_SAID] else [])]:
             share = found[0][label]
-            st.progress(share, f"{classes[label]}{' (target)' * (label == target)}: {100 * share:.1f} %")
+            st.progress(share, f"{classes[label]}{' (target)' * (label == target)}: {formatting.percent(share, ' %')}")

@@ -7,6 +7,7 @@ from functools import partial
 
 import streamlit as st
 
+from core import formatting
 from core.claims import judge_physical
 from core.photographed import DISTANCES, YAWS, Condition, PhysicalResult, physical_sweep, placed
 from core.physical import Camera
@@ -26,7 +27,7 @@ from dashboard.evaluated import siblings
 from dashboard.fetching import about_data
 from dashboard.jobs import Job, gathered
 from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
-from dashboard.readouts import Reading, Shown, beside, captioned, data_url, rate_bars, strip
+from dashboard.readouts import Reading, Shown, beside, captioned, data_url, live_note, rate_bars, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of, yes_no
 from dashboard.verdicts import draw_verdicts
@@ -135,8 +136,10 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
                     name = subject.card.classes[answer]
                     hit = answer == subject.attack.target
                     st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
-                    readings.append(Reading(f"{subject.label}: taken for “{subject.target_name}”", measured[1], colour))
-                    readings.append(Reading(f"{subject.label}: clean accuracy", measured[0], colour))
+                    taken_for = f"{subject.label}: taken for “{subject.target_name}”"
+                    readings.append(Reading(taken_for, measured[1], colour, live_note(measured[1])))
+                    clean = f"{subject.label}: clean accuracy"
+                    readings.append(Reading(clean, measured[0], colour, live_note(measured[0])))
                 st.caption(f"It is {pair[0].card.classes[int(data.labels[index])]}.")
                 readings.sort(key=lambda reading: "clean" in reading.name)
                 st.html(rate_bars(readings, camera.spec))
@@ -293,8 +296,8 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
         table: dict[str, list[str]] = {"Photograph": [text for *_, text in rows]}
         for label, result in named:
             pairs = [result.of(kind).get(name) for name, kind, _ in rows]
-            table[f"{label}: ASR (%)"] = [f"{100 * one[1].value:.1f}" if one else "" for one in pairs]
-            table[f"{label}: clean (%)"] = [f"{100 * one[0].value:.1f}" if one else "" for one in pairs]
+            table[f"{label}: ASR (%)"] = [formatting.percent(one[1].value) if one else "" for one in pairs]
+            table[f"{label}: clean (%)"] = [formatting.percent(one[0].value) if one else "" for one in pairs]
         st.dataframe(table, hide_index=True, width="stretch", height="content")
 
 

@@ -12,6 +12,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from core import formatting
 from core.defenses import Repair, defenses
 from core.defenses.fine_pruning import FinePruning, at_tolerances, features_of, order_of, pruned_predictions
 from core.metrics import Rate
@@ -131,7 +132,10 @@ def _draw_rates(stored: Repaired) -> None:
             "repair",
         )
     )
-    st.caption(f"Took {stored.seconds:g} s. Measured on the half of the test set that the repair has not seen.")
+    st.caption(
+        f"Took {formatting.seconds(stored.seconds)} s. Measured on the half of the test set that the repair has not "
+        "seen."
+    )
 
 
 def pruning_curve(main: Subject, data: Tested | None, stored: Repaired | None) -> tuple[StrengthCurve, Tensor] | None:
@@ -285,7 +289,7 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
     for label, name in enumerate(classes):
         mark = " (flagged)" if label in record["flagged"] else ""
         stamped = (1 - masks[label]) * ground + masks[label] * patterns[label]
-        panels.append(Panel(stamped, None, f"{name}{mark}", f"{record['norms'][label]:.1f} px"))
+        panels.append(Panel(stamped, None, f"{name}{mark}", f"{formatting.number(record['norms'][label])} px"))
     st.markdown("**Reversed triggers on a gray image**, and the size of their masks")
     st.html(f'{STYLE}<div class="ts-reversed">{block_html(Block("", tuple(panels)))}</div>')
     with st.expander("Masks alone"):

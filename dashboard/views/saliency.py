@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from core import formatting
 from core.claims import judge_saliency
 from core.energy import TARGETS, Energies, Energy, attacked_and_moved, energy_sweep, targets_of
 from core.models import models
@@ -277,19 +278,18 @@ def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.Dat
     """One row per attack: share and interval, attacked and transformed, beside the trigger's share of the area."""
 
     def cell(energy: Energy) -> str:
-        low, high = energy.interval
-        return f"{100 * energy.mean:.1f} ({100 * low:.1f} to {100 * high:.1f})" if energy.count else ""
+        return f"{formatting.percent(energy.mean)} ({formatting.interval(energy.interval)})" if energy.count else ""
 
     def peak(energy: Energy) -> str:
-        low, high = energy.peak_rate.interval
-        return f"{100 * energy.peak_rate.value:.1f} ({100 * low:.1f} to {100 * high:.1f})" if energy.count else ""
+        rate = energy.peak_rate
+        return f"{formatting.percent(rate.value)} ({formatting.interval(rate.interval)})" if energy.count else ""
 
     table = pd.DataFrame(
         {
             "Attacked": [cell(energies.attacked) for _, energies in measured],
             label: [cell(energies.transformed) for _, energies in measured],
-            "Area": [f"{100 * energies.attacked.area:.1f}" for _, energies in measured],
-            f"Area, {label}": [f"{100 * energies.transformed.area:.1f}" for _, energies in measured],
+            "Area": [formatting.percent(energies.attacked.area) for _, energies in measured],
+            f"Area, {label}": [formatting.percent(energies.transformed.area) for _, energies in measured],
             "Peak on it": [peak(energies.attacked) for _, energies in measured],
             f"Peak on it, {label}": [peak(energies.transformed) for _, energies in measured],
         },

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core import formatting
 from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.card_images import at, is_folder
 from core.data import datasets
@@ -199,7 +200,7 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} seconds"
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"
+    return f"{formatting.number(seconds / 3600)} hours"
 
 
 def _draw_trainings() -> None:

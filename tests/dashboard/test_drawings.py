@@ -19,7 +19,7 @@ from core.strength import StrengthCurve
 from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
 from dashboard import figures, repair_figures
 from dashboard.figures import Curve, StrengthLine
-from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
+from dashboard.readouts import Reading, Shown, data_url, live_note, rate_bars, strip
 from dashboard.sheet import SCALE, Block, Panel, block_html, sheet_png
 from dashboard.shown import rgba, trigger_picture
 from dashboard.sketches import curves_sketch, map_sketch, strength_sketch
@@ -81,6 +81,31 @@ def test_curves_mark_the_trained_value(curve: AppearanceCurve) -> None:
         "128",
         "255",
     ]
+
+
+def test_pixel_values_end_at_255(curve: AppearanceCurve) -> None:
+    drawn = [Curve("a", curve, "#d1495b")]
+    surface = AppearanceMap(np.array([[1, 2]]), np.full((1, 2), 4), (0, 255), (100,))
+    for figure in (
+        figures.appearance_curves(drawn, trained=128, current=64),
+        figures.appearance_map(surface, None, (0, 0)),
+    ):
+        ticks = figure.layout.xaxis.tickvals
+        assert (ticks[0], ticks[-1], max(ticks)) == (0, 255, 255)
+    url = re.search(r"base64,([^\"]+)", curves_sketch(drawn, 64))
+    assert url is not None
+    texts = re.findall(r">(\d+)</text>", base64.b64decode(url[1]).decode())
+    assert "255" in texts
+    assert "256" not in texts
+
+
+def test_a_live_rate_says_on_which_images_it_is_and_what_is_stored() -> None:
+    note = live_note(Rate(7, 256), Rate(360, 9000))
+    assert note == (
+        "measured now on the first 256: 95% interval 1.3 to 5.5 %, 7 of 256 images; stored, on 9000 images: 4.0 %"
+    )
+    assert live_note(Rate(7, 256)) == live_note(Rate(7, 256), Rate(0, 0)) == note.split(";")[0]
+    assert live_note(Rate(0, 0)) == ""
 
 
 def test_value_and_opacity_table() -> None:

@@ -11,22 +11,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from core.adaptive import AdaptiveMap, looks_for
 from core.defenses import defenses
 from core.inference import Predictor
 from core.repaired import read_repair
 from core.shipped import write_shipped
 from core.store import DEFAULT_ROOT, Store
+from core.strength import StrengthCurve
 from core.sweeps import attacked, success_at
 from core.transforms import transform_from_spec
 from dashboard.known import Visited
 from dashboard.resources import jobs, subjects
 from dashboard.views.appearance import stored_curve
-from dashboard.views.location import Mapped, stored_map
+from dashboard.views.location import Mapped, images_of, precision_of, stored_map
 
 PAGES = ("location", "appearance")
 MEASURING = (*PAGES, "defenses")
@@ -357,6 +360,40 @@ def test_a_defense_goes_in_front(name: str) -> None:
     assert link(test).get("before") == "shrinkpad:8"
     test.selectbox(key="before-0").select("-").run()
     assert "before" not in link(test)
+
+
+def test_a_map_of_few_images_says_that_there_are_no_more() -> None:
+    few = AdaptiveMap(np.array([[4, 0]]), np.array([[8, 8]]), (2,), (2, 3), 5.0, looks_for(5, 8))
+    assert images_of(few) == "8 of 8 images"
+    assert precision_of(few) == "all there are, which is too few for ±5 points in 2 of them"
+    some = AdaptiveMap(np.array([[25, 0]]), np.array([[50, 40]]), (2,), (2, 3), 5.0, looks_for(5, 50))
+    assert images_of(some) == "40 to 50 of 50 images"
+    assert precision_of(some) == "all there are, which is too few for ±5 points in 1 of them"
+    enough = AdaptiveMap(np.array([[256, 0]]), np.array([[512, 40]]), (2,), (2, 3), 5.0, looks_for(5, 1000))
+    assert images_of(enough) == "40 to 512 images"
+    assert precision_of(enough) == "as many as ±5 points took"
+
+
+def test_two_rates_of_one_defense_say_their_images() -> None:
+    """What is measured now is beside what is stored on more images, each with its number of images."""
+    test = page("defenses", model=WHITE, **{"shrinkpad-strength": "4"})
+    curve = StrengthCurve.from_dict(Store().checkpoint(WHITE).result("strength-shrinkpad") or {})
+    clean, hit = curve.at(4)
+    assert "measured now on the first 256: 95% interval" in readout(test)
+    for rate in (clean, hit):
+        assert f"stored, on {rate.total} images: {100 * rate.value:.1f} %" in readout(test)
+    said = [caption.value for caption in test.caption if "what is measured now is on the first" in caption.value]
+    assert len(said) == 1
+    assert f"clean accuracy in percent of {clean.total} images" in said[0]
+
+
+def test_repairs_stand_beside_the_model_on_the_same_images() -> None:
+    test = page("defenses", model=WHITE, part="repairs")
+    stored = read_repair(Store().checkpoint(WHITE), "fine-pruning")
+    assert stored is not None
+    said = next(caption.value for caption in test.caption if "that no repair has seen: clean" in caption.value)
+    assert f"clean accuracy in percent of {stored.clean.total} images" in said
+    assert f"attack success of the {stored.success.total} that" in said
 
 
 def test_the_defense_and_its_strength_are_in_the_link() -> None:

@@ -153,3 +153,15 @@ def test_a_verdict_begins_with_what_is_missing() -> None:
 def test_labels_of_attacks() -> None:
     assert attack_label("badnets") == "BadNets"
     assert attack_label("blended+max2") == "Blended+ (max2)"
+
+
+def test_a_difference_of_nothing_has_no_sign_and_whole_numbers_have_a_decimal() -> None:
+    listed = [
+        number(defense=spec, paper=paper, ours=ours)
+        for spec, paper, ours in (("flip", 82.0, 81.96), ("shrinkpad:4", 82.3, 83.4))
+    ]
+    html = tinted(number_table(listed, "cifar10")).to_html()  # type: ignore[attr-defined]
+    texts = re.findall(r">([^<>]*)</td>", html)
+    assert "-0.0" not in texts
+    assert {"82.0", "0.0", "+1.1"} <= set(texts)
+    assert "82" not in texts
