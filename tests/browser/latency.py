@@ -131,7 +131,7 @@ def measure(model: str, steps: int, settle: float, query: str = "", stopped: boo
         started = time.perf_counter()
         server, answered = start_server(port)
         try:
-            page.goto(f"http://127.0.0.1:{port}/?model={model}&{query}")
+            page.goto(f"http://127.0.0.1:{port}/?model={model}&{query}", timeout=120_000)
             page.locator(".ts-rate.first[data-hits]").wait_for(timeout=120_000)
             page.locator(".pad canvas[data-row]").wait_for(timeout=120_000)
             usable = time.perf_counter() - started
