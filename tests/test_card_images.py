@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from core import train_process
 from core.attacks import attacks
 from core.card_images import OtherData, data_set_of, images_of, name_anew, other_images, same_kind
 from core.data import DataMissing, datasets
@@ -306,6 +307,19 @@ def test_an_interrupted_training_continues_where_its_folder_is_now(letters):
     assert card.source["params"]["path"] == str(new)
     assert images_of(card, "test").fingerprint == card.test
     assert list(estimate(moved, 20, CPU))[-1].done == 1
+
+
+def test_a_training_in_the_background_takes_the_new_place(letters, monkeypatch):
+    store, new = Store(letters.parent / "second"), letters.parent / "elsewhere"
+    shutil.move(letters, new)
+    plan = replace(plan_of(letters), at=datasets["folder"](path=str(new), size=8))
+    commands = []
+    monkeypatch.setattr(train_process.subprocess, "Popen", lambda command, **_: commands.append(command))
+    train_process.train_in_background(plan, store.root, "cpu", letters.parent / "plan")
+    monkeypatch.setattr("sys.argv", commands[0][2:])
+    monkeypatch.setattr(train_process.os, "nice", lambda _: 0)
+    train_process.main()
+    assert store.checkpoint(plan.key).card().dataset_object == plan.at
 
 
 def test_models_of_one_kind_have_equal_classes_in_equal_order_and_equal_shapes(checkpoint):

@@ -20,7 +20,6 @@ from core.recipes import Recipe
 from core.store import Store
 from core.training import Plan, train
 from dashboard.resources import jobs, subjects, tested
-from dashboard.trainings import trainings
 
 PAGES = ("location", "appearance", "defenses", "enhanced", "saliency", "physical")
 KEY = "letters/resnet20/badnets"
@@ -70,7 +69,7 @@ def letters(once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 def restart() -> None:
     """As if the application was started anew."""
-    jobs().close()
+    jobs().close(60)
     st.cache_resource.clear()
 
 
@@ -181,7 +180,18 @@ def test_a_card_with_an_odd_path_breaks_no_page(name: str, path: str, letters: P
         assert any("no folder can have this name" in one.value for one in test.sidebar.warning)
 
 
-def test_an_interrupted_training_whose_folder_was_moved_is_continued(letters: Path) -> None:
+class _Ended:
+    returncode = 0
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+def test_an_interrupted_training_whose_folder_was_moved_is_continued(
+    letters: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Plan] = []
+    monkeypatch.setattr("dashboard.trainings.train_in_background", lambda plan, *_: started.append(plan) or _Ended())
     store, new = Store(letters.parent / "store"), letters.parent / "elsewhere"
     plan = Plan(
         dataset=datasets["folder"](path=str(letters), size=16),
@@ -202,6 +212,4 @@ def test_an_interrupted_training_whose_folder_was_moved_is_continued(letters: Pa
     assert not test.error
     next(one for one in test.button if one.label == "Continue").click().run()
     assert not test.exception
-    started = trainings(str(store.root))._started[plan.key]
-    assert started.process.wait(300) == 0
-    assert store.checkpoint(plan.key).card().source["params"]["path"] == str(new)
+    assert [(one.key, one.source) for one in started] == [(plan.key, datasets["folder"](path=str(new), size=16))]
