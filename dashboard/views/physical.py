@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.claims import judge_physical
 from core.photographed import DISTANCES, YAWS, Condition, PhysicalResult, physical_sweep, placed
 from core.physical import Camera
 from core.trigger import stamp
 from dashboard import figures, physical_figures
+from dashboard.answers import photographs_answer
 from dashboard.controls import (
     choose,
     downloads,
-    explain,
     image_choice,
-    image_slider,
+    image_picker,
     one_sentence,
     plot_config,
     progress_bar,
@@ -26,6 +28,7 @@ from dashboard.evaluated import siblings
 from dashboard.fetching import about_data
 from dashboard.jobs import Job, gathered
 from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
+from dashboard.presenting import page_head, present, say
 from dashboard.readouts import Reading, Shown, beside, captioned, data_url, rate_bars, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of, yes_no
@@ -56,8 +59,8 @@ Stored = Sequence[PhysicalResult | None]
 def show() -> None:
     """Draws the page."""
     session = Session()
-    st.title("Physical attack", anchor=False)
-    explain(EXPLANATION)
+    present(session)
+    answer = page_head(session, "Physical attack", EXPLANATION)
     chosen = choose(session, compare=False)
     if chosen is None:
         return
@@ -88,7 +91,7 @@ def show() -> None:
     if part == "simulated":
         if data is not None:
             st.session_state["camera-drawn"] = camera.spec
-            _draw_live(session, pair, data, image)
+            _draw_live(session, pair, data, image, answer)
         of_the_paper = [s for s in siblings(found, main, PAPER_ATTACKS) if not s.is_variant]
         each = {subject.identity: subject for subject in (*pair, *of_the_paper)}
         read = {identity: stored_photographs(subject) for identity, subject in each.items()}
@@ -100,7 +103,9 @@ def show() -> None:
     session.write_link()
 
 
-def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: Choice[int]) -> None:
+def _draw_live(
+    session: Session, pair: Sequence[Subject], data: Tested, image: Choice[int], answer: DeltaGenerator
+) -> None:
     @st.fragment(key="photographs")
     @one_sentence
     def live() -> None:
@@ -124,23 +129,31 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
                 st.html(beside(*small))
                 st.html(captioned(data_url(first.photos[0]), "Its print, photographed", smooth=True))
             with said:
-                readings = []
+                readings, hits = [], []
                 for subject, colour in zip(pair, figures.COLOURS, strict=False):
                     model = predictor(subject)
                     measured = rates(subject, pair[0], data, count, camera)
                     if model is None or measured is None:
                         continue
                     with jobs().turnstile.interactive():
-                        answer = int(model.predict(taken[subject.trigger.fingerprint].inputs)[0])
-                    name = subject.card.classes[answer]
-                    hit = answer == subject.attack.target
+                        label = int(model.predict(taken[subject.trigger.fingerprint].inputs)[0])
+                    name = subject.card.classes[label]
+                    hit = label == subject.attack.target
                     st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
-                    readings.append(Reading(f"{subject.label}: taken for “{subject.target_name}”", measured[1], colour))
+                    readings.append(
+                        Reading(
+                            f"{subject.label}: {subject.success_label}",
+                            measured[1],
+                            colour,
+                        )
+                    )
                     readings.append(Reading(f"{subject.label}: clean accuracy", measured[0], colour))
-                st.caption(f"It is {pair[0].card.classes[int(data.labels[index])]}.")
+                    hits.append((subject, measured[1]))
+                say(answer, photographs_answer(hits))
+                st.caption(f"True class: {pair[0].card.classes[int(data.labels[index])]}")
                 readings.sort(key=lambda reading: "clean" in reading.name)
                 st.html(rate_bars(readings, camera.spec))
-            image_slider(session, "Image", image, data)
+            image_picker(session, "Image", image, data)
             _draw_strip(pair[-1], data, camera, index)
         with right:
             camera_controls(session)
@@ -286,16 +299,16 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
         with tools:
             downloads(file, partial(physical_figures.factor_rows, named), lambda: figure)
     with said:
-        rows = [("off", "preset", "Not printed at all"), ("near", "preset", "Near"), ("far", "preset", "Far")]
+        rows = [("off", "preset", "Not printed"), ("near", "preset", "Near"), ("far", "preset", "Far")]
         rows += [(name, "crop", f"{name.capitalize()}, print cropped") for name in ("near", "far")]
         rows += [(name, "perspective", f"{name.capitalize()}, seen straight") for name in ("near", "far")]
         rows += [(name, "area", f"{name.capitalize()}, antialiased") for name in ("near", "far")]
         table: dict[str, list[str]] = {"Photograph": [text for *_, text in rows]}
         for label, result in named:
             pairs = [result.of(kind).get(name) for name, kind, _ in rows]
-            table[f"{label}: ASR (%)"] = [f"{100 * one[1].value:.1f}" if one else "" for one in pairs]
-            table[f"{label}: clean (%)"] = [f"{100 * one[0].value:.1f}" if one else "" for one in pairs]
-        st.dataframe(table, hide_index=True, width="stretch", height="content")
+            table[f"{label}: attack success rate (%)"] = [f"{100 * one[1].value:.1f}" if one else "" for one in pairs]
+            table[f"{label}: clean accuracy (%)"] = [f"{100 * one[0].value:.1f}" if one else "" for one in pairs]
+        st.table(pd.DataFrame(table).set_index("Photograph"), width="stretch")
 
 
 def _draw_claims(of_the_paper: Sequence[Subject], measured: Mapping[str, PhysicalResult]) -> None:
