@@ -189,8 +189,8 @@ STYLE = """
 .ts-saliency.large.two .cells {grid-template-columns: repeat(2, minmax(0, 14rem))}
 @media (max-width: 640px) {.ts-saliency.large .cells {grid-template-columns: repeat(2, minmax(0, 1fr))}}
 .ts-saliency figcaption {margin-top: .15rem; opacity: .85}
-.ts-saliency .pair {display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr)); gap: .4rem 1.6rem;
-  margin-bottom: .8rem}
+.ts-saliency .pair {display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr));
+  gap: .4rem 1.6rem; margin-bottom: .8rem}
 .ts-heat {position: relative; aspect-ratio: 1}
 .ts-heat img {width: 100%; height: 100%; image-rendering: pixelated; border-radius: .2rem; display: block}
 </style>

@@ -113,7 +113,7 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
             "Seed",
             0,
             9999,
-            help="Of everything that is drawn at random: the same seed gives the same model.",
+            help="The same seed draws the same images and weights.",
             **session.widget(SEED),
         )
     recipe = replace(recipe, epochs=session.get(epochs))
