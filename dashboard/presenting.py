@@ -35,6 +35,7 @@ _HEAD = """
 .st-key-title-row [data-testid="stPopover"] p {white-space: nowrap}
 header[data-testid="stHeader"] {background: transparent; pointer-events: none}
 header[data-testid="stHeader"] button {pointer-events: auto}
+[data-testid="stTable"] :is(th, td) {padding: .3rem .35rem}
 .ts-answer {font-size: 1.1rem; line-height: 1.4; margin: 0 0 .2rem}
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-top: 2.6rem}

@@ -173,7 +173,7 @@ def show() -> None:
             sliders=(f"choice-{opacity.name}", f"choice-{value.name}"),
         )
         if before.steps:
-            st.caption(f"Behind {before.label}: every image is changed before the model sees it.")
+            st.caption(f"Behind {before.label}.")
         st.slider(
             "Pixel value",
             0,
