@@ -285,7 +285,7 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
         **session.widget(GROUP),
     )  # fmt: skip
     group = session.get(GROUP)
-    ends = {"off": "nothing"} if group == "only" else {"near": "everything"}
+    ends = {"off": "not printed"} if group == "only" else {"near": "all factors"}
     bars, said = st.columns([5, 4], gap="large")
     file = f"physical-factors-{pair[0].identity.replace('/', '-')}"
     figure = physical_figures.factor_bars(named, group, ends)
