@@ -73,7 +73,7 @@ def build(session: Session, choice: Choice[str], label: str, following: str) -> 
             label if index == 0 else following,
             [NOTHING, *transforms],
             key=key,
-            format_func=lambda name: transforms[name].title if name in transforms else "nothing",
+            format_func=lambda name: transforms[name].title if name in transforms else "No transformation",
             on_change=picked,
             args=(index, key),
         )
@@ -91,4 +91,4 @@ def build(session: Session, choice: Choice[str], label: str, following: str) -> 
 def choose_defense(session: Session, place: DeltaGenerator | None = None) -> Compose:
     """The transformation-based defense in front of every model of a page (Def. 4), in the sidebar or elsewhere."""
     with place if place is not None else st.sidebar:
-        return build(session, BEFORE, "Defense in front", "then")
+        return build(session, BEFORE, "Transform the input", "Then")

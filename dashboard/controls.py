@@ -1,4 +1,4 @@
-"""Controls that several pages share: which models, how many images; explanations, errors and downloads."""
+"""Controls that several pages share: which models, which and how many images; errors and downloads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from streamlit.delta_generator import DeltaGenerator
 from core.card_images import same_kind
 from core.models import models
 from dashboard import figures
+from dashboard.image_picker import image_thumbnails
 from dashboard.jobs import Job, sentence
+from dashboard.known import addressed
+from dashboard.live_strip import STEP
+from dashboard.readouts import png_row
 from dashboard.resources import (
     CONTROL,
     MOST_IMAGES,
@@ -37,8 +41,8 @@ __all__ = [
     "choose_count",
     "csv_button",
     "downloads",
-    "explain",
     "image_choice",
+    "image_picker",
     "image_slider",
     "one_sentence",
     "plot_config",
@@ -50,7 +54,7 @@ log = logging.getLogger(__name__)
 IMAGE_COUNTS = (64, 128, 256, 512, 1000)
 IMAGES: Choice[int] = Choice("n", 256, lambda text: int(one_of(map(str, IMAGE_COUNTS))(text)))
 NOBODY = "-"
-# Opened first: the attack of Fig. 4 and Fig. 5, on photographs where there are any.
+# What a link without a model means: the attack of Fig. 4 and Fig. 5, on photographs where there are any.
 FIRST = ("cifar10/resnet20/badnets-gray", "shapes10/resnet20/badnets-gray")
 
 
@@ -78,12 +82,6 @@ class Chosen:
         return listed
 
 
-def explain(text: str) -> None:
-    """The "What am I looking at?" text of a page."""
-    with st.expander("What am I looking at?", icon=":material/help:"):
-        st.markdown(text)
-
-
 def one_sentence(page: Callable[[], None]) -> Callable[[], None]:
     """Decorator of a page or a fragment: what is wrong with files or data is said in one sentence, not a traceback."""
 
@@ -101,10 +99,14 @@ def one_sentence(page: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-def first_key(found: dict[str, Subject]) -> str:
-    """The model a new session opens with: one that can be measured here, if there is any."""
+# What a session without a link opens with: an attack of which every page has results.
+OPENED = ("cifar10/resnet20/badnets", "shapes10/resnet20/badnets")
+
+
+def first_key(found: dict[str, Subject], wanted: Sequence[str] = FIRST) -> str:
+    """The model of a link that names none: one that can be measured here, if there is any."""
     ready = [key for key in found if found[key].dataset.available() and found[key].checkpoint.has_weights]
-    return next((key for key in FIRST if key in ready), next(iter(ready), next(iter(found), "")))
+    return next((key for key in wanted if key in ready), next(iter(ready), next(iter(found), "")))
 
 
 def choose(
@@ -134,6 +136,8 @@ def choose(
         st.info("There is no trained model yet. Make one with: `python scripts/train.py --attack badnets-gray`")
         return None
     choice = Choice("model", first_key(found), one_of(found))
+    if not session.came_by_link and choice.name not in st.session_state.selected:
+        session.set(choice, first_key(found, OPENED))
     key = session.get(choice)
     parts = key.split("/")
 
@@ -161,9 +165,9 @@ def choose(
         if repaired and (stored := repairs_of(main)):
             repair = Choice("repair", "", one_of(["", *stored]))
             st.selectbox(
-                "Repaired by",
+                "Repair the model",
                 ["", *stored],
-                format_func=lambda name: repair_label(name) if name else "nothing",
+                format_func=lambda name: repair_label(name) if name else "No repair",
                 **session.widget(repair),
             )
             main = replace(main, repair=session.get(repair))
@@ -180,7 +184,7 @@ def choose(
             compared = st.selectbox(
                 "Compare with",
                 [NOBODY, *others],
-                format_func=lambda k: "nothing" if k == NOBODY else found[k].title,
+                format_func=lambda k: "No other model" if k == NOBODY else found[k].title,
                 **session.widget(other_choice),
             )
         else:
@@ -225,10 +229,27 @@ def image_choice(data: Tested | None) -> Choice[int]:
     return Choice("image", 0, integer_in(0, len(data) - 1 if data is not None else MOST_IMAGES - 1))
 
 
-def image_slider(session: Session, label: str, choice: Choice[int], data: Tested) -> None:
-    """A slider over the test images, where there is more than one."""
-    if len(data) > 1:
-        st.slider(label, 0, len(data) - 1, **session.widget(choice))
+def image_picker(session: Session, label: str, choice: Choice[int], data: Tested) -> None:
+    """Thumbnails of the test images, ten at a time, to pick one from; nothing where there is only one."""
+    if len(data) < 2:
+        return
+    selected = session.get(choice)
+    start = selected // STEP * STEP
+    shown = slice(start, start + STEP)
+    image_thumbnails(
+        label=label,
+        sprite=addressed(png_row(data.images[shown]), "image/png", "thumbnails") or "",
+        names=[data.read.classes[truth] for truth in data.labels[shown].tolist()],
+        start=start,
+        selected=selected,
+        last=len(data),
+        key=f"picker-{choice.name}",
+        on_pick=lambda index: session.set(choice, index),
+    )
+
+
+image_slider = image_picker
+"""Its name of before."""
 
 
 def progress_bar(

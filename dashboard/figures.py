@@ -94,7 +94,7 @@ def appearance_curves(curves: Sequence[Curve], trained: int | None, current: int
     figure.add_annotation(
         x=current, y=1, yref="paper", text=f"shown: {current}", showarrow=False, xanchor=anchor, yanchor="bottom"
     )
-    figure.update_xaxes(title="pixel value of the trigger's lit pixels", range=[-3, 258], tickvals=VALUE_TICKS)
+    figure.update_xaxes(title="pixel value of the trigger's non-black pixels", range=[-3, 258], tickvals=VALUE_TICKS)
     figure.update_yaxes(title="attack success rate (%)", range=[-3, 104])
     figure.update_layout(margin={"l": 10, "r": 10, "t": 24, "b": 10}, height=430, legend=_legend())
     return figure
@@ -120,7 +120,7 @@ def appearance_map(result: AppearanceMap, trained: tuple[int, int] | None, curre
     for (value, opacity), symbol, name in marks:
         marker = {"symbol": symbol, "size": 14, "color": "white", "line": {"width": 2.5, "color": COLOURS[0]}}
         figure.add_scatter(x=[value], y=[opacity], mode="markers", name=name, marker=marker)
-    figure.update_xaxes(title="pixel value of the trigger's lit pixels", tickvals=VALUE_TICKS)
+    figure.update_xaxes(title="pixel value of the trigger's non-black pixels", tickvals=VALUE_TICKS)
     figure.update_yaxes(title="opacity (%)")
     figure.update_layout(margin={"l": 10, "r": 10, "t": 24, "b": 10}, height=380, legend=_legend())
     return figure

@@ -5,14 +5,10 @@ One place has one rate: of what is stored, what a map has so far and what somebo
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import streamlit as st
-from PIL import Image
-from torch import Tensor
 
 from core.card_images import other_images
 from core.metrics import Rate
@@ -25,7 +21,7 @@ from dashboard.live_rates import Answered, live_rates
 from dashboard.live_strip import STEP, live_strip
 from dashboard.looks import Look
 from dashboard.predicted import predictions, success
-from dashboard.readouts import Reading, stored_note, to_uint8
+from dashboard.readouts import Reading, png_row, stored_note
 from dashboard.resources import Subject, Tested, predictor, target_for, tested_for
 from dashboard.shown import rgba
 
@@ -92,7 +88,7 @@ def follow(
         dragged: Whether the trigger is on its way: then any number that is known will do.
     """
     target = target_for(subject, main)
-    name = f"{main.label}: taken for “{main.target_name}”" if subject is main else subject.title
+    name = main.success_label if subject is main else subject.title
     home = (main if subject.is_control else subject).trigger.location
     stored = stored_look(subject, trigger, home, target) if not before.steps else Stored(None, None, None)
     its = tested_for(subject, main, data)[0] if data is not None else None
@@ -175,7 +171,7 @@ def draw_following_strip(main: Followed, image: int, before: Compose, select: st
     if data is not None:
         images = data.images[start : start + count]
         sprite = addressed(
-            _sprite(before.seeded()(stamp(images, main.trigger)) if fixed else images), "image/png", "ten"
+            png_row(before.seeded()(stamp(images, main.trigger)) if fixed else images), "image/png", "ten"
         )
     else:
         sprite = None
@@ -235,7 +231,7 @@ def draw_varied_strip(
 
     pictures = before.seeded()(stamp(images, shown)) if before.steps else images
     live_strip(
-        sprite=addressed(_sprite(pictures), "image/png", "ten"),
+        sprite=addressed(png_row(pictures), "image/png", "ten"),
         height=subject.card.shape[1],
         width=subject.card.shape[2],
         pattern=rgba(whole),
@@ -258,10 +254,3 @@ def draw_varied_strip(
         on_pick=pick,
         at=shown.location,
     )
-
-
-def _sprite(images: Tensor) -> bytes:
-    """A PNG of images ``(N, C, H, W)`` side by side."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.concatenate([to_uint8(image) for image in images], axis=1)).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

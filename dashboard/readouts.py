@@ -24,6 +24,7 @@ __all__ = [
     "captioned",
     "data_url",
     "live_note",
+    "png_row",
     "rate_bars",
     "stored_note",
     "strip",
@@ -96,6 +97,13 @@ def data_url(image: Tensor) -> str:
     buffer = io.BytesIO()
     Image.fromarray(to_uint8(image)).save(buffer, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def png_row(images: Tensor) -> bytes:
+    """A PNG of float images ``(N, C, H, W)`` in [0, 1] side by side."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate([to_uint8(image) for image in images], axis=1)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def captioned(url: str, caption: str, *, smooth: bool = False) -> str:

@@ -43,7 +43,7 @@ def norms(
         )
     )
     figure.update_yaxes(title="size of the mask (pixels)")
-    figure.update_xaxes(title="label, with its anomaly index")
+    figure.update_xaxes(title="class, with its anomaly index")
     figure.update_layout(margin={"l": 10, "r": 10, "t": 30, "b": 10}, height=340)
     return figure
 

@@ -157,6 +157,11 @@ class Subject:
         return self.card.classes[self.attack.target]
 
     @property
+    def success_label(self) -> str:
+        """What its attack success rate counts."""
+        return f"Attack success rate: images taken for “{self.target_name}”"
+
+    @property
     def dataset_label(self) -> str:
         """Name of the data set for people, with the encoding of its images where that differs."""
         return dataset_label(self.card.dataset, self.card.encoding)

@@ -93,6 +93,7 @@ class Session:
             state.selected = {}
             state.linked = {name: st.query_params[name] for name in st.query_params}
             state.complaints = []
+            state.came_by_link = bool(state.linked)
             state.identity = uuid.uuid4().hex
         self._used: dict[str, Choice[Any]] = {}
 
@@ -100,6 +101,11 @@ class Session:
     def identity(self) -> str:
         """A name of this session, unique in the server."""
         return str(st.session_state.identity)
+
+    @property
+    def came_by_link(self) -> bool:
+        """Whether the address it began with selected anything."""
+        return bool(st.session_state.came_by_link)
 
     def get(self, choice: Choice[T]) -> T:
         """The value: chosen here, else from the link, else the default; a wrong link leaves a complaint."""

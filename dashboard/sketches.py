@@ -30,7 +30,7 @@ def curves_sketch(curves: Sequence[Curve], current: int) -> str:
         (curve.colour, "", np.asarray(curve.result.values, dtype=float), 100 * curve.result.rate) for curve in curves
     ]
     names = ", ".join(curve.name for curve in curves)
-    axes = ("pixel value of the trigger's lit pixels", "attack success rate (%)")
+    axes = ("pixel value of the trigger's non-black pixels", "attack success rate (%)")
     return _sketch(lines, current, (0, 255), VALUE_TICKS, axes, names)
 
 

@@ -30,7 +30,7 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 SUCCESS, CLEAN, BOTH = "success", "clean", "both"
-VIEWS = {SUCCESS: "Attack success rate", CLEAN: "Clean accuracy", BOTH: "Both, beside the paper"}
+VIEWS = {SUCCESS: "Attack success rate", CLEAN: "Clean accuracy", BOTH: "Both, and the paper's"}
 FAMILY: Choice[str] = Choice("family", "spatial", one_of(FAMILIES))
 VIEW: Choice[str] = Choice("show", SUCCESS, one_of(VIEWS))
 

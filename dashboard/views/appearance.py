@@ -13,12 +13,12 @@ from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap, appearance_
 from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard import figures
+from dashboard.answers import appearance_answer
 from dashboard.compound import choose_defense
 from dashboard.controls import (
     choose,
     choose_count,
     downloads,
-    explain,
     image_choice,
     one_sentence,
     plot_config,
@@ -32,6 +32,7 @@ from dashboard.known import addressed, packed
 from dashboard.live_rates import Answered, live_rates
 from dashboard.looks import appearance_choices, look_of, place_choices, selected_look, stamped_on
 from dashboard.pattern_painter import MAX_SIDE, Painted, pattern_painter
+from dashboard.presenting import page_head, present, say, three_areas
 from dashboard.readouts import Reading
 from dashboard.resources import Subject, Tested, jobs, predictor, target_for, tested, tested_for
 from dashboard.session import Choice, Session, yes_no
@@ -39,10 +40,12 @@ from dashboard.shown import measured, trigger_picture
 from dashboard.sketches import curves_sketch, map_sketch
 
 EXPLANATION = """
-The place of the trigger stays; its **appearance** changes: how bright its lit pixels are, how opaque it is, which
-pixels are lit. The curve shows the **attack success rate** for every pixel value, with the value used in training
-marked: the paper finds that a darker trigger fails, while a brighter one than in training still works.
+The place of the trigger stays; its **appearance** changes: how bright its non-black pixels are, how opaque it is,
+which pixels are black. The curve shows the **attack success rate** for every pixel value, with the value used in
+training marked: the paper finds that a darker trigger fails, while a brighter one than in training still works.
 """
+VALUE_HELP = "Brightness of the trigger's non-black pixels, 0 to 255."
+OPACITY_HELP = "How much the trigger hides of the image below it: 100% all, 0% nothing (alpha of Eq. 1)."
 CURVE_IMAGES = 256
 CURVE_STEP = 256
 MAP_IMAGES = 64
@@ -104,8 +107,8 @@ def request_map(
 def show() -> None:
     """Draws the page."""
     session = Session()
-    st.title("Trigger appearance", anchor=False)
-    explain(EXPLANATION)
+    present(session)
+    answer = page_head(session, "Trigger appearance", EXPLANATION)
     chosen = choose(session)
     if chosen is None:
         return
@@ -114,13 +117,15 @@ def show() -> None:
     value, opacity, layout = appearance_choices(main.trigger)
     row, col = place_choices(main)
     with_map = st.sidebar.toggle(
-        "Value and opacity together", help=f"{MAP_IMAGES} images in each of 198 cells.", **session.widget(TOGETHER)
+        "Value and opacity together",
+        help=f"A map of both: {MAP_IMAGES} images in each of 198 cells.",
+        **session.widget(TOGETHER),
     )
     before = choose_defense(session)
     look = selected_look(session, main.trigger)
     place = session.get(row), session.get(col)
     shown = look.on(main.trigger).at(*place)
-    # What the curves start from: the lit pixels at full value, so that none is taken for black.
+    # What the curves start from: the non-black pixels at full value, so that none is taken for black.
     full = replace(look, value=255)
     bases = {s.identity: stamped_on(s, main, full, *place) for s, _ in chosen.all()}
     data = tested(main)
@@ -145,7 +150,7 @@ def show() -> None:
     jobs().leave(session.identity, tuple(wanted))
     polling = any(job.snapshot().running for job in wanted)
 
-    left, right = st.columns([8, 13], gap="large")
+    left, right, below = three_areas()
     with left:
         triggers = {s.identity: stamped_on(s, main, look, *place) for s, _ in chosen.all()}
 
@@ -154,6 +159,10 @@ def show() -> None:
             return kept.at(triggers[subject.identity].value) if kept is not None else None
 
         readings, _ = measured(chosen.all(), triggers, stored_rate, data, count, before=before, prefer_stored=True)
+        readings[0] = replace(readings[0], name=main.success_label)
+        own = requested[0][2]
+        known = own.snapshot().result if isinstance(own, Job) else own
+        say(answer, appearance_answer(main, shown, readings[0].rate, known, before.label if before.steps else ""))
         live_rates(
             [
                 _answered(s, reading, request, look.opacity, s is main or data is not None)
@@ -165,8 +174,20 @@ def show() -> None:
         )
         if before.steps:
             st.caption(f"Behind {before.label}.")
-        st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
-        st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
+        st.slider(
+            "Pixel value",
+            0,
+            255,
+            help=VALUE_HELP,
+            **session.widget(value),
+        )
+        st.slider(
+            "Opacity (%)",
+            0,
+            100,
+            help=OPACITY_HELP,
+            **session.widget(opacity),
+        )
         paint, preview = st.columns(2)
         with paint:
             _draw_painter(session, shown, value, layout)
@@ -232,7 +253,8 @@ def show() -> None:
         curves()
     if data is not None and predictor(main) is not None:
         whole = stamped_on(main, main, replace(look, value=255, opacity=100), *place)
-        draw_varied_strip(main, data, shown, whole, look, session.get(image), before, image.name)
+        with below:
+            draw_varied_strip(main, data, shown, whole, look, session.get(image), before, image.name)
     session.write_link()
 
 

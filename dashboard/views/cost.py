@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.claims.base import STANDARD, label_of, listed
 from core.defenses import defenses
@@ -13,8 +14,10 @@ from core.models import models
 from core.paper import paper_seconds
 from core.results import Results
 from dashboard import figures, repair_figures
+from dashboard.answers import cost_answer
 from dashboard.controls import downloads, plot_config
 from dashboard.evaluated import PAPER_MODELS, Evaluated, evaluated, repaired, siblings
+from dashboard.presenting import say
 from dashboard.resources import Subject, results_of, subjects
 from dashboard.tables import one_decimal
 
@@ -23,11 +26,12 @@ __all__ = ["draw_cost"]
 SHOWN = ("flip", "shrinkpad:1", "shrinkpad:2", "shrinkpad", "shrinkpad:3")
 
 
-def draw_cost(main: Subject) -> None:
-    """Draws the part of the page about cost."""
+def draw_cost(main: Subject, answer: DeltaGenerator) -> None:
+    """Draws the part of the page about cost; what it answers goes into the place ``answer``."""
     found, _ = subjects()
     standard = siblings(found, main, STANDARD)
     rows = [row for row in evaluated(standard, ("flip", "shrinkpad")) if row.spec in SHOWN] + repaired(standard)
+    say(answer, cost_answer(rows))
     where = f"{models[main.card.model].label}, {main.dataset_label}"
     st.markdown(f"### Cost against effect (Fig. 1): {where}")
     if not any(row.repair for row in rows):

@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
 from core.claims import judge_defenses, judge_repairs
 from core.metrics import Rate, clean_accuracy
@@ -14,15 +15,15 @@ from core.strength import StrengthCurve, strength_sweep
 from core.transforms import Compose, Transform, transforms
 from core.trigger import stamp
 from dashboard import figures
+from dashboard.answers import defense_answer
 from dashboard.compound import build, parse_spec, strength_slider
 from dashboard.controls import (
     Chosen,
     choose,
     choose_count,
     downloads,
-    explain,
     image_choice,
-    image_slider,
+    image_picker,
     one_sentence,
     plot_config,
     progress_bar,
@@ -32,6 +33,7 @@ from dashboard.fetching import about_data
 from dashboard.figures import StrengthLine
 from dashboard.jobs import Job, gathered
 from dashboard.predicted import predictions, success
+from dashboard.presenting import page_head, present, say, three_areas
 from dashboard.readouts import Reading, Shown, data_url, live_note, rate_bars, stored_note, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, results_of, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of
@@ -103,8 +105,8 @@ def request_curve(
 def show() -> None:
     """Draws the page."""
     session = Session()
-    st.title("Defenses", anchor=False)
-    explain(EXPLANATION)
+    present(session)
+    answer = page_head(session, "Defenses", EXPLANATION)
     chosen = choose(session)
     if chosen is None:
         return
@@ -124,11 +126,11 @@ def show() -> None:
     )  # fmt: skip
     part = session.get(PART)
     if part == "transforms":
-        _draw_transforms(session, chosen, data, count, image)
+        _draw_transforms(session, chosen, data, count, image, answer)
     elif part == "repairs":
-        draw_repairs(session, main, data, image)
+        draw_repairs(session, main, data, image, answer)
     else:
-        draw_cost(main)
+        draw_cost(main, answer)
     if part != "cost":
         defense_tables(session, main, REPAIRS if part == "repairs" else None)
     if part == "repairs":
@@ -148,21 +150,30 @@ def show() -> None:
     session.write_link()
 
 
-def _draw_transforms(session: Session, chosen: Chosen, data: Tested | None, count: int, image: Choice[int]) -> None:
+def _draw_transforms(
+    session: Session, chosen: Chosen, data: Tested | None, count: int, image: Choice[int], answer: DeltaGenerator
+) -> None:
     """The part of the page about transformations in front of the model."""
     main = chosen.main
     name = session.get(DEFENSE)
     strength = strength_choice(transforms[name]())
-    left, right = st.columns([8, 13], gap="large")
+    left, right, below = three_areas()
     with left:
         st.selectbox(
-            "Transformation", transform_names(), format_func=lambda n: transforms[n].title, **session.widget(DEFENSE)
+            "Transform the input",
+            transform_names(),
+            format_func=lambda n: transforms[n].title,
+            **session.widget(DEFENSE),
         )
         transform = transforms[name]().at(session.get(strength))
         strength_slider("Strength", transform, f"defense-{name}-strength", lambda value: session.set(strength, value))
-        then = build(session, THEN, "then", "then")
+        then = build(session, THEN, "Then", "Then")
         defense = Compose((transform, *then.steps))
-        st.html(rate_bars(_readings(chosen, transform, then, data, count), defense.spec))
+        readings = _readings(chosen, transform, then, data, count)
+        st.html(rate_bars(readings, defense.spec))
+    without = main.card.clean_accuracy, main.card.attack_success_rate
+    unrepaired = without if not main.repair else None
+    say(answer, defense_answer(main, defense.label, readings[1].rate, readings[0].rate, unrepaired))
     requested = [
         (s, colour, request_curve(session, s, transform, then, tested_for(s, main, data)[0] if data else None))
         for s, colour in _drawn(chosen)
@@ -171,12 +182,13 @@ def _draw_transforms(session: Session, chosen: Chosen, data: Tested | None, coun
     with right:
         _draw_curves(session, chosen, requested, transform, then)
     if data is not None:
-        _draw_strengths(session.get(image), main, data, transform, then)
-        said = predictions(main, main.trigger, data, count, before=defense)
-        if said is not None:
-            st.markdown(f"**Attacked images behind {defense.label}**, as the model gets them, and what it says")
-            draw_strip(session.get(image), main, data, main.trigger, said, defense)
-            image_slider(session, "First image", image, data)
+        with below:
+            said = predictions(main, main.trigger, data, count, before=defense)
+            if said is not None:
+                st.markdown(f"**Attacked images behind {defense.label}**, as the model gets them, and what it says")
+                draw_strip(session.get(image), main, data, main.trigger, said, defense)
+                image_picker(session, "First of the images", image, data)
+            _draw_strengths(session.get(image), main, data, transform, then)
 
 
 def _drawn(chosen: Chosen) -> list[tuple[Subject, str]]:
@@ -205,7 +217,7 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
             if curve is not None and transform.value in curve.strengths:
                 kept = curve.at(transform.value)
         name, nothing = _name(subject, chosen.main), (Rate(0, 0), Rate(0, 0))
-        both = zip(("clean accuracy", "attack success"), rates or nothing, kept or nothing, strict=True)
+        both = zip(("clean accuracy", "attack success rate"), rates or nothing, kept or nothing, strict=True)
         for what, now, before in reversed(list(both)):
             note = live_note(now, before) if rates else stored_note(before) if kept else ""
             readings.append(Reading(f"{name}: {what}", now if rates else before, colour, note))
@@ -284,5 +296,5 @@ def _draw_strengths(index: int, subject: Subject, data: Tested, transform: Trans
         Shown(data_url(picture), classes[answer], truth, answer == target, step.label)
         for picture, answer, step in zip(pictures, answers, steps, strict=True)
     ]
-    st.markdown(f"**One attacked image at every strength** (is {truth})")
+    st.markdown(f"**One attacked image at every strength** (true class: {truth})")
     st.html(strip(shown, subject.target_name))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from core import formatting
@@ -23,13 +24,13 @@ from core.study import read_study, smallest_alpha
 from core.transforms import transform_from_spec
 from core.trigger import stamp
 from dashboard import figures
+from dashboard.answers import enhanced_answer
 from dashboard.controls import (
     choose,
     csv_button,
     downloads,
-    explain,
     image_choice,
-    image_slider,
+    image_picker,
     one_sentence,
     plot_config,
 )
@@ -37,6 +38,7 @@ from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, sib
 from dashboard.fetching import about_data
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.paper_figures import paper_figure
+from dashboard.presenting import page_head, present, say
 from dashboard.readouts import data_url
 from dashboard.resources import Subject, Tested, jobs, results_of, store, subjects, tested
 from dashboard.session import Choice, Session, integer_in
@@ -58,8 +60,8 @@ TABLE_5 = tuple(transform_from_spec(spec).spec for spec in ("", "flip", "shrinkp
 def show() -> None:
     """Draws the page."""
     session = Session()
-    st.title("Enhanced attacks", anchor=False)
-    explain(EXPLANATION)
+    present(session)
+    answer = page_head(session, "Enhanced attacks", EXPLANATION)
     chosen = choose(session, compare=False, repaired=False)
     if chosen is None:
         return
@@ -73,7 +75,7 @@ def show() -> None:
     about_data(session, main, data)
     _draw_pipeline(session, main, data, image)
     found, _ = subjects()
-    _draw_table(found, main)
+    _draw_table(found, main, answer)
     left, right = st.columns(2, gap="large")
     with left:
         _draw_shrink_sizes(found, main)
@@ -91,6 +93,12 @@ def enhanced_of(subject: Subject) -> Enhanced:
     return attack if isinstance(attack, Enhanced) else Enhanced(base=attack)
 
 
+def base_of(subject: Subject) -> str:
+    """Title of the standard attack of a model; that of BadNets for a clean model and for other colours of it."""
+    title = enhanced_of(subject).base.title
+    return title if title in ATTACKS else "badnets"
+
+
 def _draw_pipeline(session: Session, main: Subject, data: Tested | None, image: Choice[int]) -> None:
     """Fig. 6: one image passing through, step by step, and what the model is trained on."""
     attack = enhanced_of(main)
@@ -98,7 +106,7 @@ def _draw_pipeline(session: Session, main: Subject, data: Tested | None, image: 
     controls, again = st.columns([4, 1.4], vertical_alignment="bottom", gap="large")
     with controls:
         if data is not None:
-            image_slider(session, "Image", image, data)
+            image_picker(session, "Image", image, data)
     if again.button("Draw again", icon=":material/casino:", help="Another draw of the random transformation."):
         session.set(SEED, (session.get(SEED) + 1) % 10_000)
         st.rerun()
@@ -160,20 +168,25 @@ def pipeline(first: list[tuple[str, Tensor]], attack: Enhanced, seed: int, targe
 
 STYLE = """
 <style>
-.ts-pipe {display: flex; flex-wrap: wrap; align-items: flex-start; gap: .5rem .7rem; margin: .2rem 0 .6rem}
-.ts-pipe figure {margin: 0; width: 9rem; font-size: .85rem; line-height: 1.3}
-.ts-pipe figure > img {width: 9rem; height: 9rem; image-rendering: pixelated; border-radius: .25rem; display: block}
-.ts-pipe figure.many {width: 15rem}
-.ts-pipe .many div {display: grid; grid-template-columns: repeat(3, 1fr); gap: .4rem; height: 9rem; width: 13.9rem}
+.ts-pipe {display: flex; align-items: flex-start; gap: .5rem; margin: .2rem 0 .6rem}
+.ts-pipe figure {margin: 0; flex: 1 1 0; min-width: 0; max-width: 9rem; font-size: .875rem; line-height: 1.3}
+.ts-pipe figure > img {width: 100%; aspect-ratio: 1; image-rendering: pixelated; border-radius: .25rem; display: block}
+.ts-pipe figure.many {flex: 1.6 1 0; max-width: 14.4rem}
+.ts-pipe .many div {display: grid; grid-template-columns: repeat(3, 1fr); gap: .4rem}
 .ts-pipe .many img {width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated;
   border-radius: .2rem; display: block}
 .ts-pipe figcaption {margin-top: .3rem; opacity: .8}
-.ts-pipe .arrow {font-size: 1.6rem; opacity: .5; height: 9rem; display: flex; align-items: center}
+.ts-pipe .arrow {font-size: 1.6rem; opacity: .5; margin-top: 1.6rem}
+@media (max-width: 640px) {
+  .ts-pipe {flex-direction: column; align-items: center; gap: .1rem}
+  .ts-pipe figure, .ts-pipe figure.many {flex: none; width: 11rem; max-width: none; text-align: center}
+  .ts-pipe .arrow {transform: rotate(90deg); margin: 0; line-height: 1.2}
+}
 </style>
 """
 
 
-def _draw_table(found: dict[str, Subject], main: Subject) -> None:
+def _draw_table(found: dict[str, Subject], main: Subject, answer: DeltaGenerator) -> None:
     """Table 5: attack success without defense and under three, standard against enhanced."""
     st.markdown(f"### Standard against enhanced (Table 5): {models[main.card.model].label}, {main.dataset_label}")
     listed = siblings(found, main)
@@ -182,12 +195,13 @@ def _draw_table(found: dict[str, Subject], main: Subject) -> None:
         for row in evaluated(listed, ("flip", "shrinkpad"))
         if (row.transform.spec if row.transform else "") in TABLE_5
     ]
+    say(answer, enhanced_answer(rows, base_of(main)))
     if not rows:
         command = f"python scripts/sweep.py strength --checkpoint {'/'.join(main.key.split('/')[:2])}/badnets+"
         st.info(f"Nothing is stored for these attacks yet; measure it with: `{command}`")
         return
     table = table_5(rows)
-    st.dataframe(coloured(table), width="stretch", height="content", placeholder="")
+    st.table(coloured(table), width="stretch")
     widest = max(row.success.interval[1] - row.success.interval[0] for row in rows)
     images = sorted({row.success.total for row in rows})
     caption, tools = st.columns([4, 1], vertical_alignment="center")
@@ -287,13 +301,13 @@ def _draw_study(main: Subject) -> None:
     st.markdown(f"### How strong the trigger of the Consistent Attack must be: {network}, {main.dataset_label}")
     table = pd.DataFrame(
         {
-            "alpha": run.alpha,
-            "epochs": run.epochs,
-            "surrogate": run.surrogate,
-            "epsilon (255ths)": run.epsilon,
-            "ASR (%)": round(100 * run.attack_success_rate.value, 1),
-            "ASR, 95% interval": formatting.interval(run.attack_success_rate.interval),
-            "clean accuracy (%)": round(100 * run.clean_accuracy.value, 1),
+            "Alpha": run.alpha,
+            "Epochs": run.epochs,
+            "Surrogate": run.surrogate,
+            "Epsilon (of 255)": run.epsilon,
+            "Attack success rate (%)": round(100 * run.attack_success_rate.value, 1),
+            "95% interval": formatting.interval(run.attack_success_rate.interval),
+            "Clean accuracy (%)": round(100 * run.clean_accuracy.value, 1),
         }
         for run in runs
     )

@@ -8,8 +8,10 @@ from core.claims.base import FAILS, HOLDS, LI, MIXED, NOT_MEASURED, OUTCOMES
 from core.models import models
 from core.results import PAPER_MODELS, Number, Results
 from dashboard.against import FAR, agreement, number_rows, number_table, tinted
-from dashboard.controls import choose, csv_button, explain, one_sentence, plot_config
+from dashboard.answers import paper_answer
+from dashboard.controls import choose, csv_button, one_sentence, plot_config
 from dashboard.paper_figures import paper_figure
+from dashboard.presenting import page_head, present, say
 from dashboard.resources import Subject, results_of
 from dashboard.session import Choice, Session, one_of
 from dashboard.verdicts import draw_verdicts
@@ -44,8 +46,8 @@ TITLES = {
 def show() -> None:
     """Draws the page."""
     session = Session()
-    st.title("Paper against measured", anchor=False)
-    explain(EXPLANATION)
+    present(session)
+    answer = page_head(session, "Paper against measured", EXPLANATION)
     chosen = choose(session, compare=False, repaired=False)
     if chosen is None:
         return
@@ -58,6 +60,7 @@ def show() -> None:
     st.markdown(f"### {models[main.card.model].label}, {main.dataset_label}")
     there, measured, near = agreement(numbers)
     counts = {kind: sum((v.claim.source, v.outcome) == (LI, kind) for v in verdicts) for kind in OUTCOMES}
+    say(answer, paper_answer(counts[HOLDS], sum(counts.values()), near, measured))
     columns = st.columns(3)
     columns[0].metric("Statements that hold", f"{counts[HOLDS]} of {sum(counts.values())}")
     columns[0].caption(", ".join(f"{counts[kind]} {words}" for kind, words in OTHER_OUTCOMES.items() if counts[kind]))

@@ -30,7 +30,10 @@ __all__ = ["draw_photo", "read_photo"]
 
 SOURCES = {"file": "Upload", "camera": "Webcam"}
 SOURCE: Choice[str] = Choice("source", "file", one_of(SOURCES))
-KINDS = {"sheet": "A photograph of the sheet", "picture": "Any picture: stamp, print, photograph it"}
+KINDS = {
+    "sheet": "A photograph of the sheet",
+    "picture": "Any picture: put the trigger on it, print and photograph it (simulated)",
+}
 KIND: Choice[str] = Choice("photo-of", "sheet", one_of(KINDS))
 SEEN: dict[str, str] = {
     "picture": "The whole photograph",
@@ -63,7 +66,7 @@ def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera) -> Non
             )  # fmt: skip
         else:
             given = st.camera_input("The picture stays in memory, and is forgotten with this page.")
-        st.radio("It is", list(KINDS), format_func=lambda name: KINDS[name], **session.widget(KIND))
+        st.radio("What the picture is", list(KINDS), format_func=lambda name: KINDS[name], **session.widget(KIND))
     if given is None:
         st.session_state.pop("photo-read", None)  # what was taken away is forgotten
         with right:
@@ -117,7 +120,11 @@ def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], prints: Sequence
         if len(prints) > 1:
             numbers = [one.number for one in prints]
             number = st.radio(
-                "Which image", numbers, format_func=lambda one: f"{one + 1}", horizontal=True, key="which-print"
+                "Which image of the sheet",
+                numbers,
+                format_func=lambda one: f"{one + 1}",
+                horizontal=True,
+                key="which-print",
             )
             chosen = prints[numbers.index(number)]
         st.html(_marked(photo, prints, chosen))
@@ -233,8 +240,8 @@ def _draw_answer(subject: Subject, picture: Tensor) -> None:
     )
     pictures, bars = st.columns([5, 4], gap="medium")
     with pictures:
-        looks = captioned(data_url(heat(saliency)), "what it looks at")
-        st.html(beside(captioned(data_url(picture[0]), "what it gets"), looks))
+        looks = captioned(data_url(heat(saliency)), "what the network looks at")
+        st.html(beside(captioned(data_url(picture[0]), "what the network gets"), looks))
     with bars:
         for label in [*ranked[:MOST_SAID], *([target] if target not in ranked[:MOST_SAID] else [])]:
             share = found[0][label]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import formatting
 from core.claims import judge_physical
@@ -13,12 +15,12 @@ from core.photographed import DISTANCES, YAWS, Condition, PhysicalResult, physic
 from core.physical import Camera
 from core.trigger import stamp
 from dashboard import figures, physical_figures
+from dashboard.answers import photographs_answer
 from dashboard.controls import (
     choose,
     downloads,
-    explain,
     image_choice,
-    image_slider,
+    image_picker,
     one_sentence,
     plot_config,
     progress_bar,
@@ -27,6 +29,7 @@ from dashboard.evaluated import siblings
 from dashboard.fetching import about_data
 from dashboard.jobs import Job, gathered
 from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
+from dashboard.presenting import page_head, present, say
 from dashboard.readouts import Reading, Shown, beside, captioned, data_url, live_note, rate_bars, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of, yes_no
@@ -57,8 +60,8 @@ Stored = Sequence[PhysicalResult | None]
 def show() -> None:
     """Draws the page."""
     session = Session()
-    st.title("Physical attack", anchor=False)
-    explain(EXPLANATION)
+    present(session)
+    answer = page_head(session, "Physical attack", EXPLANATION)
     chosen = choose(session, compare=False)
     if chosen is None:
         return
@@ -89,7 +92,7 @@ def show() -> None:
     if part == "simulated":
         if data is not None:
             st.session_state["camera-drawn"] = camera.spec
-            _draw_live(session, pair, data, image)
+            _draw_live(session, pair, data, image, answer)
         of_the_paper = [s for s in siblings(found, main, PAPER_ATTACKS) if not s.is_variant]
         each = {subject.identity: subject for subject in (*pair, *of_the_paper)}
         read = {identity: stored_photographs(subject) for identity, subject in each.items()}
@@ -101,7 +104,9 @@ def show() -> None:
     session.write_link()
 
 
-def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: Choice[int]) -> None:
+def _draw_live(
+    session: Session, pair: Sequence[Subject], data: Tested, image: Choice[int], answer: DeltaGenerator
+) -> None:
     @st.fragment(key="photographs")
     @one_sentence
     def live() -> None:
@@ -125,25 +130,27 @@ def _draw_live(session: Session, pair: Sequence[Subject], data: Tested, image: C
                 st.html(beside(*small))
                 st.html(captioned(data_url(first.photos[0]), "Its print, photographed", smooth=True))
             with said:
-                readings = []
+                readings, hits = [], []
                 for subject, colour in zip(pair, figures.COLOURS, strict=False):
                     model = predictor(subject)
                     measured = rates(subject, pair[0], data, count, camera)
                     if model is None or measured is None:
                         continue
                     with jobs().turnstile.interactive():
-                        answer = int(model.predict(taken[subject.trigger.fingerprint].inputs)[0])
-                    name = subject.card.classes[answer]
-                    hit = answer == subject.attack.target
+                        label = int(model.predict(taken[subject.trigger.fingerprint].inputs)[0])
+                    name = subject.card.classes[label]
+                    hit = label == subject.attack.target
                     st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
-                    taken_for = f"{subject.label}: taken for “{subject.target_name}”"
+                    taken_for = f"{subject.label}: {subject.success_label}"
                     readings.append(Reading(taken_for, measured[1], colour, live_note(measured[1])))
                     clean = f"{subject.label}: clean accuracy"
                     readings.append(Reading(clean, measured[0], colour, live_note(measured[0])))
-                st.caption(f"It is {pair[0].card.classes[int(data.labels[index])]}.")
+                    hits.append((subject, measured[1]))
+                say(answer, photographs_answer(hits))
+                st.caption(f"True class: {pair[0].card.classes[int(data.labels[index])]}")
                 readings.sort(key=lambda reading: "clean" in reading.name)
                 st.html(rate_bars(readings, camera.spec))
-            image_slider(session, "Image", image, data)
+            image_picker(session, "Image", image, data)
             _draw_strip(pair[-1], data, camera, index)
         with right:
             camera_controls(session)
@@ -275,7 +282,7 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
         **session.widget(GROUP),
     )  # fmt: skip
     group = session.get(GROUP)
-    ends = {"off": "nothing"} if group == "only" else {"near": "everything"}
+    ends = {"off": "not printed"} if group == "only" else {"near": "all factors"}
     bars, said = st.columns([5, 4], gap="large")
     file = f"physical-factors-{pair[0].identity.replace('/', '-')}"
     figure = physical_figures.factor_bars(named, group, ends)
@@ -289,16 +296,17 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
         with tools:
             downloads(file, partial(physical_figures.factor_rows, named), lambda: figure)
     with said:
-        rows = [("off", "preset", "Not printed at all"), ("near", "preset", "Near"), ("far", "preset", "Far")]
+        rows = [("off", "preset", "Not printed"), ("near", "preset", "Near"), ("far", "preset", "Far")]
         rows += [(name, "crop", f"{name.capitalize()}, print cropped") for name in ("near", "far")]
         rows += [(name, "perspective", f"{name.capitalize()}, seen straight") for name in ("near", "far")]
         rows += [(name, "area", f"{name.capitalize()}, antialiased") for name in ("near", "far")]
         table: dict[str, list[str]] = {"Photograph": [text for *_, text in rows]}
         for label, result in named:
             pairs = [result.of(kind).get(name) for name, kind, _ in rows]
-            table[f"{label}: ASR (%)"] = [formatting.percent(one[1].value) if one else "" for one in pairs]
-            table[f"{label}: clean (%)"] = [formatting.percent(one[0].value) if one else "" for one in pairs]
-        st.dataframe(table, hide_index=True, width="stretch", height="content")
+            successes = [formatting.percent(one[1].value) if one else "" for one in pairs]
+            table[f"{label}: attack success rate (%)"] = successes
+            table[f"{label}: clean accuracy (%)"] = [formatting.percent(one[0].value) if one else "" for one in pairs]
+        st.table(pd.DataFrame(table).set_index("Photograph"), width="stretch")
 
 
 def _draw_claims(of_the_paper: Sequence[Subject], measured: Mapping[str, PhysicalResult]) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from core.params import params_of
 from core.physical import Sheet
 from core.trigger import stamp
-from dashboard.controls import image_slider
+from dashboard.controls import image_picker
 from dashboard.parameters import parameter_choice, parametrised
 from dashboard.resources import Subject, Tested
 from dashboard.session import Choice, Session
@@ -34,7 +34,7 @@ def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int]
     left, right = st.columns([2, 3], gap="large")
     with left:
         sheet = parametrised(session, Sheet, "sheet")
-        image_slider(session, "First image", image, data)
+        image_picker(session, "First of the images", image, data)
         page = _page(sheet, main, data, session.get(image))
         name = f"sheet-{main.identity.replace('/', '-')}"
         for kind, mime in (("PDF", "application/pdf"), ("PNG", "image/png")):

@@ -10,6 +10,7 @@ from uuid import uuid4
 import numpy as np
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from core import formatting
@@ -20,12 +21,14 @@ from core.repaired import OWN, Repaired, read_repair, repair_sweep, result_name
 from core.strength import StrengthCurve
 from core.trigger import stamp
 from dashboard import figures, repair_figures
-from dashboard.controls import downloads, image_slider, plot_config, progress_bar
+from dashboard.answers import repair_answer
+from dashboard.controls import downloads, image_picker, plot_config, progress_bar
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.heat import heat
 from dashboard.jobs import Job
 from dashboard.parameters import parametrised
 from dashboard.predicted import predictions
+from dashboard.presenting import say
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, store
 from dashboard.session import Choice, Session, integer_in, one_of
@@ -38,18 +41,21 @@ POLL_SECONDS = 0.5
 STRIP = 10
 MEASURED = 512  # images for a curve that is not stored
 EXPLANATIONS = {
-    "fine-pruning": "Channels of the last component that sleep on clean images are cut off, the sleepiest first: "
-    "that is where a backdoor hides. How many is decided on clean validation images; the slider shows what any number "
-    "would do.",
-    "neural-cleanse": "For every label, the smallest trigger is sought that makes the model answer with it. A label "
-    "whose trigger is far smaller than the others' is a backdoor's; the model is then trained to ignore that trigger.",
-    "auto-encoder": "Every image is compressed and drawn again by a network that knows clean images only. The trigger "
-    "is lost on the way, and so is some detail.",
+    "fine-pruning": "Channels of the network's last block are removed that are hardly active on clean images, least "
+    "active first: that is where a backdoor may sit. How many is decided on clean validation images; the slider shows "
+    "what any number would do.",
+    "neural-cleanse": "For every class, the smallest trigger is sought that makes the model answer with it. A class "
+    "whose trigger is far smaller than the others' is flagged as a target; the model is then trained to ignore that "
+    "trigger.",
+    "auto-encoder": "Every image is compressed and drawn again by a network that was trained on clean images only. The "
+    "trigger is lost on the way, and so is some detail.",
 }
 
 
-def draw_repairs(session: Session, main: Subject, data: Tested | None, image: Choice[int]) -> None:
-    """Draws the part of the page about repairs."""
+def draw_repairs(
+    session: Session, main: Subject, data: Tested | None, image: Choice[int], answer: DeltaGenerator
+) -> None:
+    """Draws the part of the page about repairs; what it answers goes into the place ``answer``."""
     left, right = st.columns([8, 13], gap="large")
     with left:
         st.selectbox("Repair", list(defenses), format_func=lambda n: defenses[n].label, **session.widget(REPAIR))
@@ -63,6 +69,9 @@ def draw_repairs(session: Session, main: Subject, data: Tested | None, image: Ch
         _draw_run(session, main, repair, stored, data)
         if stored is not None:
             _draw_rates(stored)
+        after = (stored.clean, stored.success) if stored is not None else None
+        without = (stored.clean_before, stored.success_before) if stored is not None else None
+        say(answer, repair_answer(main, defenses[name].label, after, without))
     with right:
         if name == "fine-pruning":
             _draw_pruning(session, main, data, stored, image)
@@ -83,7 +92,7 @@ def _settings(main: Subject, name: str) -> Repair | None:
 def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired | None, data: Tested | None) -> None:
     """A button that runs the repair, its progress, and a way to stop it."""
     if main.repair:
-        st.info("This is a repaired model already: choose “Repaired by: nothing” to repair the model itself.")
+        st.info("This is a repaired model already: choose “Repair the model: No repair” to repair the model itself.")
         return
     if failed := st.session_state.pop("repair-failed", ""):
         st.error(f"The repair failed: {failed}")
@@ -124,8 +133,8 @@ def _draw_rates(stored: Repaired) -> None:
     st.html(
         rate_bars(
             [
-                Reading("Attack success after the repair", stored.success, COLOURS[0]),
-                Reading("Attack success before", stored.success_before, COLOURS[0]),
+                Reading("Attack success rate after the repair", stored.success, COLOURS[0]),
+                Reading("Attack success rate before", stored.success_before, COLOURS[0]),
                 Reading("Clean accuracy after the repair", stored.clean, COLOURS[2]),
                 Reading("Clean accuracy before", stored.clean_before, COLOURS[2]),
             ],
@@ -189,14 +198,14 @@ def _draw_pruning(
     st.html(
         rate_bars(
             [
-                Reading(f"Attack success with {count} of {most} channels pruned", success, COLOURS[0]),
+                Reading(f"Attack success rate with {count} of {most} channels pruned", success, COLOURS[0]),
                 Reading("Clean accuracy", clean, COLOURS[2]),
             ],
             f"pruned-{count}",
         )
     )
     lines = [StrengthLine(main.label, curve, COLOURS[0])]
-    figure = figures.strength_curves(lines, f"pruned channels of the last component (of {most})", count)
+    figure = figures.strength_curves(lines, f"pruned channels of the last block (of {most})", count)
     file = f"fine-pruning-{main.identity.replace('/', '-')}"
     st.plotly_chart(figure, key="pruning-curve-figure", config=plot_config(file), width="stretch")
     note, tools = st.columns([3, 1.2], vertical_alignment="center")
@@ -215,7 +224,7 @@ def _draw_pruning(
         with jobs().turnstile.interactive():
             answers = pruned_predictions(features_of(model, stamped), model.head, order)[count].tolist()
         _draw_answers(main, stamped, labels, answers)
-        image_slider(session, "First image", image, data)
+        image_picker(session, "First of the images", image, data)
 
 
 def _draw_tolerances(stored: Repaired) -> None:
@@ -230,14 +239,14 @@ def _draw_tolerances(stored: Repaired) -> None:
         {
             "Points that may be lost": [f"{cut.tolerance:g}{' (as run)' * (cut.tolerance == own)}" for cut in cuts],
             "Channels pruned": [cut.channels for cut in cuts],
-            "ASR (%)": [_percent(cut.success) for cut in cuts],
-            "Clean (%)": [_percent(cut.clean) for cut in cuts],
+            "Attack success rate (%)": [_percent(cut.success) for cut in cuts],
+            "Clean accuracy (%)": [_percent(cut.clean) for cut in cuts],
         },
         hide_index=True,
         width="stretch",
         height="content",
     )
-    st.caption("With 95% intervals, without fine-tuning. Whether the attack survives may hang on the tolerance.")
+    st.caption("With 95% intervals, without fine-tuning. How much may be lost can decide whether the attack survives.")
 
 
 def _percent(rate: Rate) -> str:
@@ -262,7 +271,7 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
     if names:
         said = f"flagged as the target of a backdoor: **{', '.join(names)}**"
     else:
-        said = "no label is flagged: no mask is far smaller than the others"
+        said = "no class is flagged: no mask is far smaller than the others"
     truth = "it is a clean model" if main.is_control else f"the true target is **{main.target_name}**"
     st.markdown(f"Neural Cleanse: {said}; {truth}.")
     figure = repair_figures.norms(classes, record["norms"], indices, record["flagged"])
@@ -270,7 +279,8 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
     st.plotly_chart(figure, key="norms", config=plot_config(file), width="stretch")
     note, tools = st.columns([3, 1.2], vertical_alignment="center")
     note.caption(
-        "Size of the smallest trigger found for each label (L1 norm of its mask); an index above 2 is flagged."
+        "Size of the smallest trigger found for each class (L1 norm of its mask). The number on a bar is its anomaly "
+        "index, how far it lies from the others; a class with a small trigger and an index above 2 is flagged."
     )
     rows: list[list[object]] = [["label", "norm", "index", "flagged", "success", "rounds"]]
     for label, name in enumerate(classes):
@@ -285,7 +295,7 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
         return
     masks, patterns = tensors["masks"].float(), tensors["patterns"].float()
     ground = torch.full(main.card.shape, 0.5)
-    panels = [Panel(stamp(ground[None], main.trigger)[0], None, "the true trigger")]
+    panels = [Panel(stamp(ground[None], main.trigger)[0], None, "the trigger of training")]
     for label, name in enumerate(classes):
         mark = " (flagged)" if label in record["flagged"] else ""
         stamped = (1 - masks[label]) * ground + masks[label] * patterns[label]
@@ -309,12 +319,12 @@ def _draw_seeds(main: Subject, stored: Repaired) -> None:
             | index
             | {
                 "flagged": _flagged(classes, run.record["flagged"]),
-                "attack success, %": 100 * run.success.value,
-                "clean accuracy, %": 100 * run.clean.value,
+                "attack success rate (%)": 100 * run.success.value,
+                "clean accuracy (%)": 100 * run.clean.value,
             }
         )
     percent = st.column_config.NumberColumn(format="%.1f")
-    columns = dict.fromkeys(("attack success, %", "clean accuracy, %"), percent)
+    columns = dict.fromkeys(("attack success rate (%)", "clean accuracy (%)"), percent)
     columns[f"index of {main.target_name}"] = st.column_config.NumberColumn(format="%.2f")
     st.dataframe(rows, column_config=columns, hide_index=True, width="stretch")
     st.caption(f"Rates of {stored.success.total} attacked and {stored.clean.total} clean images.")
@@ -353,4 +363,4 @@ def _draw_redrawn(session: Session, main: Subject, subject: Subject, data: Teste
         st.markdown(f"**{title}**")
         if said is not None:
             _draw_answers(main, pictures, labels, said.tolist())
-    image_slider(session, "First image", image, data)
+    image_picker(session, "First of the images", image, data)

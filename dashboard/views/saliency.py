@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import formatting
 from core.claims import judge_saliency
@@ -16,14 +17,16 @@ from core.randomness import generator_for
 from core.saliency import Method, displayed, methods
 from core.transforms import Compose
 from core.trigger import Trigger
+from dashboard.answers import saliency_answer
 from dashboard.compound import build, parse_spec
-from dashboard.controls import choose, csv_button, explain, image_choice, one_sentence, progress_bar
+from dashboard.controls import choose, csv_button, image_choice, one_sentence, progress_bar
 from dashboard.evaluated import ATTACKS, siblings
 from dashboard.fetching import about_data
 from dashboard.heat import heat, overlaid
 from dashboard.jobs import Job
 from dashboard.looks import place_choices, selected_look, stamped_on
 from dashboard.parameters import parametrised
+from dashboard.presenting import page_head, present, say
 from dashboard.resources import Subject, Tested, explained, jobs, subjects, tested, tested_for
 from dashboard.session import Choice, Session, one_of
 from dashboard.sheet import Block, Panel, block_html, sheet_png
@@ -64,8 +67,8 @@ class Asked:
 def show() -> None:
     """Draws the page."""
     session = Session()
-    st.title("Saliency", anchor=False)
-    explain(EXPLANATION)
+    present(session)
+    answer = page_head(session, "Saliency", EXPLANATION)
     chosen = choose(session)
     if chosen is None:
         return
@@ -73,9 +76,11 @@ def show() -> None:
     with st.sidebar:
         st.selectbox("Method", methods.names(), format_func=lambda n: methods[n].label, **session.widget(METHOD))
         method = parametrised(session, methods[session.get(METHOD)], session.get(METHOD))
-        st.selectbox("Explains", TARGETS, format_func=lambda which: WHOSE[which], **session.widget(EXPLAIN))
-        before = build(session, TRANSFORM, "Transformation", "then")
-        st.selectbox("Maps", list(LAYOUTS), format_func=lambda n: LAYOUTS[n], **session.widget(LAYOUT))
+        st.selectbox(
+            "Which answer is explained", TARGETS, format_func=lambda which: WHOSE[which], **session.widget(EXPLAIN)
+        )
+        before = build(session, TRANSFORM, "Transform the input", "Then")
+        st.selectbox("Show the maps", list(LAYOUTS), format_func=lambda n: LAYOUTS[n], **session.widget(LAYOUT))
     asked = Asked(method, session.get(EXPLAIN), before, session.get(LAYOUT))
     data = tested(main)
     image = image_choice(data)
@@ -104,7 +109,7 @@ def show() -> None:
 
         live()
         _draw_grid(found, main, data, session.get(image), asked)
-    _draw_energies(session, found, main, data, asked)
+    _draw_energies(session, found, main, data, asked, answer)
     session.write_link()
 
 
@@ -112,7 +117,7 @@ def panels_of(subject: Subject, trigger: Trigger, data: Tested, index: int, aske
     """One stamped image, as it is and behind the transformation: each as image and map, or the map over the image."""
     model, panels = explained(subject), []
     images, labels = data.images[index : index + 1], data.labels[index : index + 1]
-    for before, what in ((Compose(), "attacked"), (asked.before, asked.before.label)):
+    for before, what in ((Compose(), "attacked image"), (asked.before, asked.before.label)):
         with jobs().turnstile.interactive():
             shown, masks = attacked_and_moved(images, trigger, before, generator_for(index, "saliency"))
             predicted = model.predict(shown)
@@ -122,7 +127,7 @@ def panels_of(subject: Subject, trigger: Trigger, data: Tested, index: int, aske
         if asked.layout == "overlay":
             panels.append(Panel(overlaid(shown[0], saliency), masks[0, 0], what, said))
         else:
-            panels += [Panel(shown[0], None, what, said), Panel(heat(saliency), masks[0, 0], f"map, {what}")]
+            panels += [Panel(shown[0], None, what, said), Panel(heat(saliency), masks[0, 0], f"saliency, {what}")]
     return tuple(panels)
 
 
@@ -180,15 +185,13 @@ def _pair(row: list[Block]) -> str:
 STYLE = """
 <style>
 .ts-saliency h4 {font-size: .95rem; margin: .2rem 0 .3rem; padding: 0}
-.ts-saliency .cells {display: flex; flex-wrap: wrap; gap: .5rem}
-.ts-saliency figure {margin: 0; width: 6.6rem; font-size: .78rem; line-height: 1.25}
-.ts-saliency.large .cells {display: grid; grid-template-columns: repeat(4, minmax(0, 1fr))}
+.ts-saliency .cells {display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: .5rem}
+.ts-saliency figure {margin: 0; font-size: .875rem; line-height: 1.25; overflow-wrap: anywhere}
 .ts-saliency.large.two .cells {grid-template-columns: repeat(2, minmax(0, 14rem))}
-.ts-saliency.large figure {width: auto; font-size: .85rem}
 @media (max-width: 640px) {.ts-saliency.large .cells {grid-template-columns: repeat(2, minmax(0, 1fr))}}
 .ts-saliency figcaption {margin-top: .15rem; opacity: .85}
-.ts-saliency .pair {display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: .4rem 1.6rem;
-  margin-bottom: .8rem}
+.ts-saliency .pair {display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr));
+  gap: .4rem 1.6rem; margin-bottom: .8rem}
 .ts-heat {position: relative; aspect-ratio: 1}
 .ts-heat img {width: 100%; height: 100%; image-rendering: pixelated; border-radius: .2rem; display: block}
 </style>
@@ -220,7 +223,12 @@ def _request(session: Session, subject: Subject, data: Tested | None, asked: Ask
 
 
 def _draw_energies(
-    session: Session, found: dict[str, Subject], main: Subject, data: Tested | None, asked: Asked
+    session: Session,
+    found: dict[str, Subject],
+    main: Subject,
+    data: Tested | None,
+    asked: Asked,
+    answer: DeltaGenerator,
 ) -> None:
     """How much of the saliency falls on the trigger, over many images."""
     st.markdown(f"### Share of the saliency inside the trigger: {models[main.card.model].label}, {main.dataset_label}")
@@ -247,14 +255,23 @@ def _draw_energies(
         if polling and not any(job.snapshot().running for job in running):
             st.rerun()
         measured = [(s, result) for s, result in snapshots if result is not None]
+        pair = sorted(measured, key=lambda one: one[0].key != main.key)
+        partner = main.attack.title.partition("+")[0]
+        say(
+            answer,
+            saliency_answer(
+                [one for one in pair if one[0].key == main.key or one[0].attack.title in (partner, f"{partner}+")],
+                asked.before.label,
+            ),
+        )
         if measured:
-            st.dataframe(energy_table(measured, asked.before.label), width="stretch", height="content")
+            st.table(energy_table(measured, asked.before.label), width="stretch")
             counts = sorted({energies.seen for _, energies in measured})
             caption, tools = st.columns([4, 1], vertical_alignment="center")
             caption.caption(
-                f"Mean share in percent with its 95% interval, {' to '.join(map(str, counts))} images. Area: what a "
-                "map that ignores the trigger would put there. Peak on it: how often the most "
-                "salient pixel is on the trigger."
+                f"In percent with 95% intervals, {' to '.join(map(str, counts))} images. Share: how much of the "
+                "saliency falls on the trigger, on average. Area: how much of the image the trigger covers, which is "
+                "the share of a map that ignores it. Peak: how often the most salient pixel is on the trigger."
             )
             with tools:
                 csv_button(f"saliency-{main.card.dataset}-{main.card.model}", lambda: energy_rows(measured))
@@ -286,12 +303,12 @@ def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.Dat
 
     table = pd.DataFrame(
         {
-            "Attacked": [cell(energies.attacked) for _, energies in measured],
-            label: [cell(energies.transformed) for _, energies in measured],
-            "Area": [formatting.percent(energies.attacked.area) for _, energies in measured],
+            "Share, attacked image": [cell(energies.attacked) for _, energies in measured],
+            f"Share, {label}": [cell(energies.transformed) for _, energies in measured],
+            "Area, attacked image": [formatting.percent(energies.attacked.area) for _, energies in measured],
             f"Area, {label}": [formatting.percent(energies.transformed.area) for _, energies in measured],
-            "Peak on it": [peak(energies.attacked) for _, energies in measured],
-            f"Peak on it, {label}": [peak(energies.transformed) for _, energies in measured],
+            "Peak, attacked image": [peak(energies.attacked) for _, energies in measured],
+            f"Peak, {label}": [peak(energies.transformed) for _, energies in measured],
         },
         index=[subject.label for subject, _ in measured],
     )

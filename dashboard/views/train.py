@@ -8,19 +8,24 @@ from dataclasses import replace
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from torch import Tensor
 
 from core import formatting
 from core.attacks import Attack, Enhanced, Enhancement, attacks
+from core.attacks.badnets import Benign
 from core.card_images import at, is_folder
-from core.data import datasets
+from core.data import Dataset, datasets
 from core.estimate import Estimate, estimate
 from core.inference import select_device
 from core.models import models
+from core.randomness import generator_for
 from core.recipes import RECIPES, recipe_for
 from core.steps import pays
 from core.training import Plan, with_free_name
 from core.unfinished import Epoch, read_unfinished
-from dashboard.controls import explain, one_sentence, plot_config
+from dashboard import presenting
+from dashboard.answers import poisoning_answer
+from dashboard.controls import one_sentence, plot_config
 from dashboard.figures import COLOURS
 from dashboard.jobs import Job
 from dashboard.parameters import parametrised
@@ -51,17 +56,31 @@ def show() -> None:
     """Draws the page."""
     session = Session()
     present(session.identity)
-    st.title("Train", anchor=False)
-    explain(EXPLANATION)
+    presenting.present(session)
+    answer = presenting.page_head(session, "Train", EXPLANATION)
     what, how, long = st.columns(3, gap="medium")
     plan = _choose_plan(session, what, how, long)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
+    presenting.say(answer, _poisoning(plan))
     with long:
         _offer(session, plan)
     st.markdown("### Trainings")
     _draw_trainings()
     session.write_link()
+
+
+def _poisoning(plan: Plan) -> str:
+    """What the chosen attack will do to the training set."""
+    if not plan.dataset.available():
+        return f"{plan.dataset.label} is not on this machine: nothing can be trained on it here."
+    labels = _training_labels(_described(plan.dataset))
+    attack = plan.attack
+    base = attack.base if isinstance(attack, Enhanced) else attack
+    if isinstance(base, Benign):
+        return f"No attack: the model is trained on {len(labels):,} images as they are."
+    poisoned = int(attack.select(labels, generator_for(plan.seed, "select")).sum())
+    return poisoning_answer(attack.label, poisoned, len(labels), plan.dataset.classes[attack.target])
 
 
 def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, long: DeltaGenerator) -> Plan:
@@ -72,7 +91,9 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         st.selectbox("Network", list(models), format_func=lambda one: models[one].label, **session.widget(MODEL))
         st.selectbox("Attack", list(attacks), format_func=lambda one: attacks[one].label, **session.widget(ATTACK))
         st.toggle(
-            "Enhanced (Sec. 4.2)", help="Poisoned images pass a random transformation.", **session.widget(ENHANCED)
+            "Enhanced (Sec. 4.2)",
+            help="Every poisoned image is flipped and shrunk at random before the model sees it.",
+            **session.widget(ENHANCED),
         )
     kind, model = attacks[session.get(ATTACK)], session.get(MODEL)
     dataset = datasets[session.get(DATASET)]()
@@ -89,7 +110,13 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         recipe = recipe_for(session.get(RECIPE), model)
         epochs = Choice("train-epochs", recipe.epochs, integer_in(1, 1000))
         st.number_input("Epochs", 1, 1000, help=f"The recipe has {recipe.epochs}.", **session.widget(epochs))
-        st.number_input("Seed", 0, 9999, help="Of every draw.", **session.widget(SEED))
+        st.number_input(
+            "Seed",
+            0,
+            9999,
+            help="The same seed draws the same images and weights.",
+            **session.widget(SEED),
+        )
     recipe = replace(recipe, epochs=session.get(epochs))
     return Plan(
         dataset=dataset,
@@ -154,7 +181,7 @@ def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
 def _draw_estimate(session: Session, plan: Plan) -> None:
     """How long it will take, measured with a few steps of it."""
     device = select_device()
-    images = _training_images(json.dumps({"name": plan.dataset.name, "params": plan.dataset.to_dict()}, sort_keys=True))
+    images = len(_training_labels(_described(plan.dataset)))
     compiled = pays(plan.effective_recipe, images, device)
     described = json.dumps({**plan.to_dict(), "recipe": plan.effective_recipe.to_dict()}, sort_keys=True)
     job: Job[Estimate] = jobs().request(
@@ -188,10 +215,14 @@ def _draw_estimate(session: Session, plan: Plan) -> None:
     waiting()
 
 
-@st.cache_data(show_spinner=False)
-def _training_images(source: str) -> int:
+def _described(dataset: Dataset) -> str:
+    return json.dumps({"name": dataset.name, "params": dataset.to_dict()}, sort_keys=True)
+
+
+@st.cache_resource(show_spinner=False)
+def _training_labels(source: str) -> Tensor:
     described = json.loads(source)
-    return len(datasets[described["name"]].from_dict(described["params"]).load("train"))
+    return datasets[described["name"]].from_dict(described["params"]).load("train").labels
 
 
 def duration(seconds: float) -> str:

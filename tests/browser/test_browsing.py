@@ -217,7 +217,7 @@ def test_a_defense_in_front_changes_what_is_measured(page: Page, url: str) -> No
     assert shown_rate(page).value > 0.95
     flip = page.get_by_role("option", name="Flip", exact=True)
     for _ in range(3):  # the end of a rerun closes a list that was opened before it
-        page.get_by_role("combobox", name="Defense in front").click()
+        page.get_by_role("combobox", name="Transform the input").click()
         try:
             flip.wait_for(timeout=5_000)
             break

@@ -61,10 +61,12 @@ def test_an_uploaded_photograph_is_found_and_both_models_answer(page: Page, url:
     expect(page.get_by_role("heading", name="BadNets+ says")).to_be_visible(timeout=PATIENCE)
     straight = answers(page)
     assert set(straight) == {"BadNets", "BadNets+"}
-    sources = page.get_by_alt_text("what it gets").evaluate_all("all => all.map(one => one.src)")
+    sources = page.get_by_alt_text("what the network gets").evaluate_all("all => all.map(one => one.src)")
     page.get_by_text("The whole photograph").click()
     # Another picture reaches the networks when more of the photograph does.
-    expect(page.get_by_alt_text("what it gets").first).not_to_have_attribute("src", sources[0], timeout=PATIENCE)
+    expect(page.get_by_alt_text("what the network gets").first).not_to_have_attribute(
+        "src", sources[0], timeout=PATIENCE
+    )
     assert set(answers(page)) == set(straight)
 
 

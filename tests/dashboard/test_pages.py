@@ -477,7 +477,7 @@ def test_all_attacks_stand_in_one_table_beside_the_paper() -> None:
 def test_enhanced_attacks_stand_beside_standard_ones_and_the_paper() -> None:
     test = page("enhanced", model=f"{WHITE}+", draw="3")
     assert not test.exception
-    table = test.dataframe[0].value
+    table = test.table[0].value
     stored = Store().checkpoint(f"{WHITE}+").result("strength-shrinkpad")
     assert stored is not None
     expected = round(100 * stored["hits"][4] / stored["total"][4], 1)
@@ -504,9 +504,9 @@ def test_saliency_of_every_attack_is_drawn_and_its_share_is_the_stored_one() -> 
     stored = page("saliency", model=WHITE)
     values = Store().checkpoint(WHITE).result("saliency")
     assert values is not None
-    table = stored.dataframe[0].value
-    assert table.loc["BadNets", "Attacked"].startswith(f"{100 * values['attacked']['mean']:.1f} (")
-    assert table.loc["BadNets", "ShrinkPad-4"].startswith(f"{100 * values['transformed']['mean']:.1f} (")
+    table = stored.table[0].value
+    assert table.loc["BadNets", "Share, attacked image"].startswith(f"{100 * values['attacked']['mean']:.1f} (")
+    assert table.loc["BadNets", "Share, ShrinkPad-4"].startswith(f"{100 * values['transformed']['mean']:.1f} (")
     said = " ".join(text.value for text in stored.caption)
     assert (
         f"**BadNets** peaks on the trigger {100 * values['attacked']['peaks'] / values['attacked']['count']:.1f} %"
@@ -546,14 +546,14 @@ def test_every_repair_has_its_part_with_and_without_a_result(name: str) -> None:
     stored = read_repair(Store().checkpoint(WHITE), name)
     assert stored is not None
     assert any(button.label == "Run again" for button in test.button)
-    shown = next(html.proto.body for html in test.get("html") if "Attack success after" in html.proto.body)
+    shown = next(html.proto.body for html in test.get("html") if "Attack success rate after" in html.proto.body)
     assert f'data-hits="{stored.success.hits}"' in shown
     # Other settings than those that are stored: nothing is claimed about them, and they can be run.
     changed = {"fine-pruning": ("fine-pruning-epochs", "3"), "neural-cleanse": ("neural-cleanse-rounds", "7")}
     key, value = changed.get(name, ("auto-encoder-epochs", "3"))
     other = page("defenses", model=WHITE, part="repairs", **{"with": name, key: value})
     assert not other.exception
-    assert not any("Attack success after" in html.proto.body for html in other.get("html"))
+    assert not any("Attack success rate after" in html.proto.body for html in other.get("html"))
     assert any(button.label == "Run" for button in other.button)
 
 
