@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from core.clopper_pearson import clopper_pearson
-from core.metrics import FloatArray, Rate
+from core.metrics import BoundedRate, FloatArray, Rate
 from core.places import Before, Located, Predict, at_places
 from core.randomness import generator_for
 from core.sweeps import PASSES_PER_STEP, LocationMap, coarse_to_fine, read_counts
@@ -41,6 +41,21 @@ LEVEL = 0.03
 LEVEL_OF_HIGHEST = 0.015
 # Most new images at a look, as a share of those before, but at least one: looking again soon wastes fewer.
 GROWTH = 0.1
+
+
+@lru_cache(maxsize=256)
+def _known(total: int) -> FloatArray:
+    """Lower and upper ends by the number of hits, ``(2, total + 1)``; nan for those nobody has asked for yet."""
+    return np.full((2, total + 1), np.nan)
+
+
+def _ends(hits: npt.NDArray[np.int64], total: int) -> FloatArray:
+    """Ends of the intervals of cells with so many images, ``(2, N)``; most have been asked for before."""
+    known = _known(total)
+    new = np.unique(hits[np.isnan(known[0, hits])])
+    if len(new):
+        known[:, new] = clopper_pearson(new, total, LEVEL)
+    return known[:, hits]
 
 
 @lru_cache(maxsize=64)
@@ -108,13 +123,15 @@ class AdaptiveMap(LocationMap):
     @cached_property
     def interval(self) -> tuple[FloatArray, FloatArray]:
         """Ends of the intervals; each holds the cell's rate with 95%, however often it was looked at."""
-        counts, cells = np.unique(np.stack([self.hits.ravel(), self.total.ravel()]), axis=1, return_inverse=True)
-        low, high = clopper_pearson(counts[0], counts[1], LEVEL)
-        return low[cells].reshape(self.hits.shape), high[cells].reshape(self.hits.shape)
+        low, high = np.zeros(self.hits.shape), np.ones(self.hits.shape)
+        for images in np.unique(self.total).tolist():
+            cells = self.total == images
+            low[cells], high[cells] = _ends(self.hits[cells], images)
+        return low, high
 
     def _rate(self, hits: int, total: int, among: int = 1) -> Rate:
         low, high = clopper_pearson(hits, total, LEVEL if among == 1 else LEVEL_OF_HIGHEST / among)
-        return Rate(hits, total, (float(low), float(high)))
+        return BoundedRate(hits, total, (float(low), float(high)))
 
     @property
     def narrow(self) -> npt.NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core import formatting
 
-__all__ = ["Rate", "attack_success_rate", "clean_accuracy", "wilson"]
+__all__ = ["BoundedRate", "Rate", "attack_success_rate", "clean_accuracy", "wilson"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,8 +55,6 @@ class Rate:
     Attributes:
         hits: Number of successes.
         total: Number of trials.
-        ends: Its 95% interval in [0, 1], where that is another than Wilson's of a number of trials fixed beforehand,
-            such as that of a cell of an adaptive map or of the highest of several rates.
 
     >>> Rate(9, 10) + Rate(1, 10)
     Rate(hits=10, total=20)
@@ -66,7 +64,6 @@ class Rate:
 
     hits: int
     total: int
-    ends: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.hits <= self.total:
@@ -79,14 +76,12 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% interval in [0, 1]: its own, or Wilson's."""
-        if self.ends is not None:
-            return self.ends
+        """95% Wilson interval in [0, 1]."""
         low, high = wilson(self.hits, self.total)
         return float(low), float(high)
 
     def __add__(self, other: Rate) -> Rate:
-        if self.ends is not None or other.ends is not None:
+        if isinstance(self, BoundedRate) or isinstance(other, BoundedRate):
             raise ValueError("a rate with an interval of its own cannot be added: the sum has none")
         return Rate(self.hits + other.hits, self.total + other.total)
 
@@ -97,8 +92,29 @@ class Rate:
         return f"{formatting.percent(self.value, '%')} ({ends}, {self.hits} of {self.total})"
 
     def to_dict(self) -> dict[str, int]:
-        """Counts, ready for JSON; without an interval of its own, which must be stored beside them."""
+        """Counts, ready for JSON."""
         return {"hits": self.hits, "total": self.total}
+
+
+@dataclass(frozen=True)
+class BoundedRate(Rate):
+    """A rate whose 95% interval is not that of a number of trials fixed beforehand, and not to be had from its counts.
+
+    Such are the rates of cells of adaptive maps, and the highest of several rates.
+
+    Attributes:
+        ends: Lower and upper end in [0, 1].
+
+    >>> print(BoundedRate(9, 10, (0.5, 1.0)))
+    90.0% (50.0-100.0, 9 of 10)
+    """
+
+    ends: tuple[float, float]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval in [0, 1]."""
+        return self.ends
 
 
 def attack_success_rate(predicted: Tensor, labels: Tensor, target: int) -> Rate:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from core.coarse_to_fine import coarse_to_fine
 from core.data import ImageSet
-from core.metrics import FloatArray, Rate, wilson
+from core.metrics import BoundedRate, FloatArray, Rate, wilson
 from core.places import Before, Located, Predict, at_places
 from core.trigger import Trigger, stamp
 
@@ -134,7 +134,7 @@ class LocationMap(Counted):
         if among == 1:
             return Rate(hits, total)
         low, high = wilson(hits, total, 1 - 0.05 / among)
-        return Rate(hits, total, (float(low), float(high)))
+        return BoundedRate(hits, total, (float(low), float(high)))
 
     def highest_at_distance(self, location: tuple[int, int], distance: int) -> Highest:
         """The highest rate among locations ``distance`` pixels away (larger of row and column difference), and where.
@@ -158,7 +158,7 @@ class LocationMap(Counted):
         if places > 1:
             counts = zip(self.hits[away].tolist(), self.total[away].tolist(), strict=True)
             upper = max(self._rate(hits, total, places).interval[1] for hits, total in set(counts))
-            found = replace(found, ends=(found.interval[0], upper))
+            found = BoundedRate(found.hits, found.total, (found.interval[0], upper))
         return Highest(found, (self.rows[int(i)], self.cols[int(j)]), places)
 
     def joined(self, other: LocationMap) -> Self:

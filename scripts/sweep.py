@@ -30,7 +30,7 @@ from core.attacks.badnets import Benign
 from core.card_images import images_of
 from core.inference import Predictor, select_device
 from core.measuring import COUNTS, Measured, Sweep, carry_out, foreign_map
-from core.metrics import Rate
+from core.metrics import BoundedRate, Rate
 from core.models import Classifier
 from core.photographed import PhysicalResult
 from core.place_classes import PlaceClasses
@@ -218,7 +218,7 @@ def main() -> None:
                 continue
             label = name.replace("highest", f"highest of {one['places']} places") if "places" in one else name
             where = f" at {tuple(one['location'])}" if "location" in one else ""
-            say(options, f"  {label + where:50} {Rate(one['hits'], one['total'], (one['low'], one['high']))}")
+            say(options, f"  {label + where:50} {BoundedRate(one['hits'], one['total'], (one['low'], one['high']))}")
         if wanted.width is not None:
             spent, most = np.sum(values["result"]["total"]), np.max(values["result"]["total"])
             share = formatting.percent(spent / (np.size(values["result"]["total"]) * most), "%")

@@ -247,7 +247,7 @@ def test_the_rate_of_a_cell_has_the_interval_of_the_map(adaptive):
     for (i, row), (j, col) in itertools.product(enumerate(adaptive.rows), enumerate(adaptive.cols)):
         rate = adaptive.at(row, col)
         assert (rate.hits, rate.total) == (adaptive.hits[i, j], adaptive.total[i, j])
-        assert rate.interval == (low[i, j], high[i, j])
+        assert rate.interval == pytest.approx((low[i, j], high[i, j]), rel=1e-12)
         fixed = Rate(rate.hits, rate.total).interval
         assert rate.interval[0] < fixed[0]
         assert rate.interval[1] > fixed[1]

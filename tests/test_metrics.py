@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.metrics import Rate, attack_success_rate, clean_accuracy, wilson
+from core.metrics import BoundedRate, Rate, attack_success_rate, clean_accuracy, wilson
 
 # z with 2.5% above it, from a table of the normal distribution.
 Z95 = 1.959963984540054
@@ -123,7 +123,7 @@ def test_a_rate_shows_its_count_and_interval():
 
 
 def test_a_rate_with_an_interval_of_its_own_shows_that_one_and_is_not_added():
-    rate = Rate(5, 10, (0.1, 0.9))
+    rate = BoundedRate(5, 10, (0.1, 0.9))
     assert rate.interval == (0.1, 0.9)
     assert str(rate) == "50.0% (10.0-90.0, 5 of 10)"
     for a, b in ((rate, Rate(1, 2)), (Rate(1, 2), rate)):

@@ -322,6 +322,33 @@ def test_tooltip_of_an_unmeasured_place(demo: Page) -> None:
     expect(demo.locator(".tip")).to_have_text("row 30, column 31: not measured yet")
 
 
+COLOUR = """(canvas, [x, y]) => {
+  const ratio = window.devicePixelRatio || 1;
+  return [...canvas.getContext("2d").getImageData(x * ratio, y * ratio, 1, 1).data];
+}"""
+
+
+def test_an_unmeasured_place_is_gray(demo: Page) -> None:
+    """It has no colour of the scale, such as that of a measured place beside it."""
+    heat = demo.locator(MAP)
+    stride = demo.get_by_label("Measured every n-th place")
+    stride.fill("4")
+    stride.press("Enter")
+    expect(heat).to_have_attribute("data-measured", "64")
+    demo.wait_for_timeout(200)  # it is painted in the next frame
+
+    def spread(row: int, col: int) -> int:
+        cell = number(heat, "cell-width")
+        x = number(heat, "plot-left") + (col - FIRST + 0.5) * cell
+        y = number(heat, "plot-top") + (row - FIRST + 0.5) * cell
+        red, green, blue, _ = heat.evaluate(COLOUR, [x, y])
+        return int(max(red, green, blue) - min(red, green, blue))
+
+    assert spread(15, 15) > 50
+    for place in ((15, 16), (16, 15), (17, 17)):
+        assert spread(*place) < 20
+
+
 def test_map_by_keyboard(demo: Page) -> None:
     heat = demo.locator(MAP)
     demo.get_by_role("button", name="PNG").focus()
