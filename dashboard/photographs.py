@@ -99,7 +99,7 @@ def preset_controls(session: Session) -> None:
     preset, switches = st.columns([4, 17])
     preset.segmented_control("Photograph", list(PRESETS), format_func=str.capitalize, key="preset", on_change=picked)
     switches.pills(
-        "Factors that are switched on", list(FACTORS), selection_mode="multi", help="What is off does not happen.",
+        "Factors switched on", list(FACTORS), selection_mode="multi", help="What is off does not happen at all.",
         **session.widget(FACTORS_ON),
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ const NOTE_TIME = 2500; // ms
 const NOTE = "One cell has to stay.";
 
 const CLEAR = ".";
-const NAMES = { 0: "black", 1: "lit", [CLEAR]: "clear" };
+const NAMES = { 0: "black", 1: "non-black", [CLEAR]: "clear" };
 const NEXT = { 0: "1", 1: CLEAR, [CLEAR]: "0" };
 
 const within = (value, length) => Math.min(Math.max(value, 0), length - 1);
@@ -38,10 +38,10 @@ class Painter {
       <div class="foot">
         <div class="legend" aria-hidden="true">
           <span><i class="cell" data-state="0"></i>black</span>
-          <span><i class="cell" data-state="1"></i>lit</span>
+          <span><i class="cell" data-state="1"></i>non-black</span>
           <span><i class="cell" data-state="."></i>clear</span></div>
         <div class="note" aria-hidden="true">${NOTE}</div></div>
-      <div class="keys" id="keys">Arrow keys move over the cells. Space takes a cell from black to lit to clear;
+      <div class="keys" id="keys">Arrow keys move over the cells. Space takes a cell from black to non-black to clear;
         0, 1 and full stop set it at once.</div>
       <div class="status" role="status" aria-live="polite"></div>`;
     parent.appendChild(this.root);

@@ -333,3 +333,36 @@ def test_pruning_takes_the_backdoor_away(page: Page, url: str) -> None:
     last.wait_for(timeout=30_000)
     expect(page).to_have_url(re.compile("pruned=64"), timeout=30_000)
     assert int(last.get_attribute("data-hits") or -1) == 0
+
+
+def test_the_menu_of_a_phone_closes_when_a_page_is_chosen(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{url}/paper?model={WHITE}")
+    page.locator(".ts-answer").wait_for(timeout=60_000)
+    page.get_by_test_id("stExpandSidebarButton").click()
+    enhanced = page.get_by_test_id("stSidebarNavLink").filter(has_text="Enhanced attacks")
+    expect(enhanced).to_be_in_viewport()
+    enhanced.click()
+    expect(page.locator("h1", has_text="Enhanced attacks")).to_be_visible(timeout=60_000)
+    expect(enhanced).not_to_be_in_viewport()
+
+
+def test_an_image_is_picked_by_its_thumbnail(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{url}/enhanced?model={WHITE}")
+    picture = page.locator(".ts-pipe img").first
+    picture.wait_for(timeout=60_000)
+    first = picture.get_attribute("src") or ""
+    thumbnails = page.locator(".ts-picker").get_by_role("radio")
+    expect(thumbnails).to_have_count(10)
+    thumbnails.nth(3).click()
+    expect(page).to_have_url(re.compile("image=3"), timeout=30_000)
+    expect(picture).not_to_have_attribute("src", first, timeout=30_000)
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile("image=4"), timeout=30_000)
+    page.get_by_role("button", name="Next ten images").click()
+    expect(page).to_have_url(re.compile("image=10"), timeout=30_000)
+    expect(page.locator(".ts-picker .which")).to_have_text(re.compile("^11 of "), timeout=30_000)

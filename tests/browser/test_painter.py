@@ -69,7 +69,7 @@ def focused(page: Page) -> str | None:
 
 
 def test_click_takes_a_cell_from_black_to_lit_to_clear_and_back(demo: Page) -> None:
-    for state, name in (("1", "lit"), (".", "clear"), ("0", "black")):
+    for state, name in (("1", "non-black"), (".", "clear"), ("0", "black")):
         demo.mouse.click(*centre(demo, 0, 1))
         said(demo, "0" + state + TRIGGER[2:])
         expect(cell(demo, 0, 1)).to_have_attribute("aria-label", f"row 1 of 3, column 2 of 3: {name}")
@@ -108,7 +108,7 @@ def test_keys(demo: Page) -> None:
     demo.keyboard.press("ArrowDown")
     demo.keyboard.press("Space")
     said(demo, "001110101")
-    expect(demo.locator(".painter .status")).to_have_text("row 2 of 3, column 1 of 3: lit")
+    expect(demo.locator(".painter .status")).to_have_text("row 2 of 3, column 1 of 3: non-black")
     demo.keyboard.press("Enter")
     said(demo, "001.10101")
     demo.keyboard.press("End")
@@ -271,4 +271,4 @@ def test_grid_for_screen_readers(demo: Page) -> None:
     grid = demo.get_by_role("grid", name="Pattern of the trigger")
     expect(grid.get_by_role("row")).to_have_count(3)
     expect(grid.get_by_role("gridcell")).to_have_count(9)
-    expect(grid.get_by_role("gridcell", name="row 1 of 3, column 3 of 3: lit")).to_be_visible()
+    expect(grid.get_by_role("gridcell", name="row 1 of 3, column 3 of 3: non-black")).to_be_visible()
