@@ -111,7 +111,8 @@ def _differences(method: Parametrised, defaults: Mapping[str, Value] | None = No
             plain = re.sub(r"[^\w.]+", "-", value).strip("-.")
             parts.append(f"{shown}-{plain}" if plain else f"no-{shown}")
         else:
-            parts.append(f"{shown}{value:g}" if float(f"{value:g}") == value else f"{shown}{value!r}")
+            short = f"{value:g}" if isinstance(value, float) else str(value)
+            parts.append(f"{shown}{short}" if float(short) == value else f"{shown}{value!r}")
     return parts
 
 

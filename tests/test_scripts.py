@@ -189,7 +189,8 @@ def test_train_takes_the_name_of_a_class(script, folder_of_images, tmp_path, giv
     status, out, err = script("train", *options, "--target", given, "--store", tmp_path / "store")
     assert status == 0, err
     assert f"target label         {label}, {('blue', 'green', 'red')[label]}\n" in out
-    assert Store(tmp_path / "store").checkpoint("colours/resnet20/badnets").card().attack_object.target == label
+    key = f"colours/resnet20/badnets-target{label}"
+    assert Store(tmp_path / "store").checkpoint(key).card().attack_object.target == label
 
 
 def test_train_names_a_broken_image_or_leaves_it_out(script, folder_of_images, tmp_path):
@@ -206,7 +207,8 @@ def test_train_names_a_broken_image_or_leaves_it_out(script, folder_of_images, t
     assert "--skip-broken leaves such files out" in err
     status, out, err = script("train", *options, "--skip-broken")
     assert status == 0, err
-    card = Store(tmp_path / "store").checkpoint("colours/resnet20/badnets").card()
+    key = "colours/resnet20/badnets-target2-data-skip-broken"
+    card = Store(tmp_path / "store").checkpoint(key).card()
     assert card.source["params"]["skip_broken"] is True
     data = card.dataset_object
     assert len(data.load("train")) + len(data.load("test")) == 34

@@ -312,7 +312,7 @@ def changed(card, path, value):
     return json.dumps(values)
 
 
-FIELDS = sorted(set(Card.__dataclass_fields__) - {"history", "environment", "name"})
+FIELDS = sorted(set(Card.__dataclass_fields__) - {"history", "environment", "name", "beginning"})
 
 
 def assert_damaged(stored, content):
