@@ -485,11 +485,19 @@ def test_a_real_process(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_result_on_fewer_images_does_not_replace_one_on_more():
-    assert measuring._is_better({"total": [[8, 8]]}, None)
-    assert measuring._is_better({"total": [[8, 8]]}, {"total": [[8, 8]]})
-    assert not measuring._is_better({"total": [[8, 8]]}, {"total": [[0, 9]]})
-    assert measuring._is_better({"total": [8]}, {"hits": "damaged"})
+def test_a_result_on_fewer_images_does_not_replace_one_on_more(trained):
+    key, store, _ = trained
+    card = store.checkpoint(key).card()
+
+    def better(values, stored):
+        return measuring._is_better(values | {"test": card.test}, stored, card)
+
+    assert better({"total": [[8, 8]]}, None)
+    assert better({"total": [[8, 8]]}, {"total": [[8, 8]]})
+    assert not better({"total": [[8, 8]]}, {"total": [[0, 9]]})
+    assert better({"total": [8]}, {"hits": "damaged"})
+    assert better({"total": [8]}, {"total": [9], "test": "other images"}), "those of the card count"
+    assert not measuring._is_better({"total": [9], "test": "other images"}, {"total": [8]}, card)
 
 
 def test_an_adaptive_map_is_printed_and_not_stored(script, trained):
