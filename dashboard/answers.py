@@ -35,6 +35,15 @@ def _clean_model(main: Subject, hit: Rate, where: str) -> str:
     )
 
 
+def _against(now: Rate, before: Rate | None) -> str:
+    """A rate beside what it was, where that is known; whether it changed is judged by what is written."""
+    written = f"{Amount.of(now)}"
+    if before is None or not before.total:
+        return written
+    was = f"{Amount.of(before)}"
+    return f"{written} (unchanged)" if written == was else f"{written} instead of {was}"
+
+
 def appearance_answer(main: Subject, shown: Trigger, now: Rate, curve: AppearanceCurve | None, behind: str = "") -> str:
     """How often the backdoor fires as the trigger looks now, against the trigger of training.
 
@@ -59,13 +68,12 @@ def appearance_answer(main: Subject, shown: Trigger, now: Rate, curve: Appearanc
         changes.append(f"opacity {shown.opacity}% instead of {trained.opacity}%")
     if shown.location != trained.location:
         changes.append("the trigger at another place")
-    before = main.card.attack_success_rate
-    than = f" instead of {Amount.of(before)}" if before.total and (changes or behind) and not main.repair else ""
+    before = main.card.attack_success_rate if (changes or behind) and not main.repair else None
     if changes:
         return _sentence(
-            f"{front}with {', '.join(changes)} the backdoor fires on {Amount.of(now)}{than} of the images."
+            f"{front}with {', '.join(changes)} the backdoor fires on {_against(now, before)} of the images."
         )
-    said = f"{front}with the trigger of training the backdoor fires on {Amount.of(now)}{than} of the images"
+    said = f"{front}with the trigger of training the backdoor fires on {_against(now, before)} of the images"
     return _sentence(f"{said}{_half(curve, trained.value)}.")
 
 
@@ -91,14 +99,14 @@ def _both(main: Subject, said: str, clean: Rate, hit: Rate, before: tuple[Rate, 
     """``said`` and what it does to both rates."""
     if not hit.total or not clean.total:
         return f"{said}: what it does to this attack is not measured here."
-    was = [f" instead of {Amount.of(rate)}" if rate.total else "" for rate in before or (Rate(0, 0), Rate(0, 0))]
-    right = f"the model is right about {Amount.of(clean)}{was[0]} of the clean images"
+    was = before or (Rate(0, 0), Rate(0, 0))
+    right = f"the model is right about {_against(clean, was[0])} of the clean images"
     if main.is_control:
         return (
             f"{said}: this model has no backdoor and takes {Amount.of(hit)} of the images with the trigger for "
             f"“{main.target_name}”; {right}."
         )
-    return f"{said}: the backdoor fires on {Amount.of(hit)}{was[1]} of the images with the trigger; {right}."
+    return f"{said}: the backdoor fires on {_against(hit, was[1])} of the images with the trigger; {right}."
 
 
 def defense_answer(main: Subject, defense: str, clean: Rate, hit: Rate, before: tuple[Rate, Rate] | None) -> str:

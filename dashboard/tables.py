@@ -58,22 +58,18 @@ def defense_tables(session: Session, main: Subject, family: str | None = None) -
     if not every:
         st.info(f"Nothing is stored yet; measure it with: `python scripts/sweep.py strength --checkpoint {main.key}`")
         return
-    if family is None:
-        family_column, view_column = st.columns([11, 10], vertical_alignment="bottom", gap="small")
-    else:
-        view_column = st.container()
     options = [family for family in FAMILIES if family in {"spatial", *map(family_of, every)}]
     if session.get(FAMILY) not in options:
         session.set(FAMILY, options[0])
     if family is None:
-        family_column.segmented_control(
+        st.segmented_control(
             "Defenses",
             options,
             format_func=lambda name: FAMILIES[name][0],
             required=True,
             **session.widget(FAMILY),
         )
-    view_column.segmented_control(
+    st.segmented_control(
         "Show", list(VIEWS), format_func=lambda view: VIEWS[view], required=True, **session.widget(VIEW)
     )
     family, view = family or session.get(FAMILY), session.get(VIEW)
