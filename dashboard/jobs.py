@@ -312,15 +312,19 @@ class Jobs:
             if not job.wanted_by and job._running:
                 job.cancel()
 
-    def close(self, timeout: float = 2.0) -> None:
-        """Cancels everything and waits for the threads; called when the server ends."""
+    def close(self, timeout: float = 10.0) -> None:
+        """Cancels everything and waits for the threads, at most so many seconds in all; called when the server ends.
+
+        A thread that still computes when Python ends takes the whole process down with an abort.
+        """
+        deadline = time.monotonic() + timeout
         with self._lock:
             jobs = list(self._jobs.values())
         for job in jobs:
             job.cancel()
         for job in jobs:
             if job.thread is not None:
-                job.thread.join(timeout)
+                job.thread.join(max(0.0, deadline - time.monotonic()))
 
     def _forget(self) -> None:
         for name in [name for name, job in self._jobs.items() if not job._running][
