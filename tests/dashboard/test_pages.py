@@ -508,12 +508,10 @@ def test_saliency_of_every_attack_is_drawn_and_its_share_is_the_stored_one() -> 
     table = stored.table[0].value
     assert table.loc["BadNets", "Share, attacked image"].startswith(f"{100 * values['attacked']['mean']:.1f} (")
     assert table.loc["BadNets", "Share, ShrinkPad-4"].startswith(f"{100 * values['transformed']['mean']:.1f} (")
-    said = " ".join(text.value for text in stored.caption)
-    assert (
-        f"**BadNets** peaks on the trigger {100 * values['attacked']['peaks'] / values['attacked']['count']:.1f} %"
-        in said
-    )
-    assert sum("· Under" in text.value or "· On" in text.value for text in stored.markdown) == 4
+    peaks = 100 * values["attacked"]["peaks"] / values["attacked"]["count"]
+    judged = next(body for body in (block.proto.body for block in stored.get("html")) if 'class="ts-verdict' in body)
+    assert f"<b>BadNets</b> peaks on the trigger {peaks:.1f}%" in judged
+    assert judged.count('class="ts-verdict') == 4
 
 
 def test_parameters_of_a_method_are_controls_and_in_the_link() -> None:
@@ -649,4 +647,9 @@ def test_the_application_starts() -> None:
     app = Path(__file__).parents[2] / "dashboard" / "app.py"
     test = AppTest.from_file(str(app), default_timeout=120).run()
     assert not test.exception
-    assert test.title[0].value == "Trigger location"
+    assert test.title[0].value == "1. What a backdoor is", "a new user meets the lesson"
+    linked = AppTest.from_file(str(app), default_timeout=120)
+    linked.query_params["model"] = GRAY
+    linked.run()
+    assert not linked.exception
+    assert linked.title[0].value == "Trigger location", "a link of before opens what it names"
