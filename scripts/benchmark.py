@@ -356,7 +356,8 @@ def main() -> None:
         "environment": environment(device),
         "operations_per_pass": flops,
         "matrix_rate": matrix,
-        "matrix_share": speed * flops / matrix["bfloat16"],
+        "matrix_share": speed * flops / matrix[str(predictor.dtype).removeprefix("torch.")],
+        "dtype": str(predictor.dtype).removeprefix("torch."),
         "saliency_seconds": saliency_seconds(checkpoint.model(), test, device),
     }
     if sizes:
@@ -388,7 +389,8 @@ def text_of(found: dict[str, Any]) -> str:
     for name, values in found["ratios"].items():
         lines.append(f"  {name.replace('_', ' '):21} {shown(values)}")
     rates = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in found["matrix_rate"].items())
-    lines.append(f"  matrix product, GFLOP/s {rates}; whole passes run at {found['matrix_share']:.0%} of the first")
+    share = f"{found['matrix_share']:.0%} of that of {found['dtype']}, in which they compute"
+    lines.append(f"  matrix product, GFLOP/s {rates}; whole passes run at {share}")
     lines.append(f"  a toolbox's loop spends {found['toolbox_loading_share']:.0%} of its time on stamping and batches")
     shares = ", ".join(f"{name} {share:.0%}" for name, share in found["engine_shares"].items())
     lines += [f"  the engine's time: {shares}"] if shares else []

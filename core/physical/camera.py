@@ -132,7 +132,9 @@ class Camera(Parametrised, Layer):
             return masks
         matrix = self._matrix(drawn, masks)
         return self.developed(
-            self._seen(masks, torch.zeros_like(masks[:, :1, :1, :1]), matrix, paper=0), masks.shape[2:], drawn
+            self._seen(masks, torch.zeros_like(masks[:, :1, :1, :1]), matrix, self._size(masks), paper=0),
+            masks.shape[2:],
+            drawn,
         )
 
     def corners(self, drawn: Drawn, aspect: float = 1.0) -> Tensor:
@@ -166,7 +168,8 @@ class Camera(Parametrised, Layer):
             Floats ``(N, C, pixels, pixels * W / H)`` in [0, 1].
         """
         _, direction, clutter, noise = drawn
-        light = self._seen(self._printed(images), self._behind(images, clutter), self._matrix(drawn, images))
+        matrix = self._matrix(drawn, images)
+        light = self._seen(self._printed(images), self._behind(images, clutter), matrix, self._size(images))
         gains = (colour_of(self.temperature, images.shape[1]) ** (1 - self.white_balance)).to(images)
         light = light * (gains * 2**self.brightness)[:, None, None]
         if self.vignetting:
@@ -218,22 +221,26 @@ class Camera(Parametrised, Layer):
     def _behind(self, images: Tensor, clutter: Tensor) -> Tensor:
         """What is behind the sheet, in linear light; one pixel where it is uniform."""
         if self.background == "clutter":
-            size = (self.pixels, round(self.pixels * images.shape[3] / images.shape[2]))
-            smooth = F.interpolate(clutter.to(images), size, mode="bicubic", align_corners=False)
+            smooth = F.interpolate(clutter.to(images), self._size(images), mode="bicubic", align_corners=False)
             return to_linear(smooth.clamp(0, 1))
         shade = torch.full_like(images[:, :, :1, :1], _SHADES[self.background])
         return to_linear(shade)
 
-    def _seen(self, light: Tensor, behind: Tensor, matrix: Tensor, paper: float = 1) -> Tensor:
+    def _size(self, images: Tensor) -> tuple[int, int]:
+        """Rows and columns of the photographs of images; the dots of a print have another shape by rounding."""
+        return self.pixels, round(self.pixels * images.shape[3] / images.shape[2])
+
+    def _seen(self, light: Tensor, behind: Tensor, matrix: Tensor, size: tuple[int, int], paper: float = 1) -> Tensor:
         """The sheet as the lens sees it, before its background.
 
         Args:
             light: What the print reflects, ``(N, C, h, w)``.
             behind: What the background reflects; of the size of the photograph, or 1 x 1.
             matrix: Homographies of the sheet to the photograph.
+            size: Rows and columns of the photographs.
             paper: What the paper around the print reflects.
         """
-        rows, cols = self.pixels, round(self.pixels * light.shape[3] / light.shape[2])
+        rows, cols = size
         if not self.moves:
             return F.interpolate(light, (rows, cols), mode="nearest-exact")
         points = frame_points(rows, cols, light.device).reshape(1, -1, 2)

@@ -19,7 +19,8 @@ from core.data import datasets
 from core.recipes import Recipe
 from core.store import Store
 from core.training import Plan, train
-from dashboard.resources import jobs, subjects, tested
+from dashboard import resources
+from dashboard.resources import jobs, subjects
 
 PAGES = ("location", "appearance", "defenses", "enhanced", "saliency", "physical")
 KEY = "letters/resnet20/badnets"
@@ -45,6 +46,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
             model="resnet20",
             attack=attacks[attack](target=1),
             recipe=Recipe(epochs=1, batch=16),
+            name=attack,
         )
         list(train(plan, Store(root / "store")))
     return root
@@ -78,6 +80,11 @@ def page(name: str, **query: str) -> AppTest:
     for key, value in {"model": KEY, **query}.items():
         test.query_params[key] = value
     return test.run()
+
+
+def place_of(test: AppTest) -> Any:
+    """The field for the folder's new place."""
+    return next(one for one in test.text_input if one.label == "The folder is now at")
 
 
 def edit(card: Path, **changes: Any) -> None:
@@ -121,7 +128,7 @@ def test_what_was_measured_on_other_images_is_not_shown_for_these(letters: Path)
     for start in (0, 10):
         restart()
         paint(letters, "bcde", start=start)
-        data = tested(subjects()[0][KEY])
+        data = resources.tested(subjects()[0][KEY])
         assert data is not None
         names.append(data.name)
     assert names[0] != names[1]
@@ -146,14 +153,12 @@ def test_a_folder_that_was_moved_is_named_on_the_page(letters: Path) -> None:
     test = page("location")
     assert not test.exception
     assert any(f"there is no folder {letters}" in one.value for one in test.info)
-    field = next(one for one in test.text_input if one.label == "The folder is now at")
-    field.set_value(str(letters.parent / "nix")).run()
+    place_of(test).set_value(str(letters.parent / "nix")).run()
     assert [one.value for one in test.error] == [f"there is no folder {letters.parent / 'nix'}"]
-    (letters.parent / "digits" / "0").mkdir(parents=True)
-    (letters.parent / "digits" / "1").mkdir(parents=True)
-    next(iter(test.text_input)).set_value(str(letters.parent / "digits")).run()
+    paint(letters.parent / "digits", "01")
+    place_of(test).set_value(str(letters.parent / "digits")).run()
     assert "has the classes 0, 1, but" in test.error[0].value
-    next(iter(test.text_input)).set_value(str(new)).run()
+    place_of(test).set_value(str(new)).run()
     assert not test.exception
     assert not test.error
     assert not [one for one in test.text_input if one.label == "The folder is now at"]
@@ -205,10 +210,9 @@ def test_an_interrupted_training_whose_folder_was_moved_is_continued(
     training.close()
     letters.rename(new)
     test = page("train")
-    assert [one.label for one in test.text_input] == ["The folder is now at"]
-    test.text_input[0].set_value(str(letters.parent / "nix")).run()
+    place_of(test).set_value(str(letters.parent / "nix")).run()
     assert f"there is no folder {letters.parent / 'nix'}" in [one.value for one in test.error]
-    test.text_input[0].set_value(str(new)).run()
+    place_of(test).set_value(str(new)).run()
     assert not test.error
     next(one for one in test.button if one.label == "Continue").click().run()
     assert not test.exception
