@@ -43,6 +43,7 @@ def plan_of(path, attack="badnets", **parameters):
         model="resnet20",
         attack=attacks[attack](target=1),
         recipe=Recipe(epochs=1, batch=16),
+        name=attack,
     )
 
 

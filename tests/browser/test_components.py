@@ -174,13 +174,30 @@ def test_touch_drag(browser: Browser, url: str) -> None:
     context.close()
 
 
-def test_page_scrolls_with_a_finger_outside_the_pad_only(browser: Browser, url: str) -> None:
-    page = browser.new_page()
+TOUCHED = """(canvas) => {
+    const { plotLeft, plotTop, cellWidth, cellHeight, row, col } = canvas.dataset;
+    const bounds = canvas.getBoundingClientRect();
+    const keeps = (r, c) => {
+        const clientX = bounds.left + +plotLeft + (c + 0.5) * cellWidth;
+        const clientY = bounds.top + +plotTop + (r + 0.5) * cellHeight;
+        const touch = new Touch({ identifier: 1, target: canvas, clientX, clientY });
+        const event = new TouchEvent("touchstart", { touches: [touch], cancelable: true, bubbles: true });
+        canvas.dispatchEvent(event);
+        return event.defaultPrevented;
+    };
+    return [keeps(+row, +col), keeps((+row + 16) % 32, (+col + 16) % 32)];
+}"""
+
+
+def test_page_scrolls_with_a_finger_outside_the_trigger_only(browser: Browser, url: str) -> None:
+    context = browser.new_context(has_touch=True)
+    page = context.new_page()
     opened(page, url)
-    assert page.locator(PAD).evaluate("e => getComputedStyle(e).touchAction") == "none"
+    assert page.locator(PAD).evaluate("e => getComputedStyle(e).touchAction") == "manipulation"
+    assert page.locator(PAD).evaluate(TOUCHED) == [True, False], "the trigger keeps the finger, the image scrolls"
     assert page.locator(".pad").evaluate("e => getComputedStyle(e).touchAction") == "auto"
     assert page.locator(MAP).evaluate("e => getComputedStyle(e).touchAction") == "manipulation"
-    page.context.close()
+    context.close()
 
 
 def test_place_set_by_python_moves_the_trigger_and_remounts_nothing(demo: Page) -> None:

@@ -136,7 +136,7 @@ def test_what_was_measured_on_other_images_is_not_shown_for_these(letters: Path)
 
 def test_a_clean_model_of_other_classes_is_left_out(letters: Path) -> None:
     card = letters.parent / "store" / "letters" / "resnet20" / "benign" / "card.json"
-    assert "Clean" in str([html.proto.body for html in page("location").get("html")])
+    assert "Clean" in str([one.proto.json for one in page("location").get("bidi_component")])
     edit(card, classes=["b", "c", "d", "e", "f"])
     restart()
     test = page("location")
