@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 if os.environ.get("REQUIRE_BROWSER") != "1":
@@ -53,14 +54,16 @@ def cell(canvas: Locator, row: int, col: int) -> tuple[float, float]:
 
 
 def computed(key: str, row: int, col: int, value: int | None = None) -> Rate:
-    """What ``core`` computes for a place, along the same forward path as the page."""
+    """What ``core`` computes for a place, along the same forward path as the page, on as many images as are stored."""
     checkpoint = Store().checkpoint(key)
     card = checkpoint.card()
+    stored = checkpoint.result("location")
+    count = max(COUNT, int(np.max(stored["total"]))) if stored is not None else COUNT
     attack = card.attack_object
     trigger = attack.trigger(card.shape).at(row, col)
     if value is not None:
         trigger = trigger.with_value(value / 255)
-    images = attacked(card.dataset_object.load("test", 2 * COUNT), attack.target, COUNT)
+    images = attacked(card.dataset_object.load("test", 2 * count), attack.target, count)
     return success_at(Predictor(checkpoint.model()).predict, images, trigger, attack.target)
 
 
