@@ -236,7 +236,7 @@ def test_the_strength_slider_changes_pictures_rates_and_the_link(page: Page, url
     from playwright.sync_api import expect
 
     open_page(page, url, f"defenses?model={WHITE}")
-    strip = page.locator(".ts-strip").nth(1)
+    strip = page.locator(".ts-strip").first
     strip.wait_for()
     before = strip.locator("img").first.get_attribute("src")
     assert shown_rate(page).value < 0.2
@@ -247,7 +247,7 @@ def test_the_strength_slider_changes_pictures_rates_and_the_link(page: Page, url
     expect(strip.locator("img").first).not_to_have_attribute("src", before or "", timeout=30_000)
     expect(strip.locator("figure.hit")).to_have_count(10)
     # The other transformations, and the table of all attacks.
-    page.get_by_role("combobox", name="Transformation").click()
+    page.get_by_role("combobox", name="Transform the input").first.click()
     page.get_by_role("option", name="Noise", exact=True).click()
     expect(page).to_have_url(re.compile("defense=noise"), timeout=30_000)
     expect(page.get_by_text("Attacked images behind Noise 10")).to_be_visible(timeout=30_000)

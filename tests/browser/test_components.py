@@ -410,6 +410,6 @@ def test_components_fit_their_column(browser: Browser, url: str, width: int) -> 
     page = browser.new_page(viewport={"width": width, "height": 900})
     opened(page, url)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for canvas, widest in ((page.locator(PAD), 640), (page.locator(MAP), 520)):
+    for canvas, widest in ((page.locator(PAD), 640), (page.locator(MAP), 760)):
         assert min(240, width) < bounds(canvas)["width"] <= min(widest, width)
     page.context.close()

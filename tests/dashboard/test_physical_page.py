@@ -144,7 +144,7 @@ def test_a_photograph_of_the_sheet_is_found_and_both_models_answer() -> None:
     assert any("4 images of the sheet found by 16 marks" in caption.value for caption in test.caption)
     card = Store(DEFAULT_ROOT).checkpoint(WHITE).card()
     target = card.classes[card.attack_object.target]
-    said = [text.value for text in test.markdown if " says " in text.value]
+    said = [text.value for text in test.markdown if text.value.startswith("#### ") and " says " in text.value]
     assert [text.split(" says ")[0] for text in said] == ["#### BadNets", "#### BadNets+"]
     assert all(target in text for text in said), said  # scanned, not photographed: the trigger is where it was
 
@@ -157,7 +157,7 @@ def test_any_other_picture_is_stamped_printed_and_photographed() -> None:
     assert not test.error
     pictures = [html.proto.body for html in test.get("html")]
     assert any("printed and photographed" in body for body in pictures)
-    assert len([text for text in test.markdown if " says " in text.value]) == 2
+    assert len([text for text in test.markdown if text.value.startswith("#### ") and " says " in text.value]) == 2
 
 
 @pytest.mark.parametrize("file", [b"not an image", photograph()[:2000]])
@@ -218,7 +218,8 @@ def test_a_map_is_measured_with_the_settings(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_statements_are_decided_whichever_attack_is_shown() -> None:
     test = page("physical", model="shapes10/resnet20/badnets-gray", photos="32", **{"measure-places": "no"})
     assert not test.exception
-    undecided = [text.value for text in test.markdown if "not decided" in text.value]
-    assert len(undecided) == 1
-    assert "unlike any training image" in undecided[0], "for this data set, no others are stored"
+    judged = next(html.proto.body for html in test.get("html") if 'class="ts-verdict' in html.proto.body)
+    undecided = [section for section in judged.split("<section") if "not measured here" in section]
+    assert any("generalizes well" in section for section in undecided), "for this data set, no others are stored"
+    assert not any("while BadNets fails" in section for section in undecided)
     assert any("Stored for: BadNets, BadNets+" in info.value for info in test.info)
