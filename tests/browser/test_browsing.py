@@ -27,7 +27,7 @@ WHITE = "shapes10/resnet20/badnets"
 COUNT = 256
 
 
-def open_page(page: Page, url: str, path: str = "") -> None:
+def open_page(page: Page, url: str, path: str = "location") -> None:
     page.goto(f"{url}/{path}")
     page.locator(".ts-rate.first[data-hits]").wait_for(timeout=60_000)
 
@@ -316,7 +316,7 @@ def test_numbers_can_be_downloaded(page: Page, url: str) -> None:
 def test_nothing_overflows(page: Page, url: str, scheme: Any, width: int) -> None:
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
-    for path in ("", "appearance"):
+    for path in ("location", "appearance"):
         open_page(page, url, path)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
