@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from core import formatting
 from core.card_images import other_images
 from core.metrics import Rate
 from core.place_classes import UNKNOWN
@@ -120,7 +121,7 @@ def _note(counts: LocationMap, place: tuple[int, int]) -> str:
     """The interval of a place as its map has it: an adaptive one is wider than that of a rate alone."""
     i, j = counts.rows.index(place[0]), counts.cols.index(place[1])
     low, high = (float(end[i, j]) for end in counts.interval)
-    return f"95% interval {100 * low:.1f} to {100 * high:.1f} %, {counts.hits[i, j]} of {counts.total[i, j]} images"
+    return f"95% interval {formatting.interval((low, high))} %, {counts.hits[i, j]} of {counts.total[i, j]} images"
 
 
 def draw_rates(models: Sequence[Followed], place: tuple[int, int]) -> None:

@@ -185,7 +185,10 @@ def tolerances(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         result = read_repair(checkpoint, "fine-pruning")
         if result is not None:
             cuts = at_tolerances(result.record, result.report)
-            cells = [f"{100 * c.success.value:.1f} / {100 * c.clean.value:.1f}, {c.channels}" for c in cuts]
+            cells = [
+                f"{formatting.percent(c.success.value)} / {formatting.percent(c.clean.value)}, {c.channels}"
+                for c in cuts
+            ]
             yield [checkpoint.key, str(cuts[0].success.total), *cells]
 
 

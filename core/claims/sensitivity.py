@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from core import formatting
 from core.claims.base import UNCHANGED, Claim, Verdict, judge
 from core.claims.intervals import Decided, all_below, at_least, drops_at_most, every, share_left
 from core.metrics import Rate
@@ -142,7 +143,7 @@ def _note(back: tuple[Rate, Place, int] | None, stride: int) -> str:
     again = "comes back" if back[0].value >= 0.5 else "stays low"
     return (
         f"but at multiples of the network's stride of {stride} pixels the success rate {again}: "
-        f"{100 * back[0].value:.1f}% moved {' and '.join(words)}"
+        f"{formatting.percent(back[0].value, '%')} moved {' and '.join(words)}"
     )
 
 

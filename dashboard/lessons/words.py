@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from string import Formatter
 
+from core import formatting
 from core.metrics import Rate
 
 __all__ = ["FACTS", "FORMATS", "Amount", "Unmeasured", "fill", "names_in"]
@@ -71,7 +72,7 @@ class Amount:
             return f"{self.hits} of {self.count} images" if self.hits is not None else f"mean of {self.count} images"
         if spec == "of100":
             return f"{self.percent:.0f}"
-        rounded = f"{self.percent:.1f}"
+        rounded = formatting.number(self.percent)
         if rounded == "100.0" and self.share < 1:
             return "over 99.9%"
         if rounded == "0.0" and self.share > 0:

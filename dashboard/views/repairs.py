@@ -251,7 +251,7 @@ def _draw_tolerances(stored: Repaired) -> None:
 
 def _percent(rate: Rate) -> str:
     low, high = rate.interval
-    return f"{100 * rate.value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{formatting.percent(rate.value)} ({formatting.interval((low, high))})"
 
 
 def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[int]) -> None:
