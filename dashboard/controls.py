@@ -43,7 +43,6 @@ __all__ = [
     "downloads",
     "image_choice",
     "image_picker",
-    "image_slider",
     "one_sentence",
     "plot_config",
     "progress_bar",
@@ -246,10 +245,6 @@ def image_picker(session: Session, label: str, choice: Choice[int], data: Tested
         key=f"picker-{choice.name}",
         on_pick=lambda index: session.set(choice, index),
     )
-
-
-image_slider = image_picker
-"""Its name of before."""
 
 
 def progress_bar(

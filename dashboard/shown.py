@@ -13,7 +13,7 @@ from torch import Tensor
 from core.metrics import Rate
 from core.transforms import Compose
 from core.trigger import Trigger, stamp
-from dashboard.controls import image_slider
+from dashboard.controls import image_picker
 from dashboard.predicted import predictions, success
 from dashboard.readouts import Reading, Shown, data_url, live_note, stored_note, strip
 from dashboard.resources import Subject, Tested, tested_for
@@ -144,7 +144,7 @@ def draw_pad(
         label="The trigger on a test image",
     )
     if data is not None and slider:
-        image_slider(session, "Image", image, data)
+        image_picker(session, "Image", image, data)
 
 
 def trigger_picture(trigger: Trigger, image: Tensor | None, shape: tuple[int, int, int]) -> str:

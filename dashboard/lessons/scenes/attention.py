@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.params import text
 from core.transforms import transform_from_spec
-from dashboard.controls import image_slider
+from dashboard.controls import image_picker
 from dashboard.lessons.scenes.base import Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
 from dashboard.resources import Subject
@@ -64,7 +64,7 @@ class Attention(Scene):
         ]
         with places.beside:
             st.html(f'{STYLE}<div class="ts-saliency large">{"".join(block_html(block) for block in blocks)}</div>')
-            image_slider(stage.session, "Image", stage.image, stage.data)
+            image_picker(stage.session, "Image", stage.image, stage.data)
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:
         """The stored shares of both attacks."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 import streamlit as st
 
 from core.metrics import Rate, clean_accuracy
-from dashboard.controls import image_slider
+from dashboard.controls import image_picker
 from dashboard.figures import COLOURS
 from dashboard.lessons.scenes.base import COUNT, Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
@@ -55,7 +55,7 @@ class Benign(Scene):
         self._images(stage, places)
         if stage.data is not None:
             with places.beside:
-                image_slider(stage.session, "First image", stage.image, stage.data)
+                image_picker(stage.session, "First image", stage.image, stage.data)
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:
         """Both accuracies, measured here or as stored."""

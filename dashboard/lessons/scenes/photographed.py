@@ -13,7 +13,7 @@ from core.params import choice
 from core.photographed import PhysicalResult
 from core.physical import PRESETS
 from core.trigger import stamp
-from dashboard.controls import image_slider
+from dashboard.controls import image_picker
 from dashboard.figures import COLOURS
 from dashboard.lessons.scenes.base import Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
@@ -85,7 +85,7 @@ class Photographed(Scene):
                 **stage.session.widget(picked),
             )  # fmt: skip
             if stage.data is not None:
-                image_slider(stage.session, "Image", stage.image, stage.data)
+                image_picker(stage.session, "Image", stage.image, stage.data)
         readings = []
         with places.under:
             said = [text for subject, *_ in self._models(stage) if (text := self._said(stage, subject, name))]
