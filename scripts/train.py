@@ -56,6 +56,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     add_common(first)
     chosen, _ = first.parse_known_args(arguments)
     dataset = dataset_of(chosen)
+    moved = at(dataset, chosen.data) if chosen.data is not None else None
     recipe_for(chosen.recipe, models[chosen.model].name)
     if not 0 <= chosen.seed < 2**63:
         raise ValueError(f"seed = {chosen.seed} is not allowed: an integer from 0 to {2**63 - 1}")
@@ -70,7 +71,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     given = vars(options)
     if not options.enhanced and (unused := [name for name in params_of(Enhancement) if name in given]):
         raise ValueError(f"--{unused[0].replace('_', '-')} is not allowed without --enhanced")
-    made: Attack = attack.for_model(options.model, **given_in(attack, options, lambda: dataset.classes))
+    made: Attack = attack.for_model(options.model, **given_in(attack, options, lambda: (moved or dataset).classes))
     if options.enhanced:
         made = Enhanced(base=made, enhancement=arguments_of(Enhancement, options))
     base = recipe_for(chosen.recipe, chosen.model, given.get("optimizer", "muon"))
@@ -83,7 +84,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
         recipe=Recipe.from_dict(base.to_dict() | changes),
         seed=options.seed,
         name=options.name,
-        at=at(dataset, options.data) if options.data is not None else None,
+        at=moved,
     )
     return options, plan
 

@@ -153,7 +153,9 @@ def trained(tiny, tmp_path):
     from core.attacks import attacks
 
     store = Store(tmp_path / "checkpoints")
-    plan = Plan(dataset=tiny, model="resnet20", attack=attacks["badnets"](target=1), recipe=Recipe(epochs=1))
+    plan = Plan(
+        dataset=tiny, model="resnet20", attack=attacks["badnets"](target=1), recipe=Recipe(epochs=1), name="badnets"
+    )
     list(train(plan, store))
     return store.checkpoint(plan.key)
 
