@@ -85,16 +85,19 @@ def measured(
 
 
 def draw_strip(
-    start: int, subject: Subject, data: Tested, trigger: Trigger, predicted: Tensor, before: Compose | None = None
+    start: int, subject: Subject, data: Tested, trigger: Trigger, predicted: Tensor | None, before: Compose | None = None
 ) -> None:
-    """Ten test images from ``start`` on, stamped, as the model gets them, each with what it says about it."""
+    """Ten test images from ``start`` on, stamped, as the model gets them, each with what it says about it.
+
+    What is predicted of the first images, if it is known, is not asked again.
+    """
     classes, target = subject.card.classes, subject.attack.target
     images = stamp(data.images[start : start + STRIP], trigger)
     if before is not None and before.steps:
         # A defense draws afresh for these ten, so that what is shown is what was predicted.
         images = before.seeded()(images)
         said = predictions(subject, trigger, data, STRIP, start, before)
-    elif start + STRIP <= len(predicted):
+    elif predicted is not None and start + STRIP <= len(predicted):
         said = predicted[start : start + STRIP]
     else:
         said = predictions(subject, trigger, data, STRIP, start)

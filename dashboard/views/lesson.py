@@ -47,27 +47,28 @@ STYLE = """
 .st-key-lesson-answer {border-left-color: var(--st-primary-color, #2f6f9f)}
 .st-key-lesson-question > :first-child p {font-size: 1.3rem; font-weight: 600}
 .st-key-lesson-beside [data-testid="stHtml"] > img {max-width: min(26rem, 100%) !important}
-.st-key-lesson-beside .ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .5rem}
-.st-key-lesson-beside .ts-strip figure, .st-key-lesson-below .ts-strip figure {font-size: .85rem}
+.ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)) !important; gap: .3rem .5rem !important}
+.ts-strip figure {font-size: .8rem !important; line-height: 1.25}
 .st-key-lesson-beside .ts-strip .truth {opacity: 1; font-weight: 600}
+.st-key-lesson-told:has(.st-key-lesson-answer) .st-key-lesson-question > :first-child p {font-size: 1.1rem}
 @media (min-width: 641px) {
   .st-key-lesson-beside {max-width: 47vh; margin: auto}
   .st-key-lesson-beside:has(figure) {max-width: 58vh}
   .st-key-lesson-beside:has(.ts-strip, .ts-saliency) {max-width: none}
-  .st-key-lesson-below .ts-strip {grid-template-columns: repeat(10, minmax(0, 1fr)); margin: 0}
-  .st-key-lesson-below .ts-strip img {max-width: 4.4rem}
+  .st-key-lesson-pictures .ts-strip {margin: 0}
+  .st-key-lesson-pictures .ts-strip img, .st-key-lesson-pictures .ts-strip canvas {max-width: 8vh}
   .st-key-lesson-beside, .st-key-lesson-told {gap: .6rem}
   /* Two networks side by side. */
-  .st-key-lesson-below .ts-rates {grid-template-columns: repeat(4, minmax(0, 1fr)); column-gap: 1.6rem; margin: 0}
-  .st-key-lesson-below .ts-rate .value {font-size: 1.5rem; line-height: 1.1}
-  .st-key-lesson-below .ts-rate .name {font-size: .9rem}
+  .st-key-lesson-told .ts-rates:has(:nth-child(3 of .ts-rate)) {grid-template-columns: repeat(2, minmax(0, 1fr));
+    column-gap: 1.6rem; margin: 0}
+  .st-key-lesson-told .ts-rates:has(:nth-child(3 of .ts-rate)) .value {font-size: 1.5rem; line-height: 1.1}
   .st-key-lesson-below {gap: .4rem}
 }
 .st-key-lesson-beside [data-testid="stSlider"] {margin-bottom: -.4rem}
 @media (max-width: 640px) {
   .st-key-lesson-join {display: none}
   .st-key-lesson-beside [data-testid="stHtml"] > img, .ts-nine {max-width: 62vw !important; margin: auto}
-  .st-key-lesson-beside {margin-bottom: -1.5rem}
+  .stMain [data-testid="stHorizontalBlock"] {row-gap: .4rem}
 }
 .ts-nine {display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .4rem; max-width: 24rem}
 .ts-nine img {width: 100%; image-rendering: pixelated; border-radius: .25rem; display: block}
@@ -266,7 +267,7 @@ def _body(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object])
         _quiz(stage, lesson, step, facts, answered)
         return
     left, told = st.columns([6, 7], gap="large")
-    beside = left.container(key="lesson-beside")
+    beside, pictures = left.container(key="lesson-beside"), left.container(key="lesson-pictures")
     below = st.container(key="lesson-below")
     with told, st.container(key="lesson-told"):
         st.markdown(fill(step.text, facts))
@@ -278,7 +279,7 @@ def _body(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object])
             with st.container(key="lesson-answer"):
                 _tell(step.question, 0, _guesses().get(_key(lesson, step, stage.main), {}), facts, numbers)
         under = st.container()
-    places = Places(beside, under, below)
+    places = Places(beside, pictures, under, below)
     if answered:
         step.scene.live(stage, places)
     else:

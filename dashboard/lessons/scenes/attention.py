@@ -64,6 +64,7 @@ class Attention(Scene):
         ]
         with places.beside:
             st.html(f'{STYLE}<div class="ts-saliency large">{"".join(block_html(block) for block in blocks)}</div>')
+        with places.pictures:
             image_picker(stage.session, "Image", stage.image, stage.data)
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:

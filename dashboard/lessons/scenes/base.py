@@ -31,9 +31,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Places:
-    """Where a scene draws: beside the text, under the text, and under both."""
+    """Where a scene draws: beside the text, many small pictures below that, under the text, and under all of it."""
 
     beside: DeltaGenerator
+    pictures: DeltaGenerator
     under: DeltaGenerator
     below: DeltaGenerator
 

@@ -80,12 +80,12 @@ class Defended(Scene):
                 readings.append(Reading(target, rates[1], colour))
                 readings.append(Reading(f"{subject.label}: benign, right", rates[0], colour))
         readings.sort(key=lambda reading: "benign" in reading.name)
-        with places.under if len(readings) <= 2 else places.below:
+        with places.under:
             st.html(rate_bars(readings, before.spec))
         last = self._models(stage)[-1][0]
         predicted = predictions(last, last.trigger, stage.data, COUNT, before=before) if stage.data else None
         if stage.data is not None and predicted is not None:
-            with places.below:
+            with places.pictures:
                 draw_strip(stage.index, last, stage.data, last.trigger, predicted, before)
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:

@@ -54,7 +54,7 @@ class Benign(Scene):
             st.html(rate_bars(readings))
         self._images(stage, places)
         if stage.data is not None:
-            with places.beside:
+            with places.pictures:
                 image_picker(stage.session, "First image", stage.image, stage.data)
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:

@@ -84,7 +84,8 @@ class Photographed(Scene):
                 "The photograph is taken", list(PRESETS), format_func=lambda one: LABELS.get(one, one), required=True,
                 **stage.session.widget(picked),
             )  # fmt: skip
-            if stage.data is not None:
+        if stage.data is not None:
+            with places.pictures:
                 image_picker(stage.session, "Image", stage.image, stage.data)
         readings = []
         with places.under:
@@ -99,7 +100,7 @@ class Photographed(Scene):
                         note = stored_note(rate) if stored else ""
                         readings.append(Reading(f"{subject.label}: {what}", rate, colour, note))
         readings.sort(key=lambda reading: "benign" in reading.name)
-        with places.below:
+        with places.under:
             st.html(rate_bars(readings, name))
 
     def _said(self, stage: Stage, subject: Subject, name: str) -> str:

@@ -11,7 +11,9 @@ import torch
 
 from core.metrics import Rate
 from core.params import integer
+from core.transforms import Compose
 from core.trigger import Trigger, stamp
+from dashboard.following import draw_following_strip, draw_rates, follow
 from dashboard.lessons.scenes.base import COUNT, Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
 from dashboard.looks import appearance_choices, place_choices
@@ -46,7 +48,9 @@ def _numbers(stage: Stage, here: Trigger) -> dict[str, Amount]:
         asked.append(("asr_clean", stage.control, here))
     found = {}
     for name, subject, trigger in asked:
-        rate = stage.success(subject, trigger) or stored_rate(subject, trigger, target_for(subject, stage.main))
+        rate = stored_rate(subject, trigger, target_for(subject, stage.main))
+        if rate is None or rate.total < COUNT:
+            rate = stage.success(subject, trigger) or rate
         if rate is not None and rate.total:
             found[name] = Amount.of(rate)
     return found
@@ -60,11 +64,12 @@ def _readouts(stage: Stage, places: Places, trigger: Trigger) -> None:
         lambda subject: stored_rate(subject, trigger, target_for(subject, stage.main)),
         stage.data,
         COUNT,
+        prefer_stored=True,
     )
     with places.under:
         st.html(rate_bars(readings, f"{trigger.row},{trigger.col}"))
-    if stage.data is not None and predicted is not None:
-        with places.below:
+    if stage.data is not None:
+        with places.pictures:
             draw_strip(stage.index, stage.main, stage.data, trigger, predicted)
 
 
@@ -90,15 +95,24 @@ class Pad(Scene):
             st.html(trigger_picture(self._trigger(stage), stage.picture, stage.main.card.shape))
 
     def live(self, stage: Stage, places: Places) -> None:
-        """The pad, the rates at the place, and ten images."""
+        """The pad, and the rates at the place and ten images, which follow it in the browser."""
         asked = self._trigger(stage)
         row, col = (
             stage.choice(choice, state) for choice, state in zip(place_choices(stage.main), asked.location, strict=True)
         )
         place = asked.at(stage.session.get(row), stage.session.get(col))
-        _readouts(stage, places, place)
+        dragged = not st.session_state.get("settled", True)
+        models = [
+            follow(subject, stage.main, colour, place, stage.data, None, Compose(), COUNT, dragged=dragged)
+            for subject, colour in stage.coloured()
+        ]
+        with places.under:
+            draw_rates(models, place.location)
+        with places.pictures:
+            draw_following_strip(models[0], stage.index, Compose(), stage.image.name)
+        # The pad is drawn last: what it acknowledges is on the page before it.
         with places.beside:
-            draw_pad(stage.session, stage.main, place, stage.data, row, col, stage.image)
+            draw_pad(stage.session, stage.main, place, stage.data, row, col, stage.image, slider=False)
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:
         """The rates at the trained place and at the step's."""
@@ -147,8 +161,9 @@ class Appearance(Scene):
         _readouts(stage, places, trigger)
         with places.beside:
             self._pictures(stage, trigger)
-            st.slider("Pixel value of the trigger", 0, 255, **stage.session.widget(value))
-            st.slider("Opacity (%)", 0, 100, **stage.session.widget(opacity))
+            left, right = st.columns(2, gap="medium")
+            left.slider("Pixel value of the trigger", 0, 255, **stage.session.widget(value))
+            right.slider("Opacity (%)", 0, 100, **stage.session.widget(opacity))
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:
         """The rates with the trained look and with the step's."""
