@@ -85,7 +85,12 @@ def measured(
 
 
 def draw_strip(
-    start: int, subject: Subject, data: Tested, trigger: Trigger, predicted: Tensor | None, before: Compose | None = None
+    start: int,
+    subject: Subject,
+    data: Tested,
+    trigger: Trigger,
+    predicted: Tensor | None,
+    before: Compose | None = None,
 ) -> None:
     """Ten test images from ``start`` on, stamped, as the model gets them, each with what it says about it.
 
