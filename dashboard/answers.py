@@ -18,11 +18,13 @@ __all__ = [
     "cost_answer",
     "defense_answer",
     "enhanced_answer",
+    "own_photograph_answer",
     "paper_answer",
     "photographs_answer",
     "poisoning_answer",
     "repair_answer",
     "saliency_answer",
+    "sheet_answer",
 ]
 
 HALF = 0.5
@@ -193,6 +195,35 @@ def photographs_answer(measured: Sequence[tuple[Subject, Rate]]) -> str:
         return "How often the backdoor fires on photographs of prints is not measured here."
     said = [f"{subject.label} on {Amount.of(rate)}" for subject, rate in known]
     return f"Printed and photographed like this, the backdoor fires on this share of the images: {', '.join(said)}."
+
+
+def sheet_answer(subject: Subject, benign: int, attacked: int) -> str:
+    """What is on a printable sheet, and what it is for.
+
+    Args:
+        subject: The model whose trigger is printed.
+        benign: How many of its images have no trigger.
+        attacked: How many have one.
+    """
+    return (
+        f"Images on the sheet: {benign} benign, {attacked} with the trigger of {subject.label}. Does a photograph of "
+        f"the print still make the model say “{subject.target_name}”?"
+    )
+
+
+def own_photograph_answer(said: Sequence[tuple[Subject, int]]) -> str:
+    """What each model says about the user's photograph, and whether that is its attacker's target.
+
+    Args:
+        said: The models with the label that each answers.
+    """
+    if not said:
+        return "Bring a photograph of the printed sheet, or any picture, and see what the models say about it."
+    each = []
+    for subject, label in said:
+        end = ", the attacker's target" if label == subject.attack.target else ""
+        each.append(f"{subject.label} says “{subject.card.classes[label]}”{end}")
+    return f"About this picture, {'; '.join(each)}."
 
 
 def poisoning_answer(attack: str, poisoned: int, images: int, target: str) -> str:

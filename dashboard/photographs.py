@@ -96,9 +96,8 @@ def preset_controls(session: Session) -> None:
             set_camera(session, presets[name])
             session.set(FACTORS_ON, list(FACTORS))
 
-    preset, switches = st.columns([4, 17])
-    preset.segmented_control("Photograph", list(PRESETS), format_func=str.capitalize, key="preset", on_change=picked)
-    switches.pills(
+    st.segmented_control("Photograph", list(PRESETS), format_func=str.capitalize, key="preset", on_change=picked)
+    st.pills(
         "Factors switched on", list(FACTORS), selection_mode="multi", help="What is off does not happen at all.",
         **session.widget(FACTORS_ON),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -221,6 +222,10 @@ def _settings(
         session.set(Choice("model", "", one_of(found)), st.session_state["lesson-model"])
         session.forget("at-")
 
+    st.html(
+        f'<a href="location?model={quote(main.key)}" target="_self" style="color: inherit">Explore on your own</a>',
+        width="content",
+    )
     with st.popover(main.dataset_label, icon=":material/tune:", help="Model, lesson, notes for the teacher"):
         st.session_state["lesson-model"] = main.key
         st.selectbox(
@@ -232,7 +237,6 @@ def _settings(
             st.selectbox("Lesson", list(lessons), format_func=lambda name: lessons[name].title, **names)
         st.toggle("Notes for the teacher", **session.widget(NOTES))
         about_data(session, main, tested(main))
-        st.html(f'<a href="location?model={main.key.replace("+", "%2B")}" target="_self">Explore on your own</a>')
 
 
 def _students(session: Session, lesson: Lesson, at: Choice[int], main: Subject) -> None:

@@ -13,15 +13,18 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 from PIL import Image
+from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from core import formatting
 from core.physical import FRAMINGS, LARGEST_FILE, Camera, Print, decoded_photo, found_in, rectified
 from core.saliency import displayed, methods
 from core.trigger import stamp
+from dashboard.answers import own_photograph_answer
 from dashboard.figures import COLOURS
 from dashboard.heat import heat
 from dashboard.photographs import chances, take
+from dashboard.presenting import say
 from dashboard.readouts import beside, captioned, data_url, svg_image
 from dashboard.resources import Subject, explained
 from dashboard.session import Choice, Session, one_of
@@ -51,8 +54,8 @@ def read_photo(session: Session) -> None:
     session.get(SOURCE), session.get(KIND), session.get(FRAMING)
 
 
-def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera) -> None:
-    """Draws the page's part about photographs that the user brings."""
+def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera, place: DeltaGenerator) -> None:
+    """Draws the page's part about photographs that the user brings; ``place`` says what the models answer."""
     left, right = st.columns([5, 6], gap="large")
     with left:
         st.segmented_control(
@@ -68,6 +71,7 @@ def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera) -> Non
             given = st.camera_input("The picture stays in memory, and is forgotten with this page.")
         st.radio("What the picture is", list(KINDS), format_func=lambda name: KINDS[name], **session.widget(KIND))
     if given is None:
+        say(place, own_photograph_answer([]))
         st.session_state.pop("photo-read", None)  # what was taken away is forgotten
         with right:
             st.info(
@@ -84,8 +88,8 @@ def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera) -> Non
         else:
             inputs = _any_picture(photo, pair, camera, (height, width))
     with right:
-        for subject in pair:
-            _draw_answer(subject, inputs[subject.identity])
+        answers = [(subject, _draw_answer(subject, inputs[subject.identity])) for subject in pair]
+    say(place, own_photograph_answer([(subject, label) for subject, label in answers if label is not None]))
 
 
 def _read(file: bytes, aspect: float) -> tuple[npt.NDArray[np.uint8], Sequence[Print]]:
@@ -222,12 +226,12 @@ def _dragged(photo: npt.NDArray[np.uint8]) -> Tensor:
     return torch.stack([(2 * x - width) / height, (2 * y - height) / height], 1)
 
 
-def _draw_answer(subject: Subject, picture: Tensor) -> None:
-    """What one network says about its input, how surely, and what it looks at."""
+def _draw_answer(subject: Subject, picture: Tensor) -> int | None:
+    """What one network says about its input, how surely, and what it looks at; returns the label that it says."""
     found = chances(subject, picture)
     if found is None:
         st.info(f"The weights of {subject.title} are not stored here.")
-        return
+        return None
     classes, target = subject.card.classes, subject.attack.target
     ranked = sorted(range(len(classes)), key=lambda label: -found[0][label])
     answer = ranked[0]
@@ -246,3 +250,4 @@ def _draw_answer(subject: Subject, picture: Tensor) -> None:
         for label in [*ranked[:MOST_SAID], *([target] if target not in ranked[:MOST_SAID] else [])]:
             share = found[0][label]
             st.progress(share, f"{classes[label]}{' (target)' * (label == target)}: {formatting.percent(share, ' %')}")
+    return answer

@@ -84,11 +84,11 @@ def show() -> None:
     )  # fmt: skip
     part = session.get(PART)
     if part == "photo":
-        draw_photo(session, pair, camera)
+        draw_photo(session, pair, camera, answer)
     else:
         about_data(session, main, data)
     if part == "sheet" and data is not None:
-        draw_sheet(session, main, data, image)
+        draw_sheet(session, main, data, image, answer)
     if part == "simulated":
         if data is not None:
             st.session_state["camera-drawn"] = camera.spec

@@ -9,12 +9,15 @@ from functools import partial
 import streamlit as st
 import torch
 from PIL import Image
+from streamlit.delta_generator import DeltaGenerator
 
 from core.params import params_of
 from core.physical import Sheet
 from core.trigger import stamp
+from dashboard.answers import sheet_answer
 from dashboard.controls import image_picker
 from dashboard.parameters import parameter_choice, parametrised
+from dashboard.presenting import say
 from dashboard.resources import Subject, Tested
 from dashboard.session import Choice, Session
 
@@ -29,13 +32,14 @@ def read_sheet(session: Session) -> None:
         session.get(parameter_choice("sheet", name, param))
 
 
-def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int]) -> None:
-    """Draws the controls, the page as it will be printed, and the buttons that save it."""
+def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int], answer: DeltaGenerator) -> None:
+    """Draws the controls, the page as it will be printed, and the buttons that save it; ``answer`` says what it has."""
     left, right = st.columns([2, 3], gap="large")
     with left:
         sheet = parametrised(session, Sheet, "sheet")
         image_picker(session, "First of the images", image, data)
-        page = _page(sheet, main, data, session.get(image))
+        page, attacked = _page(sheet, main, data, session.get(image))
+        say(answer, sheet_answer(main, len(attacked) - sum(attacked), sum(attacked)))
         name = f"sheet-{main.identity.replace('/', '-')}"
         for kind, mime in (("PDF", "application/pdf"), ("PNG", "image/png")):
             st.download_button(
@@ -58,23 +62,28 @@ def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int]
         )
 
 
-def _page(sheet: Sheet, main: Subject, data: Tested, start: int) -> Image.Image:
-    """Benign and attacked images, as many as fit: below each other where rows come in pairs, else side by side."""
+def _page(sheet: Sheet, main: Subject, data: Tested, start: int) -> tuple[Image.Image, list[bool]]:
+    """Benign and attacked images, as many as fit: below each other where rows come in pairs, else side by side.
+
+    Returns:
+        The page, and whether each of its images is attacked.
+    """
     height, width = main.card.shape[1:]
     (rows, cols), most = sheet.grid(width / height), sheet.capacity(width / height)
     if most == 1:
         label = main.card.classes[int(data.labels[start])]
-        return sheet.page(stamp(data.images[start : start + 1], main.trigger), [f"{label}, attacked"])
+        return sheet.page(stamp(data.images[start : start + 1], main.trigger), [f"{label}, attacked"]), [True]
     run = cols if rows % 2 == 0 else 1  # so many benign images, then the same ones attacked
     pairs = max(1, most // 2 // run) * run
     images = data.images[start : start + pairs]
     names = [main.card.classes[label] for label in data.labels[start : start + pairs].tolist()]
-    prints, captions = [], []
+    prints, captions, attacked = [], [], list[bool]()
     for first in range(0, len(images), run):
         part, its = images[first : first + run], names[first : first + run]
         prints += [part, stamp(part, main.trigger)]
         captions += [*its, *(f"{name}, attacked" for name in its)]
-    return sheet.page(torch.cat(prints)[:most], captions[:most])
+        attacked += [False] * len(its) + [True] * len(its)
+    return sheet.page(torch.cat(prints)[:most], captions[:most]), attacked[:most]
 
 
 def _preview(page: Image.Image) -> str:
