@@ -222,10 +222,8 @@ def _settings(
         session.set(Choice("model", "", one_of(found)), st.session_state["lesson-model"])
         session.forget("at-")
 
-    st.html(
-        f'<a href="location?model={quote(main.key)}" target="_self" style="color: inherit">Explore on your own</a>',
-        width="content",
-    )
+    page = f"location?model={quote(main.key)}"
+    st.html(f'<a href="{page}" target="_self" style="color: inherit">Explore on your own</a>', width="content")
     with st.popover(main.dataset_label, icon=":material/tune:", help="Model, lesson, notes for the teacher"):
         st.session_state["lesson-model"] = main.key
         st.selectbox(

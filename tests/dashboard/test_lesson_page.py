@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,10 @@ def said(test: AppTest) -> str:
 
 
 def readout(test: AppTest) -> str:
+    """The HTML of the rates, which a component draws where they follow the trigger."""
+    for element in test.get("bidi_component"):
+        if element.proto.id.endswith("rates"):
+            return str(json.loads(element.proto.json)["html"])
     return "".join(html.proto.body for html in test.get("html") if 'class="ts-rates"' in html.proto.body)
 
 
@@ -78,9 +83,11 @@ def test_the_sentence_is_made_from_what_is_measured() -> None:
     checkpoint = Store().checkpoint(WHITE)
     card = checkpoint.card()
     trigger = card.attack_object.trigger(card.shape)
-    images = attacked(card.dataset_object.load("test", 512), 4, 256)
+    known = LocationMap.from_dict(checkpoint.result("location")).at(trigger.row - 1, trigger.col)
+    images = attacked(card.dataset_object.load("test", 2 * known.total), 4, known.total)
     rate = success_at(Predictor(checkpoint.model()).predict, images, trigger.at(trigger.row - 1, trigger.col), 4)
-    assert f"({rate.hits} of 256 images)" in said(test)
+    assert rate == known
+    assert f"({rate.hits} of {rate.total} images)" in said(test)
     assert f"Measured: **{100 * rate.value:.0f} of 100**" in said(test)
     assert f'data-hits="{rate.hits}"' in readout(test)
 
