@@ -43,7 +43,7 @@ def verdict_html(verdict: Verdict) -> str:
     why = f'<p class="why">{_code(verdict.why)}</p>' if verdict.why else ""
     return (
         f'<section class="ts-verdict {kind}"><div><blockquote>{said}</blockquote>'
-        f'<p class="where">{escape(claim.source)}, Sec. {escape(claim.section)}{words}</p>'
+        f'<p class="where">{escape(claim.where)}{words}</p>'
         f'<p class="rule"><b>Our rule:</b> {escape(claim.rule)}</p></div>'
         f'<div><p class="outcome">{only}<span><i aria-hidden="true">{mark}</i> {escape(verdict.outcome)}</span></p>'
         f"{why}{_numbers(verdict)}</div></section>"

@@ -165,7 +165,7 @@ def claims_of(verdicts: list[Verdict]) -> str:
     lines = []
     for verdict in verdicts:
         claim = verdict.claim
-        lines.append(f"\n{claim.source}, Sec. {claim.section}: {claim.quote or claim.text}")
+        lines.append(f"\n{claim.where}: {claim.quote or claim.text}")
         lines.append(f"  rule:    {claim.rule}")
         lines.append(f"  verdict: {verdict.sentence}")
         for attack, numbers in verdict.numbers.items():

@@ -302,7 +302,7 @@ def claims_of(is_wanted: Callable[[str], bool]) -> Table:
                 verdict, claim = verdicts[index], verdicts[index].claim
                 if not is_wanted(claim.source):
                     continue
-                first = f"{claim.source}, {claim.section}: {claim.quote or claim.text} *{claim.rule}*"
+                first = f"{claim.where}: {claim.quote or claim.text} *{claim.rule}*"
                 shown = [f"{label_of(attack)}: {_numbers(numbers)}" for attack, numbers in verdict.numbers.items()]
                 yield ["" if said == first else first, name, _verdict(verdict), "; ".join(shown)]
                 said = first

@@ -60,7 +60,7 @@ class Claim:
 
     Attributes:
         id: A short name, stable.
-        section: Where it stands.
+        section: Where it stands there; empty where that is not known here.
         text: The statement in our words.
         rule: When we say that it holds.
         quote: The source's own sentence; what is left out is marked. Empty where only our words are given.
@@ -73,6 +73,11 @@ class Claim:
     rule: str
     quote: str = ""
     source: str = LI
+
+    @property
+    def where(self) -> str:
+        """Source and section, to be printed."""
+        return f"{self.source}, Sec. {self.section}" if self.section else self.source
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ NO_TRAINING = Claim(
 )
 CLEANSE_FLAGS = Claim(
     "cleanse-flags-target",
-    "V-B",
+    "",
     "Neural Cleanse finds the attack: it flags the target label, and no other.",
     "In every run the anomaly index of the target, and of no other label, is above 2 with a mask smaller than the "
     "median.",
@@ -42,7 +42,7 @@ CLEANSE_FLAGS = Claim(
 )
 CLEANSE_SPARES_CLEAN = Claim(
     "cleanse-spares-clean",
-    "V-B",
+    "",
     "Neural Cleanse flags nothing on a clean model.",
     "In no run has a label of the clean model a mask smaller than the median with an anomaly index above 2.",
     source=WANG,
