@@ -25,14 +25,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from core.clopper_pearson import clopper_pearson
-from core.metrics import BoundedRate, FloatArray, Rate
+from core.metrics import BoundedRate, FloatArray, Rate, clopper_pearson
 from core.places import Before, Located, Predict, at_places
 from core.randomness import generator_for
 from core.sweeps import PASSES_PER_STEP, LocationMap, coarse_to_fine, read_counts
 from core.trigger import Trigger
 
-__all__ = ["LEVEL", "AdaptiveMap", "adaptive_sweep", "clopper_pearson", "looks_for"]
+__all__ = ["LEVEL", "AdaptiveMap", "adaptive_sweep", "looks_for"]
 
 # Of the interval at each look. One interval that is looked at once would have 0.05.
 LEVEL = 0.03

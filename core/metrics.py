@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core import formatting
 
-__all__ = ["BoundedRate", "Rate", "attack_success_rate", "clean_accuracy", "wilson"]
+__all__ = ["BoundedRate", "Rate", "attack_success_rate", "clean_accuracy", "clopper_pearson", "wilson"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -45,6 +45,38 @@ def wilson(hits: npt.ArrayLike, total: npt.ArrayLike, confidence: float = 0.95) 
     # The ends are exact at no and at all hits, where rounding would leave 1e-17.
     low = np.where((n > 0) & (k > 0), np.clip(centre - half, 0, 1), 0.0)
     high = np.where((n > 0) & (k < n), np.clip(centre + half, 0, 1), 1.0)
+    return low, high
+
+
+def clopper_pearson(hits: npt.ArrayLike, total: npt.ArrayLike, alpha: float) -> tuple[FloatArray, FloatArray]:
+    """Exact intervals of binomial proportions at confidence ``1 - alpha`` (Clopper and Pearson 1934).
+
+    The ends are quantiles of beta distributions.
+
+    Args:
+        hits: Numbers of successes, any shape.
+        total: Numbers of trials, a shape that broadcasts with it; the interval of no trials is [0, 1].
+        alpha: How often the interval may miss the proportion, in (0, 1).
+
+    Returns:
+        Lower and upper ends in [0, 1], of the common shape.
+
+    Raises:
+        ValueError: If a count is negative, there are more hits than trials, or alpha is not between 0 and 1.
+
+    >>> [round(float(end), 4) for end in clopper_pearson(0, 64, 0.05)]
+    [0.0, 0.056]
+    """
+    from scipy.special import betaincinv  # a tenth of a second that only adaptive sweeps need
+
+    k, n = np.broadcast_arrays(np.asarray(hits, dtype=np.float64), np.asarray(total, dtype=np.float64))
+    if (k < 0).any() or (k > n).any():
+        raise ValueError(f"hits = {hits!r} of total = {total!r} is not allowed: 0 <= hits <= total")
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha = {alpha!r} is not allowed: a number between 0 and 1")
+    # The distribution has no quantile where a parameter is 0: the ends there are 0 and 1.
+    low = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, alpha / 2), 0.0)
+    high = np.where(k < n, 1 - betaincinv(np.maximum(n - k, 1), k + 1, alpha / 2), 1.0)
     return low, high
 
 

@@ -35,11 +35,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 from training_speed import pictures_of, training_speeds
 
-from core.adaptive import AdaptiveMap, adaptive_sweep, clopper_pearson
+from core.adaptive import AdaptiveMap, adaptive_sweep
 from core.card_images import images_of
 from core.data import ImageSet
 from core.energy import targets_of
 from core.inference import Predictor, select_device
+from core.metrics import clopper_pearson
 from core.models import Classifier
 from core.places import BEHIND, Located
 from core.remote import open_store

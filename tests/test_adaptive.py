@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.adaptive import LEVEL, LEVEL_OF_HIGHEST, AdaptiveMap, adaptive_sweep, clopper_pearson, looks_for
+from core.adaptive import LEVEL, LEVEL_OF_HIGHEST, AdaptiveMap, adaptive_sweep, looks_for
 from core.attacks import attacks
-from core.metrics import Rate
+from core.metrics import Rate, clopper_pearson
 
 
 @pytest.mark.parametrize("width", [2, 5, 10, 30])

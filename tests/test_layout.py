@@ -32,7 +32,6 @@ ORDER = (
     "core.inference",
     "core.formatting",
     "core.metrics",
-    "core.clopper_pearson",
     "core.recipes",
     "core.optimizer",
     "core.naming",

@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from core.clopper_pearson import clopper_pearson
+from core.metrics import clopper_pearson
 
 
 @pytest.mark.parametrize(("hits", "total"), [(0, 20), (1, 20), (10, 20), (19, 20), (20, 20), (130, 700)])
