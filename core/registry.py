@@ -1,4 +1,8 @@
-"""Names of methods: a decorator registers a class, and a package finds its own plugins.
+"""Names of methods: a decorator registers a class, and a package finds its own plugins and those of other packages.
+
+An installed package offers its modules in an entry-point group, such as ``trigger_sensitivity.attacks``:
+``[project.entry-points."trigger_sensitivity.attacks"]`` with ``stripe = "my_package.stripe"`` in its pyproject.toml.
+The module is imported before the first look-up, and registers what is in it.
 
 >>> shapes: Registry[object] = Registry("shape")
 >>> @shapes.register("disk")
@@ -13,13 +17,17 @@ core.registry.UnknownName: there is no shape 'disc'; known: disk (did you mean '
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 import threading
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
 __all__ = ["Registry", "UnknownName"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
@@ -35,10 +43,12 @@ class Registry(Generic[T]):
     Args:
         kind: What the classes are, in the singular; used in messages.
         package: Package whose modules are imported before the first look-up, so that every file in it is a plugin.
+        group: Entry-point group in which other packages offer modules; what of it cannot be imported is left out, and
+            said in the log.
     """
 
-    def __init__(self, kind: str, package: str | None = None) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, package: str | None = None, group: str = "") -> None:
+        self.kind, self.group = kind, group
         self._package = package
         self._classes: dict[str, type[T]] = {}
         self._lock, self._discovering = threading.RLock(), False
@@ -71,6 +81,11 @@ class Registry(Generic[T]):
                 package = importlib.import_module(self._package)
                 for module in pkgutil.iter_modules(package.__path__):
                     importlib.import_module(f"{package.__name__}.{module.name}")
+                for entry in entry_points(group=self.group) if self.group else ():
+                    try:
+                        entry.load()
+                    except Exception as error:  # whatever somebody else's code raises, the rest works
+                        log.warning("the %s plugin %s (%s) is left out: %r", self.kind, entry.name, entry.value, error)
                 self._package = None
             finally:
                 self._discovering = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
@@ -103,3 +105,51 @@ def test_a_plugin_that_cannot_be_imported_is_no_silent_loss(tmp_path, monkeypatc
                 things.names()
     finally:
         forget("plugins_broken")
+
+
+def test_an_installed_package_brings_its_plugins(tmp_path):
+    """A real package, really installed: an attack that works, and a transform that cannot be imported."""
+    source, site = tmp_path / "source", tmp_path / "site"
+    (source / "stripes").mkdir(parents=True)
+    (source / "pyproject.toml").write_text(
+        textwrap.dedent(
+            """
+            [build-system]
+            requires = ["setuptools"]
+            build-backend = "setuptools.build_meta"
+            [project]
+            name = "stripes"
+            version = "1"
+            [project.entry-points."trigger_sensitivity.attacks"]
+            stripes = "stripes.attack"
+            [project.entry-points."trigger_sensitivity.transforms"]
+            broken = "stripes.nowhere"
+            """
+        )
+    )
+    (source / "stripes" / "__init__.py").touch()
+    (source / "stripes" / "attack.py").write_text(
+        textwrap.dedent(
+            """
+            from dataclasses import dataclass
+            from typing import ClassVar
+            from core.attacks import attacks
+            from core.attacks.badnets import BadNets
+
+            @attacks.register("stripes")
+            @dataclass(frozen=True, kw_only=True)
+            class Stripes(BadNets):
+                label: ClassVar[str] = "Stripes"
+            """
+        )
+    )
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(site), str(source)], check=True)
+    code = "from core.attacks import attacks; from core.transforms import transforms\n"
+    code += "print('stripes' in attacks, 'flip' in transforms, 'broken' in transforms)"
+    paths = os.pathsep.join([str(site), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+    assert done.stdout.split() == ["True", "True", "False"], done.stderr
+    assert "transform plugin broken (stripes.nowhere) is left out" in done.stderr

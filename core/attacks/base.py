@@ -128,7 +128,7 @@ class Attack(Parametrised):
             raise ValueError(f"target = {self.target} is not allowed: there are {classes} classes, 0 to {classes - 1}")
 
 
-attacks: Registry[Attack] = Registry("attack", "core.attacks")
+attacks: Registry[Attack] = Registry("attack", "core.attacks", "trigger_sensitivity.attacks")
 
 
 def attack_from_dict(values: Mapping[str, Any]) -> Attack:

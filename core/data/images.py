@@ -163,7 +163,7 @@ class Dataset(Parametrised):
         raise OSError(f"{self.title} cannot be downloaded")
 
 
-datasets: Registry[Dataset] = Registry("data set", "core.data")
+datasets: Registry[Dataset] = Registry("data set", "core.data", "trigger_sensitivity.datasets")
 
 
 def dataset_from(spec: str) -> Dataset:

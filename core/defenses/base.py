@@ -144,7 +144,7 @@ class Repair(Parametrised):
         return {}
 
 
-defenses: Registry[Repair] = Registry("defense", "core.defenses")
+defenses: Registry[Repair] = Registry("defense", "core.defenses", "trigger_sensitivity.defenses")
 
 
 def defense_from_dict(values: Mapping[str, Any]) -> Repair:

@@ -135,7 +135,7 @@ class Classifier(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-models: Registry[Classifier] = Registry("model", "core.models")
+models: Registry[Classifier] = Registry("model", "core.models", "trigger_sensitivity.models")
 
 
 def build_model(name: str, *, classes: int, channels: int = 3, seed: int | None = None) -> Classifier:

@@ -141,7 +141,7 @@ class Transform(Parametrised, Layer):
         return f"{self.title} {self.value:g}"
 
 
-transforms: Registry[Transform] = Registry("transform", "core.transforms")
+transforms: Registry[Transform] = Registry("transform", "core.transforms", "trigger_sensitivity.transforms")
 
 
 @dataclass(frozen=True)
