@@ -1,7 +1,7 @@
-"""Prints the stored results of all checkpoints as Markdown tables, or puts them into README.md.
+"""Prints the stored results of all checkpoints as Markdown tables, or puts them into files.
 
     python scripts/summary.py
-    python scripts/summary.py --update README.md
+    python scripts/summary.py --update README.md checkpoints/README.md
 
 In a file, the table NAME stands between the lines ``<!-- table: NAME -->`` and ``<!-- end -->``.
 """
@@ -17,7 +17,7 @@ from command import Parser, add_common, run, say, write_json
 
 from core import formatting
 from core.claims import Verdict
-from core.claims.base import LI, label_of, reading
+from core.claims.base import LI, STANDARD, label_of, reading
 from core.defenses import defenses
 from core.defenses.fine_pruning import TOLERANCES, at_tolerances
 from core.energy import Energies
@@ -332,7 +332,26 @@ def without_ablation(table: Table) -> Table:
     return lambda checkpoints: table([one for one in checkpoints if "+max" not in one[0].key])
 
 
+def headline(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    """Standard against enhanced attacks: attack success rates where the trigger is changed, on CIFAR-10."""
+    yield ["ASR (%)", "as trained", "moved up 1 pixel", "flipped", "shrunk (ShrinkPad-4)", "photographed from near"]
+    for name, results in _results(checkpoints).items():
+        if not name.startswith("cifar10/"):
+            continue
+        for title in (f"{attack}{plus}" for attack in STANDARD for plus in ("", "+")):
+            if title not in results.cards:
+                continue
+            card = results.cards[title]
+            trigger = card.attack_object.trigger(card.shape)
+            moved = results.maps[title].at(trigger.row - 1, trigger.col) if title in results.maps else None
+            printed = results.photographs[title].of("preset").get("near") if title in results.photographs else None
+            rates = [results.rate(title, spec, "asr") for spec in ("", "flip", "shrinkpad:4")]
+            rates = [rates[0], moved, *rates[1:], printed[1] if printed else None]
+            yield [label_of(title), *(formatting.percent(rate.value) if rate else "" for rate in rates)]
+
+
 TABLES: dict[str, Table] = {
+    "headline": without_ablation(headline),
     "models": without_ablation(models),
     "location": without_ablation(location),
     "appearance": without_ablation(appearance),
@@ -375,16 +394,16 @@ def updated(text: str, tables: dict[str, str]) -> str:
 
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--update", type=Path, metavar="FILE", help="put the tables into this file")
+    parser.add_argument("--update", type=Path, nargs="+", metavar="FILE", help="put the tables into these files")
     add_common(parser)
     options = parser.parse_args()
     checkpoints = found(open_store(options.store))
     if not checkpoints:
         raise ValueError(f"there is no checkpoint in {options.store}")
     tables = {name: markdown(make(checkpoints)) for name, make in TABLES.items()}
-    if options.update is not None:
-        write_atomically(options.update, updated(options.update.read_text(), tables).encode())
-    else:
+    for path in options.update or ():
+        write_atomically(path, updated(path.read_text(), tables).encode())
+    if not options.update:
         say(options, "\n\n".join(f"{name}\n\n{table}" for name, table in tables.items()))
     write_json(options.json, {name: list(make(checkpoints)) for name, make in TABLES.items()})
 

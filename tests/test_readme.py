@@ -1,4 +1,4 @@
-"""What the README says: its tables are the stored results, its examples work."""
+"""What the READMEs say: their tables are the stored results, their examples work."""
 
 from __future__ import annotations
 
@@ -15,16 +15,36 @@ from core.attacks import attacks
 from core.store import Store
 from core.transforms import transforms
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README, TABLES, EXTEND = (ROOT / name for name in ("README.md", "checkpoints/README.md", "core/README.md"))
 
 
 def test_the_tables_are_those_of_the_stored_results():
-    text = README.read_text()
-    marked = re.findall(r"<!-- table: ([\w-]+) -->", text)
+    texts = [path.read_text() for path in (README, TABLES)]
+    marked = [name for text in texts for name in re.findall(r"<!-- table: ([\w-]+) -->", text)]
     checkpoints = summary.found(Store())
     assert sorted(marked) == sorted(n for n, make in summary.TABLES.items() if len(list(make(checkpoints))) > 1)
     tables = {name: summary.markdown(make(checkpoints)) for name, make in summary.TABLES.items()}
-    assert summary.updated(text, tables) == text, "run: python scripts/summary.py --update README.md"
+    for text in texts:
+        assert summary.updated(text, tables) == text, "run: scripts/summary.py --update README.md checkpoints/README.md"
+
+
+def test_the_readme_is_short_and_its_python_runs(capsys):
+    text = README.read_text()
+    assert text.count("\n") <= 200
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(block, "README.md", "exec"), {})
+    (said,) = capsys.readouterr().out.splitlines()
+    assert f"# {said}\n" in block
+
+
+def test_every_file_that_a_readme_names_is_there():
+    for path in (README, TABLES, EXTEND, ROOT / "scripts/README.md", ROOT / "dashboard/README.md"):
+        named = re.findall(
+            r"\]\(([\w./-]+)\)|`((?:core|dashboard|scripts|tests|checkpoints)/[\w/]+(?:\.\w+)?)`", path.read_text()
+        )
+        for name in {link or quoted for link, quoted in named}:
+            assert (ROOT / name).exists() or (path.parent / name).exists(), f"{path}: {name}"
 
 
 def test_an_unknown_table_is_refused():
@@ -48,7 +68,7 @@ def example(monkeypatch):
         monkeypatch.setattr(registry, "_classes", dict(registry._classes))
         module = ModuleType(f"readme_{number}")
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+        blocks = re.findall(r"```python\n(.*?)```", EXTEND.read_text(), re.DOTALL)
         exec(compile(blocks[number], "README.md", "exec"), module.__dict__)
 
     return run
