@@ -7,9 +7,9 @@ Jobs belong to the server, not to the page that asked for them:
 
 * While somebody has a job before them, it is computed. At most so many at once, for each session and in all
   (:mod:`dashboard.limits`); what is beyond that waits its turn, and says so.
-* When the last visitor has left (another page, other settings, a reload, a closed tab), it goes on for a grace period, in
-  the pauses of jobs that somebody has before them, and makes room for them where there are too many. Who asks for the
-  same within that time, in whichever session, finds it as far as it has come. After that it is cancelled.
+* When the last visitor has left (another page, other settings, a reload, a closed tab), it goes on for a grace period,
+  in the pauses of jobs that somebody has before them, and makes room for them where there are too many. Who asks for
+  the same within that time, in whichever session, finds it as far as it has come. After that it is cancelled.
 * A job that is to be ended, such as a repair, goes on to its end whoever leaves.
 * Who presses Stop stops it at once, unless somebody else has it before them.
 """
@@ -213,8 +213,7 @@ class Job(Generic[R]):
         """What is said while it waits."""
         what, limit = "repairs" if self.to_end else "maps and curves", self.limit
         return (
-            f"Waits its turn: at most {limit.everywhere} {what} are computed here at once, "
-            f"{limit.each} of one visitor."
+            f"Waits its turn: at most {limit.everywhere} {what} are computed here at once, {limit.each} of one visitor."
         )
 
     @property
@@ -386,7 +385,10 @@ class Jobs:
                 if not self._closed and self._has_room(job):
                     ask = partial(self._may_go_on, job)
                     job.thread = threading.Thread(
-                        target=job.run, args=(self.turnstile, ask, self._admit), name=f"job-{job.name[:40]}", daemon=True
+                        target=job.run,
+                        args=(self.turnstile, ask, self._admit),
+                        name=f"job-{job.name[:40]}",
+                        daemon=True,
                     )
                     job._started = time.monotonic()
                     job.thread.start()

@@ -35,7 +35,7 @@ class AtOnce:
 
 
 MAPS = AtOnce(4, 8)
-"""Maps and curves being computed: a page shows up to four at once; each holds some 50 MB of images while it computes."""
+"""Maps and curves being computed: most pages show up to four at once, of a page with more some wait."""
 
 REPAIRS = AtOnce(1, 2)
 """Repairs being computed: minutes each, and a copy of the model."""
@@ -44,16 +44,16 @@ GRACE = 120.0
 """Seconds for which a map is computed on after its last visitor has left: a reload, or another page and back."""
 
 IMAGES_SERVED = 256
-"""Test images per measurement for a visitor of a served application: a drag takes 256 of them 60 ms of one core."""
+"""Test images per measurement for a visitor of a served application: what the pages open with."""
 
 PHOTOGRAPHS_SERVED = 64
-"""Simulated photographs per measurement for a visitor of a served application."""
+"""Simulated photographs per measurement for a visitor of a served application: what the page opens with."""
 
 UPLOADED = AtOnce(25 * 2**20, 500 * 2**20)
 """Bytes of uploaded pictures in memory: one picture of the largest size each, 20 such pictures in all."""
 
 DECODED = 8
-"""Decoded pictures kept for all visitors: at most 27 MB each; one that is missing is decoded again."""
+"""Decoded pictures kept for all visitors, of 27 MB at most (3000 x 3000 x 3); one that is missing is decoded again."""
 
 DECODING = 2
-"""Pictures being decoded, searched and drawn at once: each takes up to 300 MB meanwhile."""
+"""Pictures being decoded or cut at once: each takes up to 192 MB as decoded (64 million pixels), 108 MB as floats."""

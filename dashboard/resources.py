@@ -29,6 +29,7 @@ from core.sweeps import attacked
 from core.trigger import Trigger
 from core.warm import compile_in_background
 from dashboard.jobs import Jobs
+from dashboard.uploads import pictures
 
 if TYPE_CHECKING:
     from core.saliency import Explained
@@ -203,6 +204,7 @@ def jobs() -> Jobs:
 
 def _left(identity: str) -> None:
     jobs().leave(identity)
+    pictures().forget(identity)
 
 
 @st.cache_resource(show_spinner=False, scope="session", on_release=_left)

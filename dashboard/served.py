@@ -151,7 +151,7 @@ def ask_for_owner(session: str, what: str, key: str) -> bool:
         with st.popover("Owner's token", type="tertiary", icon=":material/key:"):
             st.text_input(
                 "Owner's token", type="password", key=field, on_change=given, autocomplete="off",
-                help="Printed to the terminal that the server was started in. Asked for once, until the page is closed.",
+                help="Printed to the terminal of the server. Asked for once, until the page is closed.",
             )  # fmt: skip
     if refused := st.session_state.pop("owner-refused", ""):
         st.error(refused)
