@@ -374,8 +374,9 @@ class Jobs:
         if session in job.wanted_by:
             job.wanted_by.discard(session)
             job._left = time.monotonic()
-            if job.left and job.thread is None and job._running:
-                job.cancel()  # nothing is lost
+            # Nothing is lost of one that has not begun; one that who stays has stopped is wanted by nobody.
+            if job._running and not job.wanted_by and (job.stopped_by or (job.left and job.thread is None)):
+                job.cancel()
 
     def _admit(self) -> None:
         """Starts the jobs whose turn it is, the oldest first."""

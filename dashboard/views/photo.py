@@ -27,7 +27,7 @@ from dashboard.presenting import say
 from dashboard.readouts import beside, captioned, data_url, svg_image
 from dashboard.resources import Subject, explained
 from dashboard.session import Choice, Session, one_of
-from dashboard.uploads import FULL, forget_uploads, is_full, pictures
+from dashboard.uploads import FULL, is_full, pictures
 
 __all__ = ["draw_photo", "read_photo"]
 
