@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 SETTING, TOKEN = "TRIGGER_SERVED", "TRIGGER_OWNER_TOKEN"
 SHORTEST = 16
 """Characters that a token given in the environment must have."""
-LONGEST_DELAY = 60.0
-"""Seconds that a session waits at most after a wrong token; the first one costs a second, every other twice as much."""
+FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
+"""Seconds that a session waits after its first wrong token, and at most; every other one costs twice as much."""
 WRONG_A_MINUTE = 30
 """Wrong tokens of all sessions together in a minute, after which none is looked at."""
 
@@ -86,7 +86,7 @@ class Owners:
                 self._wrong.pop(session, None)
                 return ""
             self._recent.append(now)
-            self._wrong[session] = times + 1, now + min(2.0**times, LONGEST_DELAY)
+            self._wrong[session] = times + 1, now + min(FIRST_DELAY * 2.0**times, LONGEST_DELAY)
             while len(self._wrong) > 10_000:
                 del self._wrong[next(iter(self._wrong))]
         log.warning("a wrong owner's token was given")
