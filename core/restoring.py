@@ -58,7 +58,7 @@ def restore(store: Store, key: str) -> str:
         raise ValueError(f"checkpoint = {key!r} is not allowed: it is none of those that came with the repository")
     checkpoint, kept = store.checkpoint(key), kept_folder(store.root, key)
     unfinished = read_unfinished(checkpoint.folder)
-    if unfinished is not None and unfinished.process is not None:
+    if unfinished is not None and unfinished.running:
         raise ValueError(f"{key} is being trained; it can be put back when that has ended")
     in_git = _git(store.root, "cat-file", "-e", f"HEAD:./{key}/{CARD}")
     if not kept.is_dir() and not in_git:

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -31,7 +32,7 @@ from core.recipes import Recipe, recipe_for
 from core.steps import Steps, kept_memory, pays
 from core.store import BEGINNING, Card, Checkpoint, Damaged, Missing, Store, environment, rounded, weights_fingerprint
 from core.trigger import Trigger, stamp
-from core.unfinished import ABOUT, LOCK, STATE, Epoch, State, held, read_unfinished
+from core.unfinished import ABOUT, LOCK, PAUSE, STATE, Epoch, State, held, obey_pause, read_unfinished
 
 __all__ = ["Epoch", "Plan", "train", "with_free_name"]
 
@@ -177,6 +178,7 @@ def train(
         Missing: If the attack names a surrogate that is not stored.
         ValueError: If the attack does not fit the data set, another process trains this model, a model that came with
             the repository is stored there, or one of another folder of the same name.
+        Paused: If somebody has asked it to pause (:func:`core.unfinished.ask_to_pause`).
         OSError: If the state or the checkpoint cannot be saved.
     """
     if not replacing and store.is_shipped(plan.key):
@@ -190,7 +192,8 @@ def train(
     folder = store.checkpoint(plan.key).folder
     with held(folder, plan.to_dict()):
         yield from _train(plan, data, test, store, torch.device(device), resume, surrogates or store, courtesy)
-        (folder / ABOUT).unlink(missing_ok=True)
+        for name in (ABOUT, PAUSE):
+            (folder / name).unlink(missing_ok=True)
     (folder / LOCK).unlink(missing_ok=True)
 
 
@@ -237,7 +240,7 @@ def _train(
     for number in range(len(history), recipe.epochs):
         start, before = time.perf_counter(), history[-1].seconds if history else 0.0
         with kept_memory():
-            loss = _one_epoch(steps, plan, number, courtesy)
+            loss = _one_epoch(steps, plan, number, courtesy, state.path.parent)
         trained = time.perf_counter() - start
         clean, success = measure(model, watched, plan.attack.target, steps.trigger, device)
         seconds = before + time.perf_counter() - start
@@ -254,8 +257,8 @@ def _train(
     yield history[-1]
 
 
-def _one_epoch(steps: Steps, plan: Plan, epoch: int, courtesy: Courtesy | None) -> float:
-    """Trains one epoch and returns its mean loss."""
+def _one_epoch(steps: Steps, plan: Plan, epoch: int, courtesy: Courtesy | None, folder: Path) -> float:
+    """Trains one epoch and returns its mean loss; ends where a request to pause lies in the folder."""
     recipe, count = plan.effective_recipe, len(steps.data)
     generator = generator_for(plan.seed, "epoch", epoch, device=steps.device)
     order = torch.randperm(count, generator=generator, device=steps.device)
@@ -267,6 +270,7 @@ def _one_epoch(steps: Steps, plan: Plan, epoch: int, courtesy: Courtesy | None) 
             courtesy.rest()
         rate = recipe.learning_rate(epoch * len(batches) + number, len(batches))
         losses += steps.take(index, rate, generator) * len(index)
+        obey_pause(folder)
     return float(losses) / count
 
 

@@ -2,7 +2,8 @@
 
 Beside the checkpoint lie, until it is finished, ``training.safetensors`` with weights, momentum and history after the
 last epoch, a hidden file that says what is trained and by which process, and a lock which that process holds: when it
-dies, however it dies, the lock is free.
+dies, however it dies, the lock is free. Who wants a training to stop leaves a file there, which the training looks for
+after every step: no process is ever sent a signal because a file names it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,25 @@ from core.metrics import Rate
 from core.models import Classifier
 from core.optimizer import Optimizer
 
-__all__ = ["STATE", "Epoch", "State", "Unfinished", "discard", "held", "read_unfinished"]
+__all__ = [
+    "STATE",
+    "Epoch",
+    "Paused",
+    "State",
+    "Unfinished",
+    "ask_to_pause",
+    "discard",
+    "held",
+    "obey_pause",
+    "read_unfinished",
+]
 
 STATE = "training.safetensors"
-ABOUT, LOCK = ".training.json", ".training.lock"
+ABOUT, LOCK, PAUSE = ".training.json", ".training.lock", ".training.pause"
+
+
+class Paused(ValueError):
+    """A training ended because somebody asked it to; it can go on after its last finished epoch."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +76,13 @@ class Unfinished:
     Attributes:
         plan: What is trained, as :meth:`core.training.Plan.to_dict` says it.
         history: The epochs that are finished.
-        process: Id of the process that trains; None if it is interrupted.
+        running: Whether a process is at it: it holds the lock.
+        process: What that process says its id is, to be shown; None if it is interrupted, or the file has no such id.
     """
 
     plan: dict[str, Any]
     history: tuple[Epoch, ...]
+    running: bool
     process: int | None
 
 
@@ -86,6 +104,7 @@ def held(folder: Path, plan: dict[str, Any]) -> Iterator[None]:
     except Timeout:
         raise ValueError(f"{'/'.join(folder.parts[-3:])} is being trained by another process") from None
     try:
+        (folder / PAUSE).unlink(missing_ok=True)  # of a training before
         write_atomically(folder / ABOUT, json.dumps({"process": os.getpid(), "plan": plan}).encode())
         yield
     finally:
@@ -108,7 +127,35 @@ def read_unfinished(folder: Path) -> Unfinished | None:
             plan, history = plan or described, tuple(_epochs(metadata["history"]))
     if not isinstance(plan, dict):
         return None
-    return Unfinished(plan, history, about.get("process") if _is_held(folder) else None)
+    running, process = _is_held(folder), about.get("process")
+    known = running and type(process) is int and 1 < process < 2**31
+    return Unfinished(plan, history, running, process if known else None)
+
+
+def ask_to_pause(folder: Path) -> bool:
+    """Asks whichever process trains a checkpoint to stop; it does so after the step that it is at.
+
+    Returns:
+        Whether a process is at it; where none is, nothing is asked.
+
+    Raises:
+        OSError: If the request cannot be written.
+    """
+    if not _is_held(folder):
+        return False
+    (folder / PAUSE).touch()
+    return True
+
+
+def obey_pause(folder: Path) -> None:
+    """Called by a training after every step: ends it where somebody has asked for that.
+
+    Raises:
+        Paused: If so.
+    """
+    if (folder / PAUSE).exists():
+        (folder / PAUSE).unlink(missing_ok=True)
+        raise Paused(f"{'/'.join(folder.parts[-3:])} was asked to pause; it goes on after its last finished epoch")
 
 
 def discard(folder: Path) -> None:
@@ -119,7 +166,7 @@ def discard(folder: Path) -> None:
     """
     if _is_held(folder):
         raise ValueError(f"{'/'.join(folder.parts[-3:])} is being trained")
-    for name in (STATE, ABOUT, LOCK):
+    for name in (STATE, ABOUT, PAUSE, LOCK):
         (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()

@@ -16,7 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 ICON = Path(__file__).resolve().parent / "assets" / "icon.png"
 st.set_page_config(page_title="Trigger sensitivity", page_icon=str(ICON), layout="wide")
 
-from dashboard.session import arriving  # noqa: E402 - the page must be configured first
+from dashboard.served import is_served, owners  # noqa: E402 - the page must be configured first
+from dashboard.session import arriving  # noqa: E402
+from dashboard.uploads import guard_uploads  # noqa: E402
+
+guard_uploads()
+if is_served():
+    owners()  # prints the owner's token, once
 
 # Streamlit fades what a rerun has not reached yet; during a drag, that is the trigger itself. And it leaves a sixth of
 # a lecture hall's screen empty above and beside the page.

@@ -18,6 +18,7 @@ from dashboard import figures
 from dashboard.image_picker import image_thumbnails
 from dashboard.jobs import Job, sentence
 from dashboard.known import addressed
+from dashboard.limits import IMAGES_SERVED
 from dashboard.live_strip import STEP
 from dashboard.readouts import png_row
 from dashboard.resources import (
@@ -32,11 +33,13 @@ from dashboard.resources import (
     repairs_of,
     subjects,
 )
+from dashboard.served import is_owner
 from dashboard.session import Choice, Session, integer_in, one_of
 
 __all__ = [
     "IMAGES",
     "Chosen",
+    "at_most",
     "choose",
     "choose_count",
     "csv_button",
@@ -213,14 +216,20 @@ def _attack_label(found: dict[str, Subject], parts: list[str], name: str) -> str
 
 def choose_count(session: Session, place: DeltaGenerator | None = None) -> int:
     """How many images each live measurement takes; a slider in the sidebar, or where it is wanted."""
-    return int(
-        (place if place is not None else st.sidebar).select_slider(
-            "Images per measurement",
-            IMAGE_COUNTS,
-            help="More images: narrower interval, slower drag.",
-            **session.widget(IMAGES),
-        )
+    allowed = at_most(IMAGE_COUNTS, IMAGES_SERVED, session.identity)
+    choice = replace(IMAGES, parse=lambda text: int(one_of(map(str, allowed))(text)))
+    (place if place is not None else st.sidebar).select_slider(
+        "Images per measurement",
+        allowed,
+        help="More images: narrower interval, slower drag.",
+        **session.widget(choice),
     )
+    return session.get(choice)
+
+
+def at_most(counts: Sequence[int], limit: int, session: str) -> tuple[int, ...]:
+    """Of several numbers of images those that a session may measure with: all of them where it is the owner's."""
+    return tuple(count for count in counts if count <= limit or is_owner(session))
 
 
 def image_choice(data: Tested | None) -> Choice[int]:
@@ -248,13 +257,38 @@ def image_picker(session: Session, label: str, choice: Choice[int], data: Tested
 
 
 def progress_bar(
-    done: float, running: Sequence[Job[Any]], key: str, text: str = "Measuring ...", width: float = 4
+    done: float,
+    running: Sequence[Job[Any]],
+    key: str,
+    text: str = "Measuring ...",
+    width: float = 4,
+    *,
+    stop: Callable[[], None] | None = None,
+    stoppable: bool = True,
 ) -> None:
-    """How far jobs are, with a button that stops those that nobody else waits for; the bar is ``width`` as wide."""
-    bar, stop = st.columns([width, 1], vertical_alignment="center")
-    bar.progress(done, text)
-    if stop.button("Stop", key=key):
-        jobs().stop(Session().identity, running)
+    """How far jobs are, or that they wait their turn, with a button that stops those that nobody else waits for.
+
+    Args:
+        done: Share that is done, 0 to 1.
+        running: The jobs.
+        key: Of the button.
+        text: What is said where they are under way.
+        width: Of the bar, in widths of the button.
+        stop: What the button does; by default it stops the jobs.
+        stoppable: Whether there is a button.
+    """
+    waiting = [job.snapshot().waiting for job in running if job.snapshot().running]
+    said = waiting[0] if waiting and all(waiting) else text
+    if not stoppable:
+        st.progress(done, said)
+        return
+    bar, button = st.columns([width, 1], vertical_alignment="center")
+    bar.progress(done, said)
+    if button.button("Stop", key=key):
+        if stop is None:
+            jobs().stop(Session().identity, running)
+        else:
+            stop()
         st.rerun()
 
 

@@ -15,7 +15,8 @@ from core import formatting
 from core.card_images import is_folder, name_anew, other_images
 from core.data import Dataset
 from dashboard.jobs import Job
-from dashboard.resources import Subject, Tested, dataset_label, download_identity, jobs, missing
+from dashboard.resources import Subject, Tested, dataset_label, jobs, missing
+from dashboard.served import ask_for_owner, is_owner, require_owner
 from dashboard.session import Session
 
 __all__ = ["about_data"]
@@ -94,11 +95,13 @@ def _say_left_out(data: Tested) -> None:
         st.caption(":material/info: " + re.sub(r"([^\w\s,/])", r"\\\1", note))
 
 
-def _name_anew(subject: Subject) -> None:
+def _name_anew(session: Session, subject: Subject) -> None:
     """A field for the place of a folder that is not where the card says."""
     said = missing(subject)
     st.info(f"What is stored is shown, nothing new is measured: {said}.", icon=MISSING)
     if not is_folder(subject.dataset):
+        return
+    if not ask_for_owner(session.identity, "naming a folder of this machine", "moved"):
         return
     path = st.text_input(
         "The folder is now at",
@@ -108,56 +111,86 @@ def _name_anew(subject: Subject) -> None:
     ).strip()
     if path:
         try:
-            name_anew(subject.card, path)
+            rename_folder(subject, path, session.identity)
         except (ValueError, OSError) as error:
             st.error(str(error), icon=":material/error:")
         else:
             st.rerun()
 
 
+def rename_folder(subject: Subject, path: str, by: str) -> None:
+    """Remembers where the images of a model are now.
+
+    Raises:
+        NotAllowed: If the session ``by`` is not the owner's.
+        ValueError: If that is no such folder.
+        OSError: If it cannot be remembered.
+    """
+    require_owner(by, "naming a folder of this machine")
+    name_anew(subject.card, path)
+
+
+def _key(dataset: Dataset) -> tuple[str, str]:
+    return "download", dataset.name
+
+
+def start_fetching(dataset: Dataset, by: str) -> Job[_Fetched]:
+    """Starts a download, or finds the one under way; it goes on to its end, whoever leaves the page.
+
+    Raises:
+        NotAllowed: If the session ``by`` is not the owner's.
+    """
+    require_owner(by, "fetching a data set")
+    return jobs().request(
+        _key(dataset), _Fetched, lambda: _fetch(dataset), by, heavy=False, cached=False, to_end=True, anew=True
+    )
+
+
+def stop_fetching(dataset: Dataset, by: str) -> None:
+    """Ends a download.
+
+    Raises:
+        NotAllowed: If the session ``by`` is not the owner's.
+    """
+    require_owner(by, "cancelling a download")
+    job = jobs().find(_key(dataset))
+    if job is not None:
+        job.cancel()
+
+
 def _offer(session: Session, subject: Subject) -> None:
     """Says that a data set is missing and offers what can be done about it."""
-    wanted = f"fetch-{subject.card.dataset}"
+    dataset, me = subject.dataset, session.identity
     label = dataset_label(subject.card.dataset)
-    if type(subject.dataset).download is Dataset.download:
-        _name_anew(subject)
+    if type(dataset).download is Dataset.download:
+        _name_anew(session, subject)
         return
-    # The job itself is kept, not asked for again: a failed one would then be started anew instead of being reported.
-    job: Job[_Fetched] | None = st.session_state.get(wanted)
+    job = jobs().find(_key(dataset))
+    running = job is not None and job.snapshot().running
 
-    @st.fragment(key="fetch", run_every=0.5 if job is not None else None)
+    @st.fragment(key="fetch", run_every=0.5 if running else None)
     def progress() -> None:
         st.info(
             f"The images of {label} are not on this machine: what is stored is shown, nothing new is measured. "
             "Shapes-10 needs no download.",
             icon=MISSING,
         )
-        if job is None:
-            if st.button(f"Fetch {label} (170 MB)", icon=":material/cloud_download:"):
-                st.session_state[wanted] = jobs().request(
-                    ("download", subject.card.dataset),
-                    _Fetched,
-                    lambda: _fetch(subject.dataset),
-                    download_identity(session.identity),
-                    heavy=False,
-                    cached=False,
-                )
+        if job is None or not running:
+            if ask_for_owner(me, "fetching a data set", "fetch") and st.button(
+                f"Fetch {label} (170 MB)", icon=":material/cloud_download:"
+            ):
+                start_fetching(dataset, me)
                 st.rerun()
             return
         snapshot = job.snapshot()
-        if snapshot.running:
-            st.progress(snapshot.done, f"Fetching {label}: {formatting.progress(snapshot.done)}")
-            if st.button("Cancel", key="cancel-fetch"):
-                job.cancel()
-                del st.session_state[wanted]
-                st.rerun()
-            return
-        del st.session_state[wanted]
-        if snapshot.error:
-            st.session_state["fetch-error"] = snapshot.error.partition(": ")[2] or snapshot.error
-        st.rerun()
+        if not snapshot.running:
+            st.rerun()
+        st.progress(snapshot.done, f"Fetching {label}: {formatting.progress(snapshot.done)}")
+        if is_owner(me) and st.button("Cancel", key="cancel-fetch"):
+            stop_fetching(dataset, me)
+            st.rerun()
 
     progress()
-    error = st.session_state.pop("fetch-error", "")
+    error = job.snapshot().error if job is not None and not running else ""
     if error:
-        st.error(f"{label} could not be fetched: {error}", icon=":material/cloud_off:")
+        st.error(f"{label} could not be fetched: {error.partition(': ')[2] or error}", icon=":material/cloud_off:")

@@ -7,7 +7,8 @@ import logging
 import os
 import threading
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -17,7 +18,7 @@ from torch import Tensor
 from core.attacks import Attack, Enhanced
 from core.attacks.badnets import Benign
 from core.card_images import OtherData, data_set_of, images_of, same_kind
-from core.data import DataMissing, Dataset, ImageSet, datasets
+from core.data import DataMissing, Dataset, ImageSet, cache_folder, datasets
 from core.defenses import defenses
 from core.inference import Predictor, select_device
 from core.models import Classifier, models
@@ -28,6 +29,7 @@ from core.sweeps import attacked
 from core.trigger import Trigger
 from core.warm import compile_in_background
 from dashboard.jobs import Jobs
+from dashboard.uploads import pictures
 
 if TYPE_CHECKING:
     from core.saliency import Explained
@@ -190,25 +192,24 @@ def store() -> Store:
     return Store(os.environ.get("TRIGGER_CHECKPOINTS") or None)
 
 
-@st.cache_resource(show_spinner=False)
+@cache
+def _jobs(folder: Path) -> Jobs:
+    return Jobs(folder)
+
+
 def jobs() -> Jobs:
-    """The background jobs of this server."""
-    return Jobs()
-
-
-def download_identity(identity: str) -> str:
-    """Under this name a session wants its downloads, so that they go on when it changes page or model."""
-    return f"{identity} downloads"
+    """The background jobs of this server; not in a cache of Streamlit's, which any visitor's browser can clear."""
+    return _jobs(cache_folder() / "results")
 
 
 def _left(identity: str) -> None:
-    for name in (identity, download_identity(identity)):
-        jobs().leave(name)
+    jobs().leave(identity)
+    pictures().forget(identity)
 
 
 @st.cache_resource(show_spinner=False, scope="session", on_release=_left)
 def present(identity: str) -> str:
-    """Marks a session as present: when its page is closed, it wants none of its jobs any more."""
+    """Marks a session as present: when its page is closed, it has none of its jobs before it any more."""
     return identity
 
 

@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
+from dashboard.uploads import forget_uploads
+
 __all__ = ["Choice", "Session", "arriving", "integer_in", "one_of", "yes_no"]
 
 T = TypeVar("T")
@@ -79,7 +81,10 @@ def arriving(page: str) -> Iterator[None]:
     Streamlit makes new widgets on every page, also for keys that it has a value for.
     """
     state = st.session_state
-    state.arriving, state.page = state.get("page") != page, page
+    state.arriving = state.get("page") != page
+    if state.arriving and "identity" in state:
+        forget_uploads(state.identity)
+    state.page = page
     yield
     state.arriving = False
 

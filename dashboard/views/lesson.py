@@ -257,7 +257,8 @@ def _students(session: Session, lesson: Lesson, at: Choice[int], main: Subject) 
             st.caption(
                 "This address works on this computer only. For the students, start the application with "
                 "`streamlit run dashboard/app.py --server.address 0.0.0.0`, and open it under the computer's address "
-                "in the network, which the terminal shows as *Network URL*. Others can then use all of it."
+                "in the network, which the terminal shows as *Network URL*. With `TRIGGER_SERVED=1` set before, others "
+                "look and measure, and training and repairs need the token that the terminal shows."
             )
 
 

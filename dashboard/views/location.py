@@ -242,7 +242,7 @@ def _draw_map(
         st.error(f"The map could not be computed: {snapshot.error}")
     if result is None:
         if snapshot.running:
-            st.caption("The first places are being measured ...")
+            st.caption(snapshot.waiting or "The first places are being measured ...")
         elif not snapshot.error:
             st.info("No map of this trigger is stored, and nothing can be measured here.")
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from collections.abc import Sequence
 
@@ -28,6 +27,7 @@ from dashboard.presenting import say
 from dashboard.readouts import beside, captioned, data_url, svg_image
 from dashboard.resources import Subject, explained
 from dashboard.session import Choice, Session, one_of
+from dashboard.uploads import FULL, is_full, pictures
 
 __all__ = ["draw_photo", "read_photo"]
 
@@ -72,8 +72,10 @@ def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera, place:
         st.radio("What the picture is", list(KINDS), format_func=lambda name: KINDS[name], **session.widget(KIND))
     if given is None:
         say(place, own_photograph_answer([]))
-        st.session_state.pop("photo-read", None)  # what was taken away is forgotten
+        pictures().forget(session.identity)  # what was taken away is forgotten
         with right:
+            if is_full():
+                st.warning(FULL)
             st.info(
                 "Print the sheet (*Printable sheet*), photograph one of its images with two or more of its marks in "
                 "the picture, and bring the photograph here. Any other picture can be attacked, printed and "
@@ -81,8 +83,8 @@ def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera, place:
             )
         return
     height, width = pair[0].card.shape[1:]
-    photo, prints = _read(given.getvalue(), width / height)
-    with left:
+    photo, prints = _read(session, given.getvalue(), width / height)
+    with left, pictures().turn():
         if session.get(KIND) == "sheet":
             inputs = dict.fromkeys((subject.identity for subject in pair), _from_sheet(session, photo, prints, pair[0]))
         else:
@@ -92,15 +94,15 @@ def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera, place:
     say(place, own_photograph_answer([(subject, label) for subject, label in answers if label is not None]))
 
 
-def _read(file: bytes, aspect: float) -> tuple[npt.NDArray[np.uint8], Sequence[Print]]:
-    """The photograph and the prints in it; those of the last run of this session, if it is the same file."""
-    name = hashlib.sha256(file).hexdigest(), aspect
-    known = st.session_state.get("photo-read")
-    if known is None or known[0] != name:
+def _read(session: Session, file: bytes, aspect: float) -> tuple[npt.NDArray[np.uint8], Sequence[Print]]:
+    """The photograph and the prints in it."""
+
+    def decode() -> tuple[npt.NDArray[np.uint8], Sequence[Print]]:
         photo = decoded_photo(file)
-        known = (name, photo, found_in(photo, aspect))
-        st.session_state["photo-read"] = known
-    return known[1], known[2]
+        return photo, found_in(photo, aspect)
+
+    read: tuple[npt.NDArray[np.uint8], Sequence[Print]] = pictures().read(session.identity, file, aspect, decode)
+    return read
 
 
 def _planes(photo: npt.NDArray[np.uint8], channels: int) -> Tensor:

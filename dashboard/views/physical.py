@@ -17,6 +17,7 @@ from core.trigger import stamp
 from dashboard import figures, physical_figures
 from dashboard.answers import photographs_answer
 from dashboard.controls import (
+    at_most,
     choose,
     downloads,
     image_choice,
@@ -28,6 +29,7 @@ from dashboard.controls import (
 from dashboard.evaluated import siblings
 from dashboard.fetching import about_data
 from dashboard.jobs import Job, gathered
+from dashboard.limits import PHOTOGRAPHS_SERVED
 from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
 from dashboard.presenting import page_head, present, say
 from dashboard.readouts import Reading, Shown, beside, captioned, data_url, live_note, rate_bars, strip
@@ -46,7 +48,6 @@ place; an **enhanced** one with moved and shrunk triggers. Switch the factors on
 PARTS = {"simulated": "Simulated photographs", "sheet": "Printable sheet", "photo": "Your photograph"}
 PART: Choice[str] = Choice("part", "simulated", one_of(PARTS))
 COUNTS = (32, 64, 128, 256)
-COUNT: Choice[int] = Choice("photos", 64, lambda text: int(one_of(map(str, COUNTS))(text)))
 GROUPS = {"only": "One factor alone", "without": "All factors but one"}
 GROUP: Choice[str] = Choice("factor-group", "only", one_of(GROUPS))
 MAP_IMAGES = 128
@@ -54,6 +55,12 @@ STRIP = 10
 POLL_SECONDS = 0.5
 PAPER_ATTACKS = ("badnets", "badnets+")
 Stored = Sequence[PhysicalResult | None]
+
+
+def _count(session: Session) -> Choice[int]:
+    """How many photographs each measurement takes."""
+    allowed = at_most(COUNTS, PHOTOGRAPHS_SERVED, session.identity)
+    return Choice("photos", 64, lambda text: int(one_of(map(str, allowed))(text)))
 
 
 @one_sentence
@@ -67,7 +74,11 @@ def show() -> None:
         return
     main = chosen.main
     with st.sidebar:
-        st.select_slider("Photographs per measurement", COUNTS, **session.widget(COUNT))
+        st.select_slider(
+            "Photographs per measurement",
+            at_most(COUNTS, PHOTOGRAPHS_SERVED, session.identity),
+            **session.widget(_count(session)),
+        )
     data = tested(main)
     image = image_choice(data)
     found, _ = subjects()
@@ -112,7 +123,7 @@ def _draw_live(
     def live() -> None:
         preset_controls(session)
         left, right = st.columns([13, 8], gap="large")
-        camera, index, count = selected_camera(session), session.get(image), session.get(COUNT)
+        camera, index, count = selected_camera(session), session.get(image), session.get(_count(session))
         with left:
             pictures, said = st.columns([5, 4], gap="medium")
             taken = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from uuid import uuid4
 
 import numpy as np
 import streamlit as st
@@ -31,6 +30,7 @@ from dashboard.predicted import predictions
 from dashboard.presenting import say
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, store
+from dashboard.served import ask_for_owner, is_owner, require_owner
 from dashboard.session import Choice, Session, integer_in, one_of
 from dashboard.sheet import Block, Panel, block_html
 
@@ -89,42 +89,69 @@ def _settings(main: Subject, name: str) -> Repair | None:
     return stored.repair if stored is not None else None
 
 
+def _repair_key(main: Subject, repair: Repair) -> tuple[object, ...]:
+    return "repair", main.weights, repair.name, sorted(repair.to_dict().items())
+
+
+def start_repair(main: Subject, repair: Repair, by: str) -> Job[Repaired]:
+    """Runs a repair, or finds the same one under way; it goes on to its end, whoever leaves the page.
+
+    Raises:
+        NotAllowed: If the session ``by`` is not the owner's.
+    """
+    require_owner(by, "running a repair")
+    # What came with the repository is what the tables are made of, and stays.
+    own = store().is_shipped(main.key)
+    return jobs().request(
+        _repair_key(main, repair), Repaired, lambda: repair_sweep(main.checkpoint, repair, own=own), by,
+        cached=False, to_end=True, anew=True,
+    )  # fmt: skip
+
+
+def stop_repair(job: Job[Repaired], by: str) -> None:
+    """Stops a repair, unless somebody else who started it has it before them.
+
+    Raises:
+        NotAllowed: If the session ``by`` is not the owner's.
+    """
+    require_owner(by, "stopping a repair")
+    jobs().stop(by, [job])
+
+
 def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired | None, data: Tested | None) -> None:
-    """A button that runs the repair, its progress, and a way to stop it."""
+    """A button that runs the repair, its progress for everybody, and a way to stop it."""
+    me = session.identity
     if main.repair:
         st.info("This is a repaired model already: choose “Repair the model: No repair” to repair the model itself.")
         return
-    if failed := st.session_state.pop("repair-failed", ""):
-        st.error(f"The repair failed: {failed}")
-    runnable = data is not None and main.checkpoint.has_weights
-    asked = (main.weights, repair)
-    label = "Run again" if stored is not None else "Run"
-    running = st.session_state.get("repair-asked") == asked
-    if runnable and not running and st.button(label, icon=":material/play_arrow:"):
-        st.session_state["repair-asked"] = asked
-        st.session_state["repair-run"] = uuid4().hex  # every run is one of its own, in whichever session
-        st.rerun()
-    if not running:
+    job: Job[Repaired] | None = jobs().find(_repair_key(main, repair))
+    jobs().leave(me, (job,) if job is not None else ())
+    if job is None or not job.snapshot().running:
+        if job is not None and (failed := job.snapshot().error):
+            st.error(f"The repair failed: {failed}")
+        label = "Run again" if stored is not None else "Run"
+        runnable = data is not None and main.checkpoint.has_weights
+        if (
+            runnable
+            and ask_for_owner(me, "running a repair", "repair")
+            and st.button(label, icon=":material/play_arrow:")
+        ):
+            start_repair(main, repair, me)
+            st.rerun()
         if stored is None:
             st.code(f"python scripts/defend.py {repair.name} --checkpoint {main.key}", language=None, wrap_lines=True)
         return
-    key = ("repair", main.weights, repair.name, sorted(repair.to_dict().items()), st.session_state["repair-run"])
-    # What came with the repository is what the tables are made of, and stays.
-    own = store().is_shipped(main.key)
-    job: Job[Repaired] = jobs().request(
-        key, Repaired, lambda: repair_sweep(main.checkpoint, repair, own=own), session.identity, cached=False
-    )
-    jobs().leave(session.identity, (job,))
+    running = job
 
     @st.fragment(run_every=POLL_SECONDS)
     def progress() -> None:
-        snapshot = job.snapshot()
+        snapshot = running.snapshot()
         if not snapshot.running:
-            st.session_state["repair-asked"] = None
-            st.session_state["repair-failed"] = snapshot.error
             st.rerun()
         note = snapshot.result.note if snapshot.result is not None else "starting"
-        progress_bar(snapshot.done, [job], "stop-repair", f"{repair.label}: {note}, {snapshot.seconds:.0f} s")
+        text = f"{repair.label}: {note}, {snapshot.seconds:.0f} s"
+        stop = partial(stop_repair, running, me)
+        progress_bar(snapshot.done, [running], "stop-repair", text, stop=stop, stoppable=is_owner(me))
 
     progress()
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from core import formatting
 from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.attacks.badnets import Benign
-from core.card_images import at, is_folder
 from core.data import Dataset, datasets
 from core.estimate import Estimate, estimate
 from core.inference import select_device
@@ -22,22 +19,24 @@ from core.randomness import generator_for
 from core.recipes import RECIPES, recipe_for
 from core.steps import pays
 from core.training import Plan, with_free_name
-from core.unfinished import Epoch, read_unfinished
+from core.unfinished import read_unfinished
 from dashboard import presenting
 from dashboard.answers import poisoning_answer
-from dashboard.controls import one_sentence, plot_config
-from dashboard.figures import COLOURS
+from dashboard.controls import one_sentence
 from dashboard.jobs import Job
 from dashboard.parameters import parametrised
 from dashboard.resources import jobs, present, store
+from dashboard.served import ask_for_owner
 from dashboard.session import Choice, Session, integer_in, one_of, yes_no
-from dashboard.trainings import Training, Trainings, trainings
+from dashboard.trainings import trainings
+from dashboard.views.trained import draw_trainings, duration
 
 EXPLANATION = """
 Here a model is trained on this machine: clean, or with a backdoor. Choose how the attack poisons the training images;
 while it trains you see how the model learns its task (**clean accuracy**) and the backdoor (**attack success rate**).
 A training goes on when the page is closed, survives a restart of the application, and its model is in every list as
-soon as it is finished. A model that came with the repository is never replaced here.
+soon as it is finished. One is trained at a time, others wait in a queue. A model that came with the repository is never
+replaced here.
 """
 # A folder of one's own needs a path, which only the command line takes.
 DATASETS = [name for name in datasets if name != "folder"]
@@ -48,7 +47,6 @@ ENHANCED = yes_no("train-enhanced")
 RECIPE: Choice[str] = Choice("train-recipe", "fast", one_of(RECIPES))
 SEED: Choice[int] = Choice("train-seed", 0, integer_in(0, 9999))
 NAME: Choice[str] = Choice("train-name", "", str)
-POLL_SECONDS = 1.0
 
 
 @one_sentence
@@ -65,8 +63,7 @@ def show() -> None:
     presenting.say(answer, _poisoning(plan))
     with long:
         _offer(session, plan)
-    st.markdown("### Trainings")
-    _draw_trainings()
+    draw_trainings(trainings(str(store().root)), session.identity)
     session.write_link()
 
 
@@ -132,15 +129,22 @@ def _offer(session: Session, plan: Plan) -> None:
     """Says how long it will take, and the button that starts it."""
     running = trainings(str(store().root))
     if not plan.dataset.available():
+        jobs().leave(session.identity)
         st.info(f"{plan.dataset.label} is not on this machine; the page *Trigger location* offers to fetch it.")
+        return
+    if not ask_for_owner(session.identity, "starting a training", "train"):
+        jobs().leave(session.identity)
         return
     _draw_estimate(session, plan)
     named, agreed = _choose_name(session, plan)
     if named is None:
         return
-    busy = any(one.running and one.key == named.key for one in running.unfinished())
+    listed = running.unfinished()
+    busy = any((one.running or one.place) and one.key == named.key for one in listed)
+    if any(one.running for one in listed):
+        st.caption("One model is trained at a time: this one waits its turn.")
     if st.button("Start", type="primary", disabled=not agreed or busy, icon=":material/play_arrow:"):
-        running.start(named)
+        running.start(named, session.identity)
         st.rerun()
 
 
@@ -223,125 +227,3 @@ def _described(dataset: Dataset) -> str:
 def _training_labels(source: str) -> Tensor:
     described = json.loads(source)
     return datasets[described["name"]].from_dict(described["params"]).load("train").labels
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{formatting.number(seconds / 3600)} hours"
-
-
-def _draw_trainings() -> None:
-    """Every training that has not ended, with its curves and what can be done with it."""
-    every = trainings(str(store().root))
-    listed = every.unfinished()
-    if not listed:
-        st.caption("None is running or interrupted.")
-        return
-
-    @st.fragment(key="trainings", run_every=POLL_SECONDS if any(one.running for one in listed) else None)
-    @one_sentence
-    def live() -> None:
-        now = every.unfinished()
-        if [(one.key, one.running) for one in now] != [(one.key, one.running) for one in listed]:
-            st.rerun()
-        for one in now:
-            _draw_training(every, one)
-
-    live()
-
-
-def _draw_training(every: Trainings, one: Training) -> None:
-    """One training: its name and buttons, its progress, its curves."""
-    with st.container(border=True):
-        epochs = one.plan.effective_recipe.epochs if one.plan is not None else 0
-        title, buttons = st.columns([3, 2], vertical_alignment="center")
-        title.markdown(f"**{one.key}** · {'running' if one.running else 'interrupted'}")
-        with buttons.container(horizontal=True, horizontal_alignment="right"):
-            if one.running and st.button("Pause", key=f"pause {one.key}", icon=":material/pause:"):
-                every.pause(one.key)
-                st.rerun()
-            plan = None if one.running or one.plan is None else _placed(one.key, one.plan)
-            if plan is not None and st.button("Continue", key=f"continue {one.key}", icon=":material/play_arrow:"):
-                every.start(plan)
-                st.rerun()
-            if st.button("Discard", key=f"discard {one.key}", icon=":material/delete:"):
-                every.forget(one.key)
-                st.rerun()
-        if one.error:
-            st.error(one.error)
-        if (
-            not one.running
-            and one.plan is not None
-            and is_folder(one.plan.dataset)
-            and not one.plan.dataset.available()
-        ):
-            st.text_input(
-                "The folder is now at",
-                key=f"moved-{one.key}",
-                placeholder=str(one.plan.dataset.to_dict()["path"]),
-                help="Where its images were moved since the training began; then continue.",
-            )
-        left = ""
-        if one.history:
-            last = one.history[-1]
-            left = f", about {duration(last.seconds / last.epoch * (epochs - last.epoch))} left" * one.running
-        st.progress(one.done, f"{len(one.history)} of {epochs} epochs{left}")
-        if one.history:
-            name = one.key.replace("/", "-")
-            st.plotly_chart(curves(one.history), key=f"curves {one.key}", config=plot_config(name), width="stretch")
-
-
-def _placed(key: str, plan: Plan) -> Plan | None:
-    """A plan whose images are where the page says they are now; none where that is no folder."""
-    path = str(st.session_state.get(f"moved-{key}", "")).strip()
-    if not path:
-        return plan
-    try:
-        return replace(plan, at=at(plan.dataset, path))
-    except (ValueError, OSError) as error:
-        st.error(str(error))
-        return None
-
-
-def curves(history: tuple[Epoch, ...]) -> go.Figure:
-    """Clean accuracy and attack success rate with 95% intervals, and the loss on an axis of its own, over epochs."""
-    figure = go.Figure()
-    epochs = [epoch.epoch for epoch in history]
-    for name, colour, rates in (
-        ("attack success rate", COLOURS[0], [epoch.attack_success_rate for epoch in history]),
-        ("clean accuracy", COLOURS[1], [epoch.clean_accuracy for epoch in history]),
-    ):
-        values = [100 * rate.value for rate in rates]
-        ends = [rate.interval for rate in rates]
-        bars = {
-            "type": "data",
-            "symmetric": False,
-            "array": [100 * high - value for (_, high), value in zip(ends, values, strict=True)],
-            "arrayminus": [value - 100 * low for (low, _), value in zip(ends, values, strict=True)],
-            "thickness": 1,
-        }
-        figure.add_scatter(x=epochs, y=values, name=name, mode="lines+markers", line={"color": colour}, error_y=bars)
-    losses = [epoch.loss for epoch in history]
-    figure.add_scatter(
-        x=epochs, y=losses, name="loss", yaxis="y2", line={"color": COLOURS[2], "dash": "dot"}, mode="lines"
-    )
-    figure.update_layout(
-        height=280,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        xaxis={"title": "epoch", "dtick": 1 if len(history) <= 12 else None},
-        yaxis={"title": "%", "range": [0, 102]},
-        yaxis2={
-            "title": "loss",
-            "overlaying": "y",
-            "side": "right",
-            "rangemode": "tozero",
-            "showgrid": False,
-            "tickformat": ".1f",
-        },
-        legend={"orientation": "h", "y": -0.25},
-    )
-    return figure

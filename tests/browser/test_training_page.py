@@ -44,7 +44,7 @@ def test_a_training_is_started_seen_by_a_second_user_paused_and_discarded(
             if discarded or (found is not None and found.process is not None):
                 break
             time.sleep(0.1)
-        Trainings(Store(checkpoints), tmp_path).pause(KEY)
+        Trainings(Store(checkpoints), tmp_path).pause(KEY, "me")
 
     request.addfinalizer(end)
     page.get_by_role("button", name="Start").click()

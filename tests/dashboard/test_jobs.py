@@ -12,6 +12,7 @@ from typing import Any, Self
 import pytest
 
 from dashboard.jobs import DRAGGING, Crowd, Job, Jobs, Turnstile
+from dashboard.limits import MAPS
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ def wait(job: Job[Any]) -> None:
     assert not job.thread.is_alive()
 
 
+def after_a_step(job: Job[Any]) -> None:
+    while job.snapshot().result is None:
+        time.sleep(0.001)
+
+
 @pytest.fixture
 def jobs(tmp_path: Path) -> Iterator[Jobs]:
     made = Jobs(tmp_path)
@@ -78,18 +84,21 @@ def test_a_damaged_file_is_computed_anew(jobs: Jobs, tmp_path: Path) -> None:
     assert started == [1]
 
 
-def test_two_sessions_share_a_job_and_the_last_one_to_leave_ends_it(jobs: Jobs) -> None:
+def test_two_sessions_share_a_job_and_the_last_one_to_leave_ends_it(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, grace=0)
     started: list[int] = []
     gate = threading.Event()
     first = jobs.request(("map",), Count, counting(started, gate), "anna")
     second = jobs.request(("map",), Count, counting(started, gate), "bert")
     assert first is second
+    after_a_step(first)
     jobs.leave("anna")
-    assert not first.snapshot().cancelled
+    assert not first.left
     jobs.leave("bert")
-    assert first.snapshot().cancelled
+    assert first.left
     gate.set()
     wait(first)
+    assert first.snapshot().cancelled
     assert started == [1]
     assert first.snapshot().done < 1
 
@@ -125,13 +134,14 @@ def test_a_stopped_job_starts_again_for_who_comes_back(jobs: Jobs) -> None:
     assert (job.snapshot().done < 1, again.snapshot().done) == (True, 1)
 
 
-def test_a_kept_job_survives_leaving(jobs: Jobs) -> None:
-    gate = threading.Event()
+def test_a_kept_job_survives_leaving(tmp_path: Path) -> None:
+    jobs, gate = Jobs(tmp_path, grace=0), threading.Event()
     kept = jobs.request(("kept",), Count, counting(gate=gate), "me")
     left = jobs.request(("left",), Count, counting(gate=gate), "me")
     jobs.leave("me", keep=(kept,))
-    assert (kept.snapshot().cancelled, left.snapshot().cancelled) == (False, True)
     gate.set()
+    wait(kept), wait(left)
+    assert (kept.snapshot().cancelled, left.snapshot().cancelled) == (False, True)
 
 
 def test_a_cancelled_job_keeps_its_result_so_far_and_is_not_cached(jobs: Jobs, tmp_path: Path) -> None:
@@ -147,14 +157,116 @@ def test_a_cancelled_job_keeps_its_result_so_far_and_is_not_cached(jobs: Jobs, t
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_a_job_abandoned_by_everybody_starts_again_when_it_is_wanted_again(jobs: Jobs) -> None:
+def test_a_job_given_up_by_everybody_starts_again_when_it_is_wanted_again(tmp_path: Path) -> None:
     started: list[int] = []
-    gate = threading.Event()
-    jobs.request(("a",), Count, counting(started, gate), "me")
+    jobs, gate = Jobs(tmp_path, grace=0), threading.Event()
+    left = jobs.request(("a",), Count, counting(started, gate), "me")
+    after_a_step(left)
     jobs.leave("me")
     gate.set()
+    wait(left)
     wait(jobs.request(("a",), Count, counting(started), "me"))
     assert started == [1, 1]
+
+
+def test_a_job_left_by_everybody_is_found_again_by_a_new_session(jobs: Jobs) -> None:
+    """A reload makes a new session, and another page is left again: what was computed is not lost."""
+    started: list[int] = []
+    gate = threading.Event()
+    job = jobs.request(("map",), Count, counting(started, gate), "before the reload")
+    after_a_step(job)
+    jobs.leave("before the reload")
+    again = jobs.request(("map",), Count, counting(started), "after the reload")
+    assert again is job
+    assert again.snapshot().done == 0.2
+    gate.set()
+    wait(again)
+    assert (again.snapshot().result, started) == (Count(5), [1])
+
+
+def test_a_job_left_by_everybody_ends_within_the_grace_period(jobs: Jobs, tmp_path: Path) -> None:
+    job = jobs.request(("map",), Count, counting(), "me")
+    jobs.leave("me")
+    wait(job)
+    assert job.snapshot().result == Count(5)
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+def test_a_repair_goes_on_to_its_end_and_is_found_by_others(tmp_path: Path) -> None:
+    jobs, gate = Jobs(tmp_path, grace=0), threading.Event()
+    job = jobs.request(("repair",), Count, counting(gate=gate), "me", cached=False, to_end=True)
+    after_a_step(job)
+    jobs.leave("me")
+    assert jobs.find(("repair",)) is job
+    assert jobs.find(("other",)) is None
+    gate.set()
+    wait(job)
+    assert job.snapshot().result == Count(5)
+    anew = jobs.request(("repair",), Count, counting(), "me", cached=False, to_end=True, anew=True)
+    wait(anew)
+    assert anew is not job
+
+
+def test_a_repair_whose_starter_has_left_can_be_stopped(jobs: Jobs) -> None:
+    gate = threading.Event()
+    job = jobs.request(("repair",), Count, counting(gate=gate), "me", to_end=True)
+    jobs.leave("me")
+    jobs.stop("me after a reload", [job])
+    assert job.snapshot().cancelled
+    gate.set()
+
+
+def test_a_job_that_nobody_has_before_them_rests_while_another_one_is_computed(jobs: Jobs) -> None:
+    """A slider that moves on leaves its map behind; that takes nothing from the new one."""
+    gate, other = threading.Event(), threading.Event()
+    old = jobs.request(("old",), Count, counting(gate=gate), "me")
+    after_a_step(old)
+    new = jobs.request(("new",), Count, counting(gate=other), "me")
+    jobs.leave("me", keep=(new,))
+    gate.set()
+    time.sleep(0.3)
+    assert old.snapshot().running
+    assert old.snapshot().done < 1
+    other.set()
+    wait(new)
+    wait(old)
+    assert old.snapshot().result == Count(5)
+
+
+def test_beyond_the_limits_jobs_wait_their_turn_and_say_so(jobs: Jobs) -> None:
+    gate = threading.Event()
+    mine = [jobs.request(("mine", n), Count, counting(gate=gate), "me") for n in range(MAPS.each + 2)]
+    assert [job.thread is not None for job in mine] == [True] * MAPS.each + [False] * 2
+    said = mine[-1].snapshot()
+    assert said.running
+    assert said.waiting == "Waits its turn: at most 8 maps and curves are computed here at once, 4 of one visitor."
+    others = [jobs.request(("other", n), Count, counting(gate=gate), f"visitor {n}") for n in range(MAPS.everywhere)]
+    assert sum(job.thread is not None for job in mine + others) == MAPS.everywhere
+    repairs = [jobs.request(("repair", n), Count, counting(gate=gate), "me", to_end=True) for n in range(2)]
+    assert [job.thread is not None for job in repairs] == [True, False], "a repair has a limit of its own"
+    light = jobs.request(("fetch",), Count, counting(gate=gate), "me", heavy=False)
+    assert light.thread is not None
+    gate.set()
+    for job in mine + others + repairs:
+        while job.snapshot().running:
+            time.sleep(0.001)
+        assert job.snapshot().result == Count(5)
+
+
+def test_what_waits_and_is_left_is_dropped_and_what_was_left_makes_room(jobs: Jobs) -> None:
+    gate, started = threading.Event(), list[int]()
+    old = [jobs.request(("old", n), Count, counting(gate=gate), "me") for n in range(MAPS.each)]
+    late = jobs.request(("late",), Count, counting(started), "me")
+    jobs.leave("me")
+    assert (late.snapshot().running, late.snapshot().cancelled) == (False, True)
+    new = jobs.request(("new",), Count, counting(), "me")
+    assert new.snapshot().waiting
+    assert [job.snapshot().cancelled for job in old] == [True, False, False, False], "the one left first"
+    gate.set()
+    while new.snapshot().running:
+        time.sleep(0.001)
+    assert new.snapshot().result == Count(5)
+    assert started == []
 
 
 def test_a_failure_is_one_sentence_and_is_tried_again(jobs: Jobs) -> None:

@@ -22,7 +22,7 @@ from core.training import Plan, train
 from core.unfinished import held, read_unfinished
 from dashboard import trainings as module
 from dashboard.trainings import Trainings
-from dashboard.views.train import curves, duration
+from dashboard.views.trained import curves, duration
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 
@@ -46,7 +46,7 @@ def plan(tmp_path: Path) -> Plan:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """Plans that the page starts, in place of processes."""
     plans: list[Plan] = []
-    monkeypatch.setattr(module.Trainings, "start", lambda self, plan, device="auto": plans.append(plan))
+    monkeypatch.setattr(module.Trainings, "start", lambda self, plan, by, device="auto": plans.append(plan))
     return plans
 
 
@@ -165,7 +165,7 @@ def test_a_training_that_began_under_another_name_goes_on_there(empty: Store, pl
     write_shipped(empty.root, {plan.key: "0"})
     (old / "card.json").write_text("{}")
     with pytest.raises(ValueError, match=r"came with the repository: only train.py --replace replaces it"):
-        Trainings(empty, tmp_path / "here").start(listed.plan, "cpu")
+        Trainings(empty, tmp_path / "here").start(listed.plan, "me", "cpu")
 
 
 def test_it_is_said_how_long_it_will_take(empty: Store) -> None:
@@ -244,21 +244,21 @@ def test_start_pause_continue_crash_and_another_server(empty: Store, plan: Plan,
         found = read_unfinished(folder)
         return len(found.history) if found is not None else 0
 
-    here.start(plan, "cpu")
+    here.start(plan, "me", "cpu")
     with pytest.raises(ValueError, match="is being trained already"):
-        here.start(plan, "cpu")
+        here.start(plan, "me", "cpu")
     wait_for(lambda: epochs() >= 1)
     assert here.unfinished()[0].running
 
     # A server that did not start it sees it, and can end it.
     other = Trainings(empty, tmp_path / "other")
     assert [one.running for one in other.unfinished()] == [True]
-    other.pause(plan.key)
+    other.pause(plan.key, "me")
     wait_for(lambda: not here.unfinished()[0].running)
     before = epochs()
-    assert "ended from outside" in here.unfinished()[0].error
+    assert "was asked to pause; it goes on after its last finished epoch" in here.unfinished()[0].error
 
-    other.start(plan, "cpu")
+    other.start(plan, "me", "cpu")
     wait_for(lambda: epochs() > before)
     found = read_unfinished(folder)
     assert found is not None
@@ -267,13 +267,13 @@ def test_start_pause_continue_crash_and_another_server(empty: Store, plan: Plan,
     wait_for(lambda: not other.unfinished()[0].running)
     assert "signal 9" in other.unfinished()[0].error
     assert other.unfinished()[0].history[: len(found.history)] == found.history
-    other.forget(plan.key)
+    other.forget(plan.key, "me")
     assert other.unfinished() == []
 
 
 def test_a_training_that_fails_at_once_says_why(empty: Store, plan: Plan, tmp_path: Path) -> None:
     here = Trainings(empty, tmp_path / "here")
-    here.start(replace(plan, attack=attacks["consistent"]()), "cpu")
+    here.start(replace(plan, attack=attacks["consistent"]()), "me", "cpu")
     wait_for(lambda: bool(here.unfinished()) and bool(here.unfinished()[0].error))
     assert "there is no checkpoint six/resnet20/robust" in here.unfinished()[0].error
 

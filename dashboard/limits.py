@@ -1,0 +1,59 @@
+"""How much of the machine one visitor may take, and all together: every number, with its reason.
+
+A visitor is one open page of the application (a browser tab). What is beyond a limit waits its turn or is refused, and
+a sentence says so. The application on its own machine has the same limits, but for :data:`IMAGES_SERVED`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "DECODED",
+    "DECODING",
+    "GRACE",
+    "IMAGES_SERVED",
+    "MAPS",
+    "PHOTOGRAPHS_SERVED",
+    "REPAIRS",
+    "UPLOADED",
+    "AtOnce",
+]
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """A limit of something that is counted.
+
+    Attributes:
+        each: For one visitor.
+        everywhere: For all visitors together.
+    """
+
+    each: int
+    everywhere: int
+
+
+MAPS = AtOnce(4, 8)
+"""Maps and curves being computed: most pages show up to four at once, of a page with more some wait."""
+
+REPAIRS = AtOnce(1, 2)
+"""Repairs being computed: minutes each, and a copy of the model."""
+
+GRACE = 120.0
+"""Seconds for which a map is computed on after its last visitor has left: a reload, or another page and back."""
+
+IMAGES_SERVED = 256
+"""Test images per measurement for a visitor of a served application: what the pages open with."""
+
+PHOTOGRAPHS_SERVED = 64
+"""Simulated photographs per measurement for a visitor of a served application: what the page opens with."""
+
+UPLOADED = AtOnce(25 * 2**20, 500 * 2**20)
+"""Bytes of uploaded pictures in memory: one picture of the largest size each, 20 such pictures in all."""
+
+DECODED = 8
+"""Decoded pictures kept for all visitors, of 27 MB at most (3000 x 3000 x 3); one that is missing is decoded again."""
+
+DECODING = 2
+"""Pictures being decoded or cut at once: each takes up to 192 MB as decoded (64 million pixels), 108 MB as floats."""
