@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,6 +186,7 @@ class Job(Generic[R]):
 
     def run(self, turnstile: Turnstile) -> None:
         """The thread's body: step by step until complete, cancelled or failed."""
+        steps: Iterator[R] = iter(())
         try:
             steps = self.work()
             while not self._cancel.is_set():
@@ -203,6 +204,8 @@ class Job(Generic[R]):
             log.exception("job %s failed", self.name)
             self._error = f"{type(error).__name__}: {sentence(error)}"
         finally:
+            if isinstance(steps, Generator):
+                steps.close()  # what it has started elsewhere ends now
             self._ended = time.monotonic()
             self._running = False
 

@@ -251,7 +251,8 @@ def _compile(subject: Subject, predictor: Predictor) -> None:
     with _compiling:
         try:
             if not predictor.load_compiled(shape) and predictor.device.type == "cpu":
-                compile_in_background(subject.checkpoint.folder, torch.get_num_threads(), subject.repair).wait()
+                for _ in compile_in_background(subject.checkpoint.folder, torch.get_num_threads(), subject.repair):
+                    pass
                 predictor.load_compiled(shape)
             elif predictor.device.type == "cuda":
                 predictor.compile(shape)

@@ -17,7 +17,7 @@ from squares import six_colours
 from core.attacks import Enhanced, attacks
 from core.courtesy import Courtesy
 from core.data import dataset_from
-from core.estimate import STEPS, Estimate, estimate
+from core.estimate import UNTIMED, Estimate, estimate
 from core.recipes import Recipe
 from core.store import Store
 from core.train_process import train_in_background
@@ -198,7 +198,9 @@ def test_what_cannot_be_trained_ends_with_one_sentence(plan, store, tmp_path):
 
 def test_an_estimate_is_of_the_whole_training_and_changes_nothing(plan, store):
     found = list(estimate(plan, 600, torch.device("cpu")))
-    assert [one.done for one in found] == [step / STEPS for step in range(STEPS + 1)]
+    assert [one.done for one in found[:UNTIMED]] == [0] * UNTIMED
+    assert sorted(one.done for one in found) == [one.done for one in found]
+    assert [one.done == 1 for one in found] == [False] * (len(found) - 1) + [True]
     last = found[-1]
     assert last.seconds == pytest.approx(3 * 600 / last.images_per_second)
     assert last.images_per_second > 0

@@ -53,13 +53,8 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     jobs().close()
 
 
-class _Done:
-    def wait(self) -> int:
-        return 0
-
-
-def _nothing_to_compile(*_: Any) -> _Done:
-    return _Done()
+def _nothing_to_compile(*_: Any) -> Iterator[None]:
+    return iter(())
 
 
 def page(name: str, **query: str) -> AppTest:
