@@ -28,6 +28,8 @@ __all__ = ["STATE", "Epoch", "State", "Unfinished", "discard", "held", "read_unf
 
 STATE = "training.safetensors"
 ABOUT, LOCK = ".training.json", ".training.lock"
+# Seconds that a process whose parent has just been killed may still hold its lock.
+DYING = 2.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def held(folder: Path, plan: dict[str, Any]) -> Iterator[None]:
         raise OSError(error.errno, f"nothing can be saved in {folder}: {error.strerror}") from error
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=DYING)
     except Timeout:
         raise ValueError(f"{'/'.join(folder.parts[-3:])} is being trained by another process") from None
     try:

@@ -177,17 +177,19 @@ def test_it_is_said_how_long_it_will_take_when_somebody_asks(empty: Store) -> No
     assert any("has not been measured yet" in text.value for text in test.markdown)
     assert not jobs()._jobs
     press(test, "Time a few steps")
+
+    def known(shown: AppTest) -> list[str]:
+        return [text.value for text in shown.markdown if "as measured on this machine" in text.value]
+
     deadline = time.monotonic() + 400
-    while time.monotonic() < deadline and not any(
-        "as measured on this machine" in text.value for text in test.markdown
-    ):
+    while time.monotonic() < deadline and not known(test):
         time.sleep(0.2)
         test = test.run()
-    (said,) = [text.value for text in test.markdown if "as measured on this machine" in text.value]
+    (said,) = known(test)
     assert "2 epochs of" in said
     # Another page, or another server, need not measure it again.
     again = page("train", **query)
-    assert [text.value for text in again.markdown if "as measured on this machine" in text.value] == [said]
+    assert known(again) == [said]
 
 
 def test_a_link_to_another_network_computes_nothing(empty: Store) -> None:
