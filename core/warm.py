@@ -6,7 +6,7 @@ python -m core.warm checkpoints/cifar10/resnet20/badnets
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -42,7 +42,7 @@ class Warmed:
         return cls(float(values["done"]))
 
 
-def compile_in_background(checkpoint: Path, threads: int, repair: str = "") -> Iterator[Warmed]:
+def compile_in_background(checkpoint: Path, threads: int, repair: str = "") -> Generator[Warmed, None, None]:
     """Compiles a stored model into the user's cache in a process of its own, so that nothing here waits for a compiler.
 
     One at a time on this machine, whoever starts it. The process ends when this generator is closed, or this process

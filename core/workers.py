@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
@@ -58,7 +58,7 @@ def in_process(
     *,
     alone: Path | None = None,
     courtesy: Path | None = None,
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """Runs a generator function in a process of its own; the process ends when this generator is closed.
 
     Args:
@@ -76,7 +76,7 @@ def in_process(
         OSError: As the function raises it; or the process cannot be started, or is ended from outside.
         RuntimeError: If the function raises something else, which is then written to stderr.
     """
-    job = {"function": function, "arguments": dict(arguments)}
+    job: dict[str, Any] = {"function": function, "arguments": dict(arguments)}
     job |= {"alone": None if alone is None else str(alone), "courtesy": None if courtesy is None else str(courtesy)}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(

@@ -73,8 +73,8 @@ def draw_estimate(session: Session, plan: Plan, images: int, shape: tuple[int, i
         cached=False,
     )
     jobs().leave(session.identity, (job,))
-    if error := job.snapshot().error:
-        st.error(f"This cannot be trained: {error.partition(': ')[2] or error}")
+    if failed := job.snapshot().error:
+        st.error(f"This cannot be trained: {failed.partition(': ')[2] or failed}")
         return
 
     @st.fragment(key="estimate", run_every=0.5)
