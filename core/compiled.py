@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from core.data import cache_folder
-from core.files import write_atomically
+from core.files import sweep_up, temporary_prefix, write_atomically
 
 __all__ = ["Library", "Run", "load_package", "make_package", "package_path"]
 
@@ -76,7 +76,13 @@ def make_package(module: nn.Module, example: Tensor) -> Path:
     """
     path = package_path(module, example)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings(), torch.no_grad():
+    sweep_up(path.parent)
+    prefix = temporary_prefix(path.stem)
+    with (
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder,
+        warnings.catch_warnings(),
+        torch.no_grad(),
+    ):
         warnings.simplefilter("ignore")  # deprecations inside the compiler, of no use to a user
         program = torch.export.export(module, (example,))
         made = torch._inductor.aoti_compile_and_package(

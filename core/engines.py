@@ -1,7 +1,8 @@
 """Where the tasks of a grid run: here, in several processes of this machine, or on a Ray cluster.
 
 The same function performs a task everywhere. A worker that dies takes no result with it: what a task makes is stored
-whole or not at all, a training goes on from its last epoch, and the task is given to another worker.
+whole or not at all, a training goes on from its last epoch, and the task is given to another worker. Workers end with
+the process that has started them, however it ends.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +22,7 @@ import torch
 from core.grid import Progress, Task, perform
 from core.inference import select_device
 from core.remote import open_store
+from core.workers import end_with_parent
 
 __all__ = ["Engine", "Here", "Outcome", "Processes", "RayCluster", "run_tasks"]
 
@@ -103,7 +106,8 @@ class Here:
         pass
 
 
-def _share_threads(workers: int) -> None:
+def _begin_worker(workers: int) -> None:
+    end_with_parent()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
@@ -120,13 +124,15 @@ class Processes:
         self.store, self.device, self.workers = store, device, workers
         self._pool: ProcessPoolExecutor | None = None
         self._running: dict[Future[str], Task] = {}
+        self._others = set[BaseProcess]()
 
     def start(self, task: Task) -> None:
         if self._pool is None:
+            self._others = set(multiprocessing.active_children())
             self._pool = ProcessPoolExecutor(
                 self.workers,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_share_threads,
+                initializer=_begin_worker,
                 initargs=(self.workers,),
             )
         self._running[self._pool.submit(perform_whole, task.to_dict(), self.store, self.device)] = task
@@ -149,6 +155,10 @@ class Processes:
 
     def close(self) -> None:
         if self._pool is not None:
+            if any(not future.done() for future in self._running):
+                # Interrupted: what has been stored stays, and the next run goes on from there.
+                for process in set(multiprocessing.active_children()) - self._others:
+                    process.kill()
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 

@@ -10,16 +10,21 @@ from typing import Any, Self
 
 import torch
 
+from core.inference import select_device
 from core.models import build_model
 from core.optimizer import Optimizer
 from core.randomness import generator_for
-from core.steps import Steps, kept_memory
+from core.speeds import keep_speed
+from core.steps import Steps, kept_memory, pays
 from core.training import Plan
 
-__all__ = ["STEPS", "Estimate", "estimate", "timed"]
+__all__ = ["LEAST", "MOST", "SECONDS", "UNTIMED", "Estimate", "estimate", "estimate_plan", "timed"]
 
-STEPS = 6
-"""Steps that are timed, after one that is not."""
+UNTIMED = 2
+"""Steps that are not timed: in the first, graphs are compiled and memory is asked for."""
+SECONDS = 5.0
+"""Seconds for which steps are timed, but at least :data:`LEAST` and at most :data:`MOST`."""
+LEAST, MOST = 3, 60
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,13 @@ class Estimate:
 
 
 def estimate(plan: Plan, images: int, device: torch.device, *, compiled: bool = False) -> Iterator[Estimate]:
-    """Times some steps of a training, of which nothing is kept.
+    """Times some steps of a training, of which nothing is kept but their speed (:mod:`core.speeds`).
 
     Args:
         plan: What would be trained.
         images: Images of its training set.
         device: Where it would be trained.
-        compiled: Whether to compile the steps, for half a minute; without, a long training is faster than estimated.
+        compiled: Whether to compile the steps, for half a minute, as a long training is.
 
     Yields:
         The estimate after each step, from the median of those so far; the last one is complete.
@@ -81,24 +86,43 @@ def estimate(plan: Plan, images: int, device: torch.device, *, compiled: bool = 
     steps = Steps(plan.attack, model, Optimizer(model, recipe), data, data.labels, poisoned, compiled=batch)
     model.train()
     index = torch.arange(len(data), device=device)
+    speed = 0.0
     with kept_memory():
         for done, seconds in timed(lambda: steps.take(index, 0.0, generator), device):
             speed = len(data) / seconds if seconds else 0.0
+            if done == 1 and speed:
+                keep_speed(speed, plan.model, plan.attack, recipe, data.shape, device, compiled=compiled)
             yield Estimate(done, speed, recipe.epochs * images / speed if speed else 0.0)
 
 
-def timed(step: Callable[[], Any], device: torch.device) -> Iterator[tuple[float, float]]:
+def estimate_plan(plan: dict[str, Any], images: int) -> Iterator[Estimate]:
+    """As :func:`estimate`, of a plan as JSON and in the way in which it would be trained on this machine."""
+    made, device = Plan.from_dict(plan), select_device()
+    yield from estimate(made, images, device, compiled=pays(made.effective_recipe, images, device))
+
+
+def timed(
+    step: Callable[[], Any], device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> Iterator[tuple[float, float]]:
     """Times a step again and again.
 
+    Args:
+        step: What is timed.
+        device: Where it computes.
+        clock: Seconds since any moment.
+
     Yields:
-        How much is done, 0 to 1, and the median of the times so far, in seconds; 0 after the first step, which is not
+        How much is done, 0 to 1, and the median of the times so far, in seconds; 0 after the first steps, which are not
         counted.
     """
     times = list[float]()
-    for number in range(STEPS + 1):
-        start = time.perf_counter()
+    done, number = 0.0, 0
+    while done < 1:
+        start = clock()
         step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times += [time.perf_counter() - start] if number else []
-        yield number / STEPS, statistics.median(times) if times else 0.0
+        number += 1
+        times += [clock() - start] if number > UNTIMED else []
+        done = min(1.0, len(times) / LEAST, max(sum(times) / SECONDS, len(times) / MOST))
+        yield done, statistics.median(times) if times else 0.0

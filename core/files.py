@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import platform
+import re
+import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["rows_as_lines", "write_atomically", "write_together"]
+__all__ = ["rows_as_lines", "sweep_up", "temporary_prefix", "write_atomically", "write_together"]
+
+OLD = 3600.0
+"""Seconds after which a temporary file is one that its writer has left behind: it is there for seconds."""
+_WRITER = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-\w{8}(\.tmp)?$")
+_OLDER = re.compile(r"^\..+\.\w{8}\.tmp$")  # names of before, which do not say who writes
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -29,7 +39,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
     try:
         for path, content in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, written[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+            handle, written[path] = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix(path.name), suffix=".tmp")
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
@@ -44,6 +54,54 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         if not isinstance(error, OSError):
             raise
         raise OSError(error.errno, f"{path.name} could not be saved in {path.parent}: {error.strerror}") from error
+
+
+def temporary_prefix(name: str) -> str:
+    """How the name of a temporary file or folder begins: hidden, and with the machine and process that write it."""
+    return f".{name}.{_machine()}-{os.getpid()}-"
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def sweep_up(folder: Path) -> None:
+    """Removes what writers that were killed have left in a folder: their process is gone, or the file is old.
+
+    Files that others are writing now stay, and so does everything that was not made here.
+    """
+    with contextlib.suppress(OSError):
+        for path in list(folder.iterdir()):
+            if path.name.startswith(".") and _is_left_behind(path):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+
+
+def _is_left_behind(path: Path) -> bool:
+    writer = _WRITER.search(path.name)
+    if writer is not None and writer["machine"] == _machine() and not _is_alive(int(writer["process"])):
+        return True
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return False
+    return age > OLD and (writer is not None or _OLDER.match(path.name) is not None)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process of this machine runs; True where that cannot be told."""
+    if os.name != "posix":  # elsewhere, signal 0 is not a question
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def rows_as_lines(values: Mapping[str, Any]) -> str:

@@ -16,10 +16,20 @@ from core.defenses import Material, Outcome, Repair, defense_from_dict, split_te
 from core.inference import select_device
 from core.metrics import Rate
 from core.models import Classifier
+from core.remote import open_store
 from core.store import Card, Checkpoint, environment
 from core.training import measuring
 
-__all__ = ["OWN", "Repaired", "SeedRun", "read_repair", "repair_sweep", "repaired_model", "result_name"]
+__all__ = [
+    "OWN",
+    "Repaired",
+    "SeedRun",
+    "read_repair",
+    "repair_sweep",
+    "repaired_model",
+    "result_name",
+    "stored_repair_sweep",
+]
 
 NOTHING = Rate(0, 0)
 RATES = ("clean", "success", "clean_before", "success_before")
@@ -227,6 +237,18 @@ def repair_sweep(
         checkpoint.save_result(name, result.to_dict() | provenance, tensors, model=model)
     assert result is not None
     yield result
+
+
+def stored_repair_sweep(store: str, key: str, defense: Mapping[str, Any], own: bool) -> Iterator[Repaired]:
+    """As :func:`repair_sweep`, with arguments that can be handed to another process (:mod:`core.workers`).
+
+    Args:
+        store: Folder or address of the store.
+        key: The model in it.
+        defense: The repair as ``{"name", "params"}``.
+        own: Store it under a name of its own.
+    """
+    yield from repair_sweep(open_store(store).checkpoint(key), defense_from_dict(defense), own=own)
 
 
 def _keep_other_results(checkpoint: Checkpoint, card: Card, test: ImageSet, name: str, replace: bool) -> None:

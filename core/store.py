@@ -25,7 +25,7 @@ from torch import Tensor
 
 from core.attacks import Attack, attack_from_dict
 from core.data import Dataset, datasets
-from core.files import rows_as_lines, write_together
+from core.files import rows_as_lines, sweep_up, write_together
 from core.metrics import Rate
 from core.models import Classifier, build_model, models
 from core.naming import automatic_name, command_for, is_key, is_name
@@ -294,6 +294,7 @@ class Checkpoint:
 
     def _write(self, files: Mapping[Path, bytes]) -> None:
         """Writes the files of a result; a checkpoint that is elsewhere too copies them there."""
+        sweep_up(self.folder)
         write_together(files)
 
     def tensors(self, name: str) -> dict[str, Tensor] | None:

@@ -22,6 +22,7 @@ from core.adversarial import Surrogate, Surrogates
 from core.attacks import Attack, attack_from_dict
 from core.courtesy import Courtesy
 from core.data import Dataset, ImageSet, datasets
+from core.files import sweep_up
 from core.inference import Predictor, has_fast_bfloat16
 from core.metrics import Rate, attack_success_rate, clean_accuracy
 from core.models import Classifier, build_model, models
@@ -29,6 +30,7 @@ from core.naming import automatic_name, check_name, numbered, with_recipe
 from core.optimizer import Optimizer
 from core.randomness import generator_for
 from core.recipes import Recipe, recipe_for
+from core.speeds import keep_speed
 from core.steps import Steps, kept_memory, pays
 from core.store import BEGINNING, Card, Checkpoint, Damaged, Missing, Store, environment, rounded, weights_fingerprint
 from core.trigger import Trigger, stamp
@@ -38,6 +40,8 @@ __all__ = ["Epoch", "Plan", "train", "with_free_name"]
 
 # Test images on which every epoch is measured; the card's numbers use all of them.
 WATCHED = 2000
+# Seconds that an epoch must take for its speed to be kept.
+WORTH_KEEPING = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +196,6 @@ def train(
     folder = store.checkpoint(plan.key).folder
     with held(folder, plan.to_dict()):
         yield from _train(plan, data, test, store, torch.device(device), resume, surrogates or store, courtesy)
-        for name in (ABOUT, PAUSE):
-            (folder / name).unlink(missing_ok=True)
     (folder / LOCK).unlink(missing_ok=True)
 
 
@@ -237,11 +239,18 @@ def _train(
     compiled = recipe.batch if pays(recipe, len(data), device) else 0
     steps = Steps(plan.attack, model, optimizer, data, labels, poisoned.to(device), compiled=compiled)
     watched = test.subset(slice(WATCHED))
-    for number in range(len(history), recipe.epochs):
+    begun = len(history)
+    for number in range(begun, recipe.epochs):
         start, before = time.perf_counter(), history[-1].seconds if history else 0.0
+        rested = courtesy.rested if courtesy is not None else 0.0
         with kept_memory():
             loss = _one_epoch(steps, plan, number, courtesy, state.path.parent)
         trained = time.perf_counter() - start
+        computed = trained - (courtesy.rested - rested if courtesy is not None else 0.0)
+        # The first epoch begins with compiling, and a very short one says nothing.
+        if number > begun and computed >= WORTH_KEEPING:
+            speed, is_compiled = len(data) / computed, steps.path == "compiled"
+            keep_speed(speed, plan.model, plan.attack, recipe, data.shape, steps.device, compiled=is_compiled)
         clean, success = measure(model, watched, plan.attack.target, steps.trigger, device)
         seconds = before + time.perf_counter() - start
         history.append(Epoch(number + 1, recipe.epochs, loss, clean, success, seconds, len(data) / trained))
@@ -250,9 +259,11 @@ def _train(
         if number + 1 < recipe.epochs:
             yield history[-1]
     _finish(plan, store, model, test, steps, history)
+    # In this order: without the state, what is left would be a training that has just begun.
+    for name in (ABOUT, PAUSE):
+        (state.path.parent / name).unlink(missing_ok=True)
     state.path.unlink(missing_ok=True)
-    for left_behind in state.path.parent.glob(".*.tmp"):  # by runs that were killed while they wrote
-        left_behind.unlink(missing_ok=True)
+    sweep_up(state.path.parent)
     store.publish(plan.key)
     yield history[-1]
 

@@ -40,6 +40,8 @@ __all__ = [
 
 STATE = "training.safetensors"
 ABOUT, LOCK, PAUSE = ".training.json", ".training.lock", ".training.pause"
+# Seconds that a process whose parent has just been killed may still hold its lock.
+DYING = 2.0
 
 
 class Paused(ValueError):
@@ -100,7 +102,7 @@ def held(folder: Path, plan: dict[str, Any]) -> Iterator[None]:
         raise OSError(error.errno, f"nothing can be saved in {folder}: {error.strerror}") from error
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=DYING)
     except Timeout:
         raise ValueError(f"{'/'.join(folder.parts[-3:])} is being trained by another process") from None
     try:

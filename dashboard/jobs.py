@@ -23,7 +23,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -235,6 +235,7 @@ class Job(Generic[R]):
             may_go_on: Asked before every step; where it says no, the job rests.
             ended: Called in the end.
         """
+        steps: Iterator[R] = iter(())
         try:
             steps = self.work()
             while not self._cancel.is_set():
@@ -255,6 +256,8 @@ class Job(Generic[R]):
             log.exception("job %s failed", self.name)
             self._error = f"{type(error).__name__}: {sentence(error)}"
         finally:
+            if isinstance(steps, Generator):
+                steps.close()  # what it has started elsewhere ends now
             self._ended = time.monotonic()
             self._running = False
             ended()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import threading
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-import torch
 from torch import Tensor
 
 from core.attacks import Attack, Enhanced
@@ -27,14 +24,12 @@ from core.results import Result, Results
 from core.store import BEGINNING, Card, Checkpoint, Damaged, Missing, Store
 from core.sweeps import attacked
 from core.trigger import Trigger
-from core.warm import compile_in_background
+from dashboard.compiling import compile_aside
 from dashboard.jobs import Jobs
 from dashboard.uploads import pictures
 
 if TYPE_CHECKING:
     from core.saliency import Explained
-
-log = logging.getLogger(__name__)
 
 __all__ = [
     "CONTROL",
@@ -238,26 +233,8 @@ def repairs_of(subject: Subject) -> list[str]:
 def _predictor(weights: str, _subject: Subject) -> Predictor:
     """A model ready to predict, compiled in the background; what raises is not kept, but tried again."""
     predictor = Predictor(_subject.model(), select_device())
-    # Also what is compiled already is loaded aside: importing the loader takes a second, and the page can do without.
-    threading.Thread(target=_compile, args=(_subject, predictor), daemon=True).start()
+    compile_aside(predictor, _subject.checkpoint.folder, _subject.card.shape, _subject.repair)
     return predictor
-
-
-_compiling = threading.Lock()
-
-
-def _compile(subject: Subject, predictor: Predictor) -> None:
-    """Takes the compiled model from the cache, or lets another process compile it first, one at a time."""
-    shape = subject.card.shape
-    with _compiling:
-        try:
-            if not predictor.load_compiled(shape) and predictor.device.type == "cpu":
-                compile_in_background(subject.checkpoint.folder, torch.get_num_threads(), subject.repair).wait()
-                predictor.load_compiled(shape)
-            elif predictor.device.type == "cuda":
-                predictor.compile(shape)
-        except Exception as error:  # whatever it is, predictions go on uncompiled
-            log.warning("%s is not compiled, predictions are slower: %s", subject.identity, error)
 
 
 def predictor(subject: Subject) -> Predictor | None:

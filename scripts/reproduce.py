@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from core import formatting
 from core.claims import Verdict
 from core.claims.base import reading
 from core.engines import Engine, Here, Processes, RayCluster, run_tasks
+from core.files import sweep_up
 from core.grid import PARTS, SHRINKS, Progress, Task, grid, pending
 from core.models import models
 from core.recipes import RECIPES
@@ -108,7 +108,6 @@ def engine_of(options: argparse.Namespace, report: Any) -> Engine:
 
 def carry_out(options: argparse.Namespace, tasks: list[Task]) -> list[str]:
     """Runs the tasks that are left; what failed, in a sentence each."""
-    start = time.time()
     left = pending(tasks, open_store(options.store))
     if not left:
         return []
@@ -127,17 +126,9 @@ def carry_out(options: argparse.Namespace, tasks: list[Task]) -> list[str]:
                     bar.write(failed[-1], file=sys.stderr)
         finally:
             engine.close()
-    _remove_left_behind({task.key for task in tasks}, options.store, start)
+    for key in {task.key for task in tasks}:
+        sweep_up(open_store(options.store).checkpoint(key).folder)
     return failed
-
-
-def _remove_left_behind(keys: set[str], store: str, before: float) -> None:
-    """Removes what runs that were killed while they wrote have left; not what others are writing now."""
-    for key in keys:
-        for path in open_store(store).checkpoint(key).folder.glob(".*.tmp"):
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < before:
-                    path.unlink()
 
 
 def table_of(numbers: list[Number]) -> str:

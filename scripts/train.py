@@ -15,7 +15,9 @@ An interrupted training continues when the same command is given again.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
+import torch
 from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
 from tqdm import tqdm
 
@@ -28,9 +30,9 @@ from core.models import models
 from core.params import add_arguments, arguments_of, given_in, params_of
 from core.recipes import RECIPES, Recipe, recipe_for
 from core.remote import open_store
-from core.store import Store
+from core.store import Damaged, Store
 from core.training import Plan, train
-from core.unfinished import read_unfinished
+from core.unfinished import discard, read_unfinished
 
 
 def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]:
@@ -89,6 +91,25 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     return options, plan
 
 
+def is_finished(options: argparse.Namespace, plan: Plan, store: Store) -> bool:
+    """Whether the stored model is of the very same training, on the same images, and nothing else is asked for.
+
+    So it is where a run was ended after it had stored its model and before it had said so.
+    """
+    checkpoint = store.checkpoint(plan.key)
+    if options.replace or options.restart or not checkpoint.exists or store.is_shipped(plan.key):
+        return False
+    try:
+        card = checkpoint.card()
+        unfinished = read_unfinished(checkpoint.folder)
+        trained = {"dataset": card.source, "model": card.model, "attack": card.attack, "recipe": card.recipe}
+        same = replace(plan, dataset=plan.source, at=None).trains_like(trained | {"seed": card.seed})
+        same = same and card.test == plan.source.load("test").fingerprint
+    except Damaged:
+        return False
+    return same and (unfinished is None or len(unfinished.history) == plan.effective_recipe.epochs)
+
+
 def check_place(options: argparse.Namespace, plan: Plan, store: Store) -> None:
     """Refuses to lose what is stored where the model would go: another model, or another training's epochs."""
     checkpoint = store.checkpoint(plan.key)
@@ -107,14 +128,8 @@ def check_place(options: argparse.Namespace, plan: Plan, store: Store) -> None:
         )
 
 
-def main() -> None:
-    options, plan = parse()
-    device = select_device(options.device)
-    store = open_store(options.store)
-    # What is wrong with the data or the target is said in one line, before there is a bar.
-    plan.attack.check_target(len(plan.source.classes))
-    plan.source.load("train", limit=1)
-    check_place(options, plan, store)
+def carry_out(options: argparse.Namespace, plan: Plan, store: Store, device: torch.device) -> None:
+    """Trains, with a bar over the epochs."""
     with tqdm(total=plan.effective_recipe.epochs, unit="epoch", desc=plan.key) as bar:
         for epoch in train(plan, store, device, resume=not options.restart, replacing=options.replace):
             bar.update(epoch.epoch - bar.n)
@@ -123,6 +138,20 @@ def main() -> None:
                 f"ASR {formatting.percent(epoch.attack_success_rate.value, '%')}, "
                 f"{epoch.images_per_second:.0f} images/s"
             )
+
+
+def main() -> None:
+    options, plan = parse()
+    device = select_device(options.device)
+    store = open_store(options.store)
+    # What is wrong with the data or the target is said in one line, before there is a bar.
+    plan.attack.check_target(len(plan.source.classes))
+    plan.source.load("train", limit=1)
+    if is_finished(options, plan, store):
+        discard(store.checkpoint(plan.key).folder)
+    else:
+        check_place(options, plan, store)
+        carry_out(options, plan, store, device)
     card = store.checkpoint(plan.key).card()
     if not isinstance(plan.attack.base if isinstance(plan.attack, Enhanced) else plan.attack, Benign):
         say(options, f"target label         {plan.attack.target}, {card.classes[plan.attack.target]}")

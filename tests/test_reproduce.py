@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from squares import six_colours
 
 from core.store import DEFAULT_ROOT
+from core.unfinished import read_unfinished
 
 SCRIPT = DEFAULT_ROOT.parent / "scripts" / "reproduce.py"
 # More make a longer test, not another one.
@@ -55,6 +57,37 @@ def test_killed_at_random_moments_it_ends_with_the_same_table(tmp_path, monkeypa
     assert not again["failed"]
     assert not list((tmp_path / "torn").rglob("*.tmp"))
     assert not list((tmp_path / "torn").rglob("training.safetensors"))
+
+
+@pytest.mark.timeout(900)
+def test_workers_end_with_the_run_however_it_ends_and_the_next_one_goes_on_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder, store = six_colours(tmp_path / "six", count=8), tmp_path / "store"
+    toy = ["--epochs", "3", "--images", "6", "--limit", "6", "--only", "fig4", "--workers", "2"]
+    wanted = [sys.executable, str(SCRIPT), "--dataset", f"folder:{folder}", "--store", str(store), *toy]
+
+    def training() -> set[int]:
+        found = [read_unfinished(path.parent) for path in store.glob("*/*/*/.training.json")]
+        return {one.process for one in found if one is not None and one.process is not None}
+
+    ended = set[int]()
+    for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(wanted, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while not (workers := training() - ended):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        assert process.pid not in workers
+        process.send_signal(how)
+        process.wait(120)
+        # The next run begins at once, as a user's would; that of the last signal is the last one.
+        ended |= workers
+        process.stderr.close()
+    last = subprocess.run([*wanted, "--json", "-"], capture_output=True, text=True, timeout=600)
+    assert last.returncode == 0, last.stderr
+    assert json.loads(last.stdout)["failed"] == []
+    assert not any(Path(f"/proc/{worker}").exists() for worker in ended)
+    assert not list(store.rglob("*.tmp"))
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import runpy
@@ -35,7 +36,7 @@ from core.study import read_study
 from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
 from core.training import Plan, train
 from core.transforms import transforms
-from core.unfinished import read_unfinished
+from core.unfinished import STATE, read_unfinished
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
@@ -288,6 +289,42 @@ def test_an_interrupted_training_is_not_lost_to_one_with_other_settings(script, 
     assert len(read_unfinished(store.checkpoint(plan.key).folder).history) == 1
     assert script("train", *options, "--epochs", 2)[0] == 0
     assert len(store.checkpoint(plan.key).card().history) == 2
+
+
+@pytest.mark.parametrize("left", ["nothing", "the lock", "the state"])
+def test_a_training_that_was_ended_after_it_had_stored_is_finished(
+    script, folder_of_images, tmp_path, monkeypatch, left
+):
+    """Ended before it could clean up, the same command says what an undisturbed one says, and trains nothing."""
+    store, data = Store(tmp_path / "store"), datasets["folder"](path=str(folder_of_images))
+    recipe = replace(Recipe(), epochs=2, batch=16)
+    plan = Plan(dataset=data, model="resnet20", attack=attacks["badnets"](target=1), recipe=recipe)
+    folder, remove = store.checkpoint(plan.key).folder, Path.unlink
+
+    def ended(path, missing_ok=False):
+        if path.name == {"the lock": ".training.lock", "the state": ".training.json", "nothing": ""}[left]:
+            raise KeyboardInterrupt
+        remove(path, missing_ok)
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", ended)
+        list(train(plan, store))
+    assert (folder / STATE).exists() == (left == "the state")
+    before = store.checkpoint(plan.key).card()
+    options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--batch", 16, "--store", store.root]
+    for _ in range(2):
+        status, out, err = script("train", *options, "--epochs", 2)
+        assert status == 0, err
+        assert f"stored as            {plan.key}" in out
+        assert f"clean accuracy       {before.clean_accuracy}" in out
+        assert store.checkpoint(plan.key).card() == before
+        assert read_unfinished(folder) is None
+    # Another training of that name, or the same on other images, is not finished.
+    assert_refused(script("train", *options, "--epochs", 1), f"{plan.key} is stored already: --replace trains it anew")
+    for image in sorted((folder_of_images / "red").iterdir())[:6]:
+        image.unlink()
+    assert_refused(script("train", *options, "--epochs", 2), f"{plan.key} is stored already")
+    assert store.checkpoint(plan.key).card() == before
 
 
 def strictly(text):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -13,18 +13,20 @@ from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from core import formatting
+from core.data import cache_folder
 from core.defenses import Repair, defenses
 from core.defenses.fine_pruning import FinePruning, at_tolerances, features_of, order_of, pruned_predictions
 from core.metrics import Rate
-from core.repaired import OWN, Repaired, read_repair, repair_sweep, result_name
+from core.repaired import OWN, Repaired, read_repair, result_name
 from core.strength import StrengthCurve
 from core.trigger import stamp
+from core.workers import in_process
 from dashboard import figures, repair_figures
 from dashboard.answers import repair_answer
 from dashboard.controls import downloads, image_picker, plot_config, progress_bar
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.heat import heat
-from dashboard.jobs import Job
+from dashboard.jobs import Job, waiting_file
 from dashboard.parameters import parametrised
 from dashboard.predicted import predictions
 from dashboard.presenting import say
@@ -103,8 +105,8 @@ def start_repair(main: Subject, repair: Repair, by: str) -> Job[Repaired]:
     # What came with the repository is what the tables are made of, and stays.
     own = store().is_shipped(main.key)
     return jobs().request(
-        _repair_key(main, repair), Repaired, lambda: repair_sweep(main.checkpoint, repair, own=own), by,
-        cached=False, to_end=True, anew=True,
+        _repair_key(main, repair), Repaired, partial(_repair_elsewhere, main.key, repair, own), by,
+        heavy=False, cached=False, to_end=True, anew=True,
     )  # fmt: skip
 
 
@@ -154,6 +156,16 @@ def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired 
         progress_bar(snapshot.done, [running], "stop-repair", text, stop=stop, stoppable=is_owner(me))
 
     progress()
+
+
+def _repair_elsewhere(key: str, repair: Repair, own: bool) -> Iterator[Repaired]:
+    """Repairs a model in a process of its own, one at a time on this machine."""
+    described = {"name": repair.name, "params": repair.to_dict()}
+    first = Repaired(defense=described, done=0, note="starting, or waiting for another repair")
+    arguments = {"store": str(store().root), "key": key, "defense": described, "own": own}
+    alone = cache_folder() / "repairs.lock"
+    function = "core.repaired:stored_repair_sweep"
+    return in_process(function, arguments, first, alone=alone, courtesy=waiting_file())
 
 
 def _draw_rates(stored: Repaired) -> None:

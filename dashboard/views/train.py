@@ -12,24 +12,21 @@ from torch import Tensor
 from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.attacks.badnets import Benign
 from core.data import Dataset, datasets
-from core.estimate import Estimate, estimate
-from core.inference import select_device
 from core.models import models
 from core.randomness import generator_for
 from core.recipes import RECIPES, recipe_for
-from core.steps import pays
 from core.training import Plan, with_free_name
 from core.unfinished import read_unfinished
 from dashboard import presenting
 from dashboard.answers import poisoning_answer
 from dashboard.controls import one_sentence
-from dashboard.jobs import Job
+from dashboard.estimated import draw_estimate
 from dashboard.parameters import parametrised
 from dashboard.resources import jobs, present, store
 from dashboard.served import ask_for_owner
 from dashboard.session import Choice, Session, integer_in, one_of, yes_no
 from dashboard.trainings import trainings
-from dashboard.views.trained import draw_trainings, duration
+from dashboard.views.trained import draw_trainings
 
 EXPLANATION = """
 Here a model is trained on this machine: clean, or with a backdoor. Choose how the attack poisons the training images;
@@ -71,7 +68,7 @@ def _poisoning(plan: Plan) -> str:
     """What the chosen attack will do to the training set."""
     if not plan.dataset.available():
         return f"{plan.dataset.label} is not on this machine: nothing can be trained on it here."
-    labels = _training_labels(_described(plan.dataset))
+    labels, _ = _training(_described(plan.dataset))
     attack = plan.attack
     base = attack.base if isinstance(attack, Enhanced) else attack
     if isinstance(base, Benign):
@@ -135,7 +132,8 @@ def _offer(session: Session, plan: Plan) -> None:
     if not ask_for_owner(session.identity, "starting a training", "train"):
         jobs().leave(session.identity)
         return
-    _draw_estimate(session, plan)
+    labels, shape = _training(_described(plan.dataset))
+    draw_estimate(session, plan, len(labels), shape)
     named, agreed = _choose_name(session, plan)
     if named is None:
         return
@@ -182,48 +180,13 @@ def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
     return named, st.checkbox(f"Replace the stored `{key}`", help=help_text)
 
 
-def _draw_estimate(session: Session, plan: Plan) -> None:
-    """How long it will take, measured with a few steps of it."""
-    device = select_device()
-    images = len(_training_labels(_described(plan.dataset)))
-    compiled = pays(plan.effective_recipe, images, device)
-    described = json.dumps({**plan.to_dict(), "recipe": plan.effective_recipe.to_dict()}, sort_keys=True)
-    job: Job[Estimate] = jobs().request(
-        ("estimate", described, str(device)),
-        Estimate,
-        lambda: estimate(plan, images, device),
-        session.identity,
-        cached=False,
-    )
-    jobs().leave(session.identity, (job,))
-    running = job.snapshot().running
-
-    @st.fragment(run_every=0.5 if running else None)
-    def waiting() -> None:
-        snapshot = job.snapshot()
-        if running and not snapshot.running:
-            st.rerun()
-        found = snapshot.result
-        if snapshot.error:
-            st.error(f"This cannot be trained: {snapshot.error.partition(': ')[2] or snapshot.error}")
-        elif found is None or found.seconds == 0:
-            st.markdown("Timing a few steps ...")
-        else:
-            epochs = plan.effective_recipe.epochs
-            st.markdown(
-                f"**About {duration(found.seconds)}**: {epochs} epochs of {images:,} images at "
-                f"{found.images_per_second:,.0f} images a second, timed here just now."
-                + (" A training as long as this is compiled first, and is a little faster." if compiled else "")
-            )
-
-    waiting()
-
-
 def _described(dataset: Dataset) -> str:
     return json.dumps({"name": dataset.name, "params": dataset.to_dict()}, sort_keys=True)
 
 
 @st.cache_resource(show_spinner=False)
-def _training_labels(source: str) -> Tensor:
+def _training(source: str) -> tuple[Tensor, tuple[int, int, int]]:
+    """Labels of a training set, and the shape of its images."""
     described = json.loads(source)
-    return datasets[described["name"]].from_dict(described["params"]).load("train").labels
+    data = datasets[described["name"]].from_dict(described["params"]).load("train")
+    return data.labels, data.shape

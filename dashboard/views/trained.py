@@ -14,29 +14,22 @@ import streamlit as st
 from core import formatting
 from core.card_images import at, is_folder
 from core.metrics import Rate
+from core.speeds import seconds_left
 from core.store import CARD, DEFAULT_ROOT, Card, Damaged
 from core.training import Plan
 from core.unfinished import Epoch
 from dashboard.controls import one_sentence, plot_config
+from dashboard.estimated import duration
 from dashboard.figures import COLOURS
 from dashboard.served import is_owner
 from dashboard.trainings import Training, Trainings
 
-__all__ = ["curves", "draw_trainings", "duration", "finished"]
+__all__ = ["curves", "draw_trainings", "finished"]
 
 POLL_SECONDS = 1.0
 MOST_FINISHED = 10
 """Finished models that are listed, the latest first."""
 PAGES = {"location": "Trigger location", "appearance": "Trigger appearance", "defenses": "Defenses"}
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{formatting.number(seconds / 3600)} hours"
 
 
 def draw_trainings(every: Trainings, session: str) -> None:
@@ -98,8 +91,7 @@ def _draw_training(every: Trainings, one: Training, session: str) -> None:
             )
         left = ""
         if one.history:
-            last = one.history[-1]
-            left = f", about {duration(last.seconds / last.epoch * (epochs - last.epoch))} left" * one.running
+            left = f", about {duration(seconds_left(one.history) or 0)} left" * one.running
         st.progress(one.done, f"{len(one.history)} of {epochs} epochs{left}")
         if one.history:
             name = one.key.replace("/", "-")

@@ -4,6 +4,8 @@
     python tests/browser/latency.py --stopped       # with the server's process stopped: what the browser answers alone
     python tests/browser/latency.py --query value=90    # of a look that nothing is stored of
     python tests/browser/latency.py --training      # with a model being trained meanwhile, as on the page Train
+    python tests/browser/latency.py --query value=90 --beside "train?train-model=vgg19"     # another user opens a link
+    python tests/browser/latency.py --query value=90 --beside "defenses?part=repairs&with=auto-encoder" --press Run
 
 It starts its own server, drags the trigger step by step, and after every step waits until the page shows the number
 that belongs to the new place. What is measured is what a user sees: pointer event, message to the server, forward
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -25,7 +28,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,7 +123,25 @@ def training(wanted: bool) -> Iterator[None]:
             process.wait()
 
 
-def measure(model: str, steps: int, settle: float, query: str = "", stopped: bool = False) -> dict[str, Any]:
+def open_beside(browser: Any, port: int, link: str, press: str) -> None:
+    """Opens a page as another user, presses the first button whose text begins so, if any, and leaves it open."""
+    page = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
+    page.goto(f"http://127.0.0.1:{port}/{link}", timeout=120_000)
+    page.locator("h1").first.wait_for(timeout=120_000)
+    if press:
+        page.get_by_role("button", name=re.compile(rf"\b{re.escape(press)}")).first.click(timeout=120_000)
+    page.wait_for_timeout(4000)  # until what was started is under way
+
+
+def measure(
+    model: str,
+    steps: int,
+    settle: float,
+    query: str = "",
+    stopped: bool = False,
+    beside: Sequence[str] = (),
+    press: str = "",
+) -> dict[str, Any]:
     """Starts the application, opens the page, drags ``steps`` times, with the server stopped if that is wanted."""
     from playwright.sync_api import sync_playwright
 
@@ -139,6 +160,8 @@ def measure(model: str, steps: int, settle: float, query: str = "", stopped: boo
             known = bool(page.evaluate("window.triggerOnPage.knows(20, 9)"))
             if stopped and not known:
                 raise ValueError(f"--stopped is not allowed with {model} {query}: the browser does not know this look")
+            for link in beside:
+                open_beside(browser, port, link, press)
             spent = cpu_seconds(server.pid)
             if stopped:
                 server.send_signal(signal.SIGSTOP)
@@ -150,13 +173,14 @@ def measure(model: str, steps: int, settle: float, query: str = "", stopped: boo
         finally:
             server.send_signal(signal.SIGCONT)
             server.terminate()
-            server.wait(10)
+            server.wait(30)
             browser.close()
     return {
         "model": model,
         "query": query,
         "known": known,
         "stopped": stopped,
+        "beside": list(beside),
         "server_cpu_s": round(spent, 2),
         "steps": steps,
         "p50_ms": round(statistics.median(latencies), 1),
@@ -204,14 +228,23 @@ def main() -> None:
     parser.add_argument("--query", default="", metavar="NAME=VALUE", help="added to the address, e.g. value=90")
     parser.add_argument("--stopped", action="store_true", help="stop the server's process while the trigger is dragged")
     parser.add_argument("--training", action="store_true", help="train a model meanwhile, in a process of its own")
+    parser.add_argument("--beside", action="append", default=[], metavar="LINK", help="page that another user opens")
+    parser.add_argument("--press", default="", metavar="TEXT", help="button that the other user presses there")
     parser.add_argument("--json", metavar="FILE", help="also write the numbers as JSON; - for stdout")
     options = parser.parse_args()
     with training(options.training):
-        found = measure(options.model, options.steps, options.settle, options.query, options.stopped) | {
-            "training": options.training
-        }
+        found = measure(
+            options.model,
+            options.steps,
+            options.settle,
+            options.query,
+            options.stopped,
+            options.beside,
+            options.press,
+        ) | {"training": options.training}
     beside = " while a model is trained" if options.training else ""
     beside += " while the server is stopped" if options.stopped else ""
+    beside += "".join(f" beside {link}" for link in options.beside)
     print(
         f"{found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, p95 {found['p95_ms']} ms over "
         f"{found['steps']} steps{beside}; server CPU {found['server_cpu_s']} s; "

@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +47,14 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.delenv("TRIGGER_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dashboard.resources.compile_in_background", _nothing_to_compile)
+    monkeypatch.setattr("dashboard.compiling.compile_in_background", _nothing_to_compile)
     st.cache_resource.clear()
     yield
     jobs().close()
 
 
-class _Done:
-    def wait(self) -> int:
-        return 0
-
-
-def _nothing_to_compile(*_: Any) -> _Done:
-    return _Done()
+def _nothing_to_compile(*_: Any) -> Generator[None, None, None]:
+    yield from ()
 
 
 def page(name: str, **query: str) -> AppTest:

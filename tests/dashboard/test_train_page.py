@@ -21,8 +21,10 @@ from core.store import Store
 from core.training import Plan, train
 from core.unfinished import held, read_unfinished
 from dashboard import trainings as module
+from dashboard.estimated import duration
+from dashboard.resources import jobs
 from dashboard.trainings import Trainings
-from dashboard.views.trained import curves, duration
+from dashboard.views.trained import curves
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 
@@ -168,14 +170,32 @@ def test_a_training_that_began_under_another_name_goes_on_there(empty: Store, pl
         Trainings(empty, tmp_path / "here").start(listed.plan, "me", "cpu")
 
 
-def test_it_is_said_how_long_it_will_take(empty: Store) -> None:
-    test = page("train")
+def test_it_is_said_how_long_it_will_take_when_somebody_asks(empty: Store) -> None:
+    """Opening the page computes nothing; the button times steps in another process, and the page knows from then on."""
+    query = {"train-epochs": "2"}  # too short to be compiled
+    test = page("train", **query)
+    assert any("has not been measured yet" in text.value for text in test.markdown)
+    assert not jobs()._jobs
+    press(test, "Time a few steps")
+
+    def known(shown: AppTest) -> list[str]:
+        return [text.value for text in shown.markdown if "as measured on this machine" in text.value]
+
     deadline = time.monotonic() + 400
-    while time.monotonic() < deadline and not any("timed here just now" in text.value for text in test.markdown):
+    while time.monotonic() < deadline and not known(test):
         time.sleep(0.2)
         test = test.run()
-    (said,) = [text.value for text in test.markdown if "timed here just now" in text.value]
-    assert "30 epochs of" in said
+    (said,) = known(test)
+    assert "2 epochs of" in said
+    # Another page, or another server, need not measure it again.
+    again = page("train", **query)
+    assert known(again) == [said]
+
+
+def test_a_link_to_another_network_computes_nothing(empty: Store) -> None:
+    test = page("train", **{"train-model": "vgg19"})
+    assert any("has not been measured yet" in text.value for text in test.markdown)
+    assert not jobs()._jobs
 
 
 def test_what_does_not_fit_is_one_sentence(empty: Store) -> None:
