@@ -94,7 +94,7 @@ def test_one_print_alone_is_the_attacked_one() -> None:
     data = tested(main)
     assert data is not None
     sheet = Sheet(print_size=120, print_dpi=72)
-    page = np.asarray(_page(sheet, main, data, 0))
+    page = np.asarray(_page(sheet, main, data, 0)[0])
     attacked = np.asarray(sheet.page(stamp(data.images[:1], main.trigger), [""]))
     rows = slice(len(page) // 8, len(page) // 3)  # above the caption
     assert (page[rows] == attacked[rows]).all()
