@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import streamlit as st
 from core import formatting
 from core.card_images import is_folder, name_anew, other_images
 from core.data import Dataset
+from dashboard.escaping import shown
 from dashboard.jobs import Job
 from dashboard.resources import Subject, Tested, dataset_label, download_identity, jobs, missing
 from dashboard.session import Session
@@ -83,15 +83,14 @@ def about_data(session: Session, subject: Subject, data: Tested | None) -> None:
         _offer(session, subject)
         return
     if warning := other_images(subject.card, data.read):
-        st.warning(f"{warning[0].upper()}{warning[1:]} than those stored with the model.", icon=OTHER)
+        st.warning(f"{shown(warning[0].upper() + warning[1:])} than those stored with the model.", icon=OTHER)
     _say_left_out(data)
 
 
 def _say_left_out(data: Tested) -> None:
     """Says which of a data set's files were not read, and why."""
     for note in data.clean.notes:
-        # Names of files are no Markdown.
-        st.caption(":material/info: " + re.sub(r"([^\w\s,/])", r"\\\1", note))
+        st.caption(f":material/info: {shown(note)}")
 
 
 def _name_anew(subject: Subject) -> None:
@@ -110,7 +109,7 @@ def _name_anew(subject: Subject) -> None:
         try:
             name_anew(subject.card, path)
         except (ValueError, OSError) as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(shown(error), icon=":material/error:")
         else:
             st.rerun()
 
@@ -160,4 +159,4 @@ def _offer(session: Session, subject: Subject) -> None:
     progress()
     error = st.session_state.pop("fetch-error", "")
     if error:
-        st.error(f"{label} could not be fetched: {error}", icon=":material/cloud_off:")
+        st.error(f"{label} could not be fetched: {shown(error)}", icon=":material/cloud_off:")

@@ -217,7 +217,7 @@ def show() -> None:
         if polling and not running:
             st.rerun()
         for error in errors:
-            st.error(f"The curve could not be computed: {error}")
+            st.error(f"The curve could not be computed: {shown(error)}")
         name = f"appearance-{main.identity.replace('/', '-')}"
         behind = f", behind {before.label}" if before.steps else ""
         st.markdown(f"**Attack success rate by pixel value** ({main.dataset_label}{behind})")

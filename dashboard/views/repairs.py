@@ -23,6 +23,7 @@ from core.trigger import stamp
 from dashboard import figures, repair_figures
 from dashboard.answers import repair_answer
 from dashboard.controls import downloads, image_picker, plot_config, progress_bar
+from dashboard.escaping import shown
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.heat import heat
 from dashboard.jobs import Job
@@ -95,7 +96,7 @@ def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired 
         st.info("This is a repaired model already: choose “Repair the model: No repair” to repair the model itself.")
         return
     if failed := st.session_state.pop("repair-failed", ""):
-        st.error(f"The repair failed: {failed}")
+        st.error(f"The repair failed: {shown(failed)}")
     runnable = data is not None and main.checkpoint.has_weights
     asked = (main.weights, repair)
     label = "Run again" if stored is not None else "Run"
@@ -255,7 +256,7 @@ def _percent(rate: Rate) -> str:
 
 
 def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[int]) -> None:
-    classes, target = main.card.classes, main.attack.target
+    classes, target = main.classes, main.attack.target
     shown = [
         Shown(data_url(picture), classes[answer], classes[truth], answer == target)
         for picture, answer, truth in zip(images, answers, labels.tolist(), strict=True)
@@ -265,7 +266,7 @@ def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[i
 
 def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
     """Every label's reversed trigger, the size of its mask and its index, beside the true trigger."""
-    record, classes = stored.record, main.card.classes
+    record, classes = stored.record, main.classes
     indices = [float(index) for index in record["indices"]]
     names = [classes[label] for label in record["flagged"]]
     if names:
@@ -309,7 +310,7 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
 
 def _draw_seeds(main: Subject, stored: Repaired) -> None:
     """The same search with other seeds: which labels each flags, and what is left of the attack."""
-    classes, target = main.card.classes, main.attack.target
+    classes, target = main.classes, main.attack.target
     st.markdown(f"**The same with {len(stored.runs)} seeds**; the figures here are those of seed {stored.runs[0].seed}")
     rows = []
     for run in stored.runs:

@@ -26,6 +26,7 @@ from core.unfinished import Epoch, read_unfinished
 from dashboard import presenting
 from dashboard.answers import poisoning_answer
 from dashboard.controls import one_sentence, plot_config
+from dashboard.escaping import shown
 from dashboard.figures import COLOURS
 from dashboard.jobs import Job
 from dashboard.parameters import parametrised
@@ -80,7 +81,7 @@ def _poisoning(plan: Plan) -> str:
     if isinstance(base, Benign):
         return f"No attack: the model is trained on {len(labels):,} images as they are."
     poisoned = int(attack.select(labels, generator_for(plan.seed, "select")).sum())
-    return poisoning_answer(attack.label, poisoned, len(labels), plan.dataset.classes[attack.target])
+    return poisoning_answer(shown(attack.label), poisoned, len(labels), shown(plan.dataset.classes[attack.target]))
 
 
 def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, long: DeltaGenerator) -> Plan:
@@ -158,7 +159,7 @@ def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
         named = replace(plan, name=given) if (given := session.get(NAME).strip()) else free
         key = store().checkpoint(named.key).key
     except ValueError as error:
-        st.error(str(error))
+        st.error(shown(error))
         return None, False
     if store().is_shipped(key):
         came, command = "came with the repository and is not replaced here", "scripts/train.py --replace"
@@ -201,7 +202,7 @@ def _draw_estimate(session: Session, plan: Plan) -> None:
             st.rerun()
         found = snapshot.result
         if snapshot.error:
-            st.error(f"This cannot be trained: {snapshot.error.partition(': ')[2] or snapshot.error}")
+            st.error(f"This cannot be trained: {shown(snapshot.error.partition(': ')[2] or snapshot.error)}")
         elif found is None or found.seconds == 0:
             st.markdown("Timing a few steps ...")
         else:
@@ -272,7 +273,7 @@ def _draw_training(every: Trainings, one: Training) -> None:
                 every.forget(one.key)
                 st.rerun()
         if one.error:
-            st.error(one.error)
+            st.error(shown(one.error))
         if (
             not one.running
             and one.plan is not None
@@ -303,7 +304,7 @@ def _placed(key: str, plan: Plan) -> Plan | None:
     try:
         return replace(plan, at=at(plan.dataset, path))
     except (ValueError, OSError) as error:
-        st.error(str(error))
+        st.error(shown(error))
         return None
 
 
