@@ -29,6 +29,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     Strict,
     StringConstraints,
     TypeAdapter,
@@ -115,8 +116,24 @@ Positive = Annotated[int, Strict(), Field(ge=1, le=LARGEST)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 Spent = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=1e12)]
 Share = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=1)]
-Whole = Annotated[int, Strict(), Field(ge=-LARGEST, le=LARGEST)]
-Value = Annotated[bool, Strict()] | Whole | Number | Text
+
+
+def _parameter(value: Any) -> bool | int | float | str:
+    """Raises:
+    ValueError: If it is none of these types, or no parameter can be so large or so long.
+    """
+    if isinstance(value, str):
+        if len(value) > LONGEST:
+            raise ValueError(f"it has more than {LONGEST} characters")
+        return _printable(value)
+    if isinstance(value, bool) or (isinstance(value, int) and abs(value) <= LARGEST):
+        return value
+    if isinstance(value, float) and abs(value) <= 1e15:
+        return value
+    raise ValueError("a parameter is a text, a number, true or false")
+
+
+Value = Annotated[bool | int | float | str, PlainValidator(_parameter)]
 """A parameter; what it may be is for the method to say that declares it."""
 Axis = Annotated[
     list[Annotated[int, Strict(), Field(ge=-FURTHEST, le=FURTHEST)]],
