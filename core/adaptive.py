@@ -25,10 +25,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from core import schemas
 from core.metrics import BoundedRate, FloatArray, Rate, clopper_pearson
 from core.places import Before, Located, Predict, at_places
 from core.randomness import generator_for
-from core.sweeps import PASSES_PER_STEP, LocationMap, coarse_to_fine, read_counts
+from core.schemas import checked
+from core.sweeps import PASSES_PER_STEP, LocationMap, coarse_to_fine, counts_of
 from core.trigger import Trigger
 
 __all__ = ["LEVEL", "AdaptiveMap", "adaptive_sweep", "looks_for"]
@@ -167,14 +169,9 @@ class AdaptiveMap(LocationMap):
         Raises:
             ValueError: If it is damaged.
         """
-        hits, total = read_counts(values, "rows", "cols")
-        try:
-            width, looks = float(values["width"]), tuple(int(look) for look in values["looks"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
-        if not looks or list(looks) != sorted(looks):
-            raise ValueError("a stored result is damaged: its looks do not rise")
-        return cls(hits, total, tuple(values["rows"]), tuple(values["cols"]), width, looks)
+        found = checked(schemas.Adaptive, values)
+        hits, total = counts_of(found.hits, found.total)
+        return cls(hits, total, tuple(found.rows), tuple(found.cols), found.width, tuple(found.looks))
 
 
 def adaptive_sweep(

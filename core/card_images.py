@@ -13,6 +13,7 @@ from pathlib import Path
 from core.data import DataMissing, Dataset, ImageSet, Split, cache_folder
 from core.files import write_atomically
 from core.params import params_of
+from core.schemas import read_json
 from core.store import BEGINNING, Card
 
 __all__ = ["OtherData", "at", "data_set_of", "images_of", "is_folder", "name_anew", "other_images", "same_kind"]
@@ -71,15 +72,13 @@ def images_of(card: Card, split: Split, limit: int | None = None) -> ImageSet:
             f"there is no folder {place}, whose images {card.key} was trained on; if it was moved, --data PATH (or a "
             "page that measures the model) takes its new place"
         )
+    # Before anything is decoded: thousands of larger images would take minutes and gigabytes.
+    _check_shape(card, dataset, dataset.shape)
     _check_classes(card, dataset)
     images = dataset.load(split, limit)
     if images.classes != card.classes:  # changed while it was read
         _check_classes(card, dataset)
-    if images.shape != card.shape:
-        now, then = (" x ".join(map(str, shape)) for shape in (images.shape, card.shape))
-        raise OtherData(
-            f"images of {_described(dataset)} are {now} (channels, rows, columns), but {card.key} was trained on {then}"
-        )
+    _check_shape(card, dataset, images.shape)
     return images
 
 
@@ -131,6 +130,14 @@ def same_kind(first: Card, second: Card) -> bool:
     return (first.classes, first.shape) == (second.classes, second.shape)
 
 
+def _check_shape(card: Card, dataset: Dataset, shape: tuple[int, int, int] | None) -> None:
+    if shape is not None and shape != card.shape:
+        now, then = (" x ".join(map(str, one)) for one in (shape, card.shape))
+        raise OtherData(
+            f"images of {_described(dataset)} are {now} (channels, rows, columns), but {card.key} was trained on {then}"
+        )
+
+
 def _check_classes(card: Card, dataset: Dataset) -> None:
     now = dataset.classes
     if now != card.classes:
@@ -169,7 +176,7 @@ def _memory() -> Path:
 def _moved() -> dict[str, str]:
     """New places by the name of what was moved; nothing where the memory is damaged."""
     try:
-        values = json.loads(_memory().read_text())
-    except (OSError, ValueError, RecursionError):
+        values = read_json(_memory())
+    except (OSError, ValueError):
         return {}
     return {k: v for k, v in values.items() if isinstance(v, str)} if isinstance(values, dict) else {}

@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core import schemas
 from core.metrics import Rate
 from core.randomness import generator_for
+from core.schemas import checked
 from core.transforms import Compose
 from core.trigger import Trigger, stamp
 
@@ -114,14 +116,7 @@ class Energy:
         Raises:
             ValueError: If it is damaged.
         """
-        try:
-            count, peaks = values["count"], values["peaks"]
-            rest = {name: float(values[name]) for name in ("mean", "std", "area")}
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
-        if type(count) is not int or type(peaks) is not int or not 0 <= peaks <= count:
-            raise ValueError(f"a stored result is damaged: {peaks!r} of {count!r} images")
-        return cls(count, peaks=peaks, **rest)
+        return cls(**checked(schemas.Energy, values).model_dump())
 
 
 def shares_inside(saliency: Tensor, masks: Tensor) -> list[float]:
@@ -184,14 +179,9 @@ class Energies:
         Raises:
             ValueError: If it is damaged.
         """
-        try:
-            attacked, transformed = (Energy.from_dict(values[name]) for name in ("attacked", "transformed"))
-            seen, images = int(values["seen"]), int(values["images"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
-        if not 0 <= seen <= images or images < 1:
-            raise ValueError(f"a stored result is damaged: {seen} of {images} images")
-        return cls(attacked, transformed, seen, images)
+        found = checked(schemas.Saliency, values)
+        attacked, transformed = (Energy(**one.model_dump()) for one in (found.attacked, found.transformed))
+        return cls(attacked, transformed, found.seen, found.images)
 
 
 def energy_sweep(

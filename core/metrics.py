@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Strict
 from torch import Tensor
 
 from core import formatting
@@ -94,8 +96,8 @@ class Rate:
     90.0% (59.6-98.2, 9 of 10)
     """
 
-    hits: int
-    total: int
+    hits: Annotated[int, Strict()]
+    total: Annotated[int, Strict()]
 
     def __post_init__(self) -> None:
         if not 0 <= self.hits <= self.total:

@@ -9,12 +9,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from core import schemas
 from core.data import ImageSet
 from core.metrics import Rate
 from core.physical import FACTORS, NEAR, PRESETS, Camera
 from core.places import Predict
 from core.randomness import generator_for
-from core.sweeps import Counted, Counts, read_counts
+from core.schemas import checked
+from core.sweeps import Counted, Counts, counts_of
 from core.trigger import Trigger, stamp
 
 __all__ = ["DISTANCES", "YAWS", "Condition", "PhysicalResult", "conditions", "physical_sweep", "placed", "presets"]
@@ -131,25 +133,12 @@ class PhysicalResult(Counted):
         Raises:
             ValueError: If counts and conditions do not fit each other, or a camera is not allowed.
         """
-        try:
-            found = tuple(
-                Condition(str(one["group"]), str(one["name"]), Camera.from_dict(one["camera"]))
-                for one in values["conditions"]
-            )
-            index = list(range(len(found)))
-            hits, total = read_counts({"index": index, "hits": values["hits"], "total": values["total"]}, "index")
-            clean = {"index": index, "hits": values["clean_hits"], "total": values["clean_total"]}
-            clean_hits, clean_total = read_counts(clean, "index")
-            images, tried = values["images"], values["tried"]
-            kept = values.get("kept")
-            if kept is not None:
-                kept, _ = read_counts({"index": index, "hits": kept, "total": values["total"]}, "index")
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
-        numbers = type(images) is int and type(tried) is int
-        if not found or not numbers or images < 1 or (clean_total > images).any() or (total > images).any():
-            raise ValueError("a stored result is damaged: its conditions or its number of images is wrong")
-        return cls(hits, total, found, clean_hits, clean_total, images, tried, kept)
+        found = checked(schemas.Physical, values)
+        ways = tuple(Condition(one.group, one.name, Camera.from_dict(one.camera)) for one in found.conditions)
+        hits, total = counts_of(found.hits, found.total)
+        clean_hits, clean_total = counts_of(found.clean_hits, found.clean_total)
+        kept = None if found.kept is None else counts_of(found.kept)[0]
+        return cls(hits, total, ways, clean_hits, clean_total, found.images, found.tried, kept)
 
 
 def presets() -> tuple[Condition, ...]:

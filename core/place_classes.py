@@ -15,8 +15,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from core import schemas
 from core.data import ImageSet
 from core.places import Located
+from core.schemas import checked
 from core.sweeps import PASSES_PER_STEP, LocationMap, coarse_to_fine
 from core.trigger import Trigger
 
@@ -91,21 +93,10 @@ class PlaceClasses:
         Raises:
             ValueError: If it is damaged.
         """
-        try:
-            rows, cols = tuple(values["rows"]), tuple(values["cols"])
-            labels = np.asarray(values["labels"])
-            shape = (len(rows), len(cols), len(labels))
-            size = int(np.prod(shape))
-            inflate = zlib.decompressobj()
-            # One byte more than there may be shows that there is more, without unpacking all of it.
-            found = inflate.decompress(base64.b64decode(values["classes"], validate=True), size + 1)
-            images = str(values["images"])
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
-        whole = all(type(entry) is int for entry in (*rows, *cols)) and labels.dtype.kind == "i" and labels.ndim == 1
-        if not whole or size == 0 or len(found) != size or (labels < 0).any() or (labels >= UNKNOWN).any():
-            raise ValueError(f"a stored result is damaged: {len(found)} predictions for {shape} places and images")
-        return cls(np.frombuffer(found, np.uint8).reshape(shape), labels.astype(np.uint8), rows, cols, images)
+        found = checked(schemas.Classes, values)
+        shape = (len(found.rows), len(found.cols), len(found.labels))
+        classes = np.frombuffer(found.unpacked, np.uint8).reshape(shape)
+        return cls(classes, np.asarray(found.labels, np.uint8), tuple(found.rows), tuple(found.cols), found.images)
 
 
 def classes_sweep(

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import torch
 
+from core import schemas
 from core.card_images import images_of, other_images
 from core.data import ImageSet
 from core.defenses import Material, Outcome, Repair, defense_from_dict, split_test
@@ -17,6 +18,7 @@ from core.inference import select_device
 from core.metrics import Rate
 from core.models import Classifier
 from core.remote import open_store
+from core.schemas import checked
 from core.store import Card, Checkpoint, environment
 from core.training import measuring
 
@@ -62,18 +64,14 @@ class SeedRun:
     record: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def of(cls, stored: schemas.SeedRun) -> Self:
         """A run as a stored result has it."""
-        return cls(
-            seed=int(values["seed"]),
-            seconds=float(values["seconds"]),
-            record=dict(values["record"]),
-            **{name: _rate(values[name]) for name in RATES[:2]},
-        )
+        rates = {name: _rate(getattr(stored, name)) for name in RATES[:2]}
+        return cls(seed=stored.seed, seconds=stored.seconds, record=stored.record, **rates)
 
 
-def _rate(values: Mapping[str, Any]) -> Rate:
-    return Rate(int(values["hits"]), int(values["total"]))
+def _rate(stored: schemas.Rates) -> Rate:
+    return Rate(stored.hits, stored.total)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,20 +123,18 @@ class Repaired:
         Raises:
             ValueError: If it is damaged.
         """
-        try:
-            made = cls(
-                defense=values["defense"],
-                done=float(values["done"]),
-                note=str(values["note"]),
-                seconds=float(values["seconds"]),
-                record=dict(values["record"]),
-                report=dict(values["report"]),
-                warning=str(values.get("warning", "")),
-                runs=tuple(SeedRun.from_dict(run) for run in values.get("runs", ())),
-                **{name: _rate(values[name]) for name in RATES},
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
+        found = checked(schemas.Repair, values)
+        made = cls(
+            defense=found.defense.model_dump(),
+            done=found.done,
+            note=found.note,
+            seconds=found.seconds,
+            record=found.record,
+            report=found.report,
+            warning=found.warning,
+            runs=tuple(SeedRun.of(run) for run in found.runs),
+            **{name: _rate(getattr(found, name)) for name in RATES},
+        )
         defense_from_dict(made.defense)
         return made
 

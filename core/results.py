@@ -61,6 +61,16 @@ def read_result(checkpoint: Checkpoint, name: str, kind: type[Result]) -> Result
         return None
 
 
+def _is_whole(result: object, card: Card) -> bool:
+    """Whether a result has all places that the paper's numbers and claims are about."""
+    if isinstance(result, AppearanceCurve):
+        return set(VALUES) <= set(result.values)
+    if isinstance(result, LocationMap):
+        rows, cols = card.attack_object.trigger(card.shape).places(*card.shape[1:])
+        return (result.rows, result.cols) == (tuple(rows), tuple(cols)) and result.done == 1
+    return True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Number:
     """One number of the paper, or one that decides what it says, beside ours.
@@ -177,10 +187,11 @@ class Results:
         )
         for name, kind, where in kinds:
             result = read_result(checkpoint, name, kind)
-            if result is not None:
+            if result is not None and _is_whole(result, card):
                 where[title] = result
         curves = {name: read_result(checkpoint, f"strength-{name}", StrengthCurve) for name in transforms}
-        self.curves[title] = {name: curve for name, curve in curves.items() if curve is not None}  # type: ignore[index]
+        curves = {name: curve for name, curve in curves.items() if curve is not None and 0 in curve.strengths}
+        self.curves[title] = curves  # type: ignore[index]
         repairs = {name: read_repair(checkpoint, name) for name in defenses}
         self.repairs[title] = {name: one for name, one in repairs.items() if one is not None}  # type: ignore[index]
 
@@ -192,7 +203,10 @@ class Results:
             if curve is None or not isinstance(attack, Enhanced):
                 continue
             size = attack.enhancement.max_shrink
-            if title == Enhanced(base=attack.base, enhancement=Enhancement(max_shrink=size)).title:
+            if (
+                4 in curve.strengths
+                and title == Enhanced(base=attack.base, enhancement=Enhancement(max_shrink=size)).title
+            ):
                 found.setdefault(f"{attack.base.title}+", {})[size] = curve
         return {title: dict(sorted(curves.items())) for title, curves in found.items()}
 

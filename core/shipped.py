@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from core.files import write_atomically
+from core.schemas import Shipped, checked, read_json
 
 __all__ = ["LIST", "keep_replaced", "kept_folder", "shipped", "write_shipped"]
 
@@ -24,14 +25,11 @@ def shipped(root: Path) -> dict[str, str]:
         ValueError: If the list cannot be read.
     """
     try:
-        models = json.loads((root / LIST).read_text())["models"]
-        return {str(key): str(weights) for key, weights in models.items()}
+        return checked(Shipped, read_json(root / LIST), "").models
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{LIST}, which lists the models that came with the repository, is damaged: {error!r}"
-        ) from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{LIST}, which lists the models that came with the repository, is damaged: {error}") from None
 
 
 def write_shipped(root: Path, models: dict[str, str]) -> None:
@@ -55,10 +53,10 @@ def keep_replaced(root: Path, key: str) -> None:
         OSError: If they cannot be copied.
     """
     try:
-        stored = json.loads((root / key / "card.json").read_text())["weights"]
-    except (OSError, ValueError, KeyError, TypeError):
+        stored = read_json(root / key / "card.json")
+    except (OSError, ValueError):
         return
-    if stored != shipped(root).get(key):
+    if not isinstance(stored, dict) or stored.get("weights") != shipped(root).get(key):
         return
     target = kept_folder(root, key)
     partial = target.with_name(f".{target.name}.tmp")

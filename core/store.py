@@ -11,39 +11,56 @@ import json
 import math
 import platform
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from core.attacks import Attack, attack_from_dict
 from core.data import Dataset, datasets
 from core.files import rows_as_lines, sweep_up, write_together
 from core.metrics import Rate
-from core.models import Classifier, build_model, models
+from core.models import Classifier, build_model, last_channels, models
 from core.naming import automatic_name, command_for, is_key, is_name
+from core.schemas import (
+    Channels,
+    Count,
+    Described,
+    Fits,
+    KeyPart,
+    Side,
+    Spent,
+    Stored,
+    Text,
+    Value,
+    checked,
+    json_of,
+    read_bytes,
+    read_json,
+    schema_of,
+)
 from core.shipped import keep_replaced, shipped
 
 __all__ = ["BEGINNING", "Card", "Checkpoint", "Damaged", "Missing", "Store", "environment", "is_key"]
 
 SCHEMA = 1
 DEFAULT_ROOT = Path(__file__).resolve().parent.parent / "checkpoints"
+PATIENCE = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""Seconds after which files that do not belong together are read again: they may be just being replaced."""
+LARGEST_WEIGHTS = 4 * 2**30
+"""Bytes of a file of weights."""
 BEGINNING = 1250
 """Test images whose fingerprint is in a card beside that of all, for what measures on the first ones only."""
 WEIGHTS, CARD = "model.safetensors", "card.json"
-_KINDS: dict[str, Any] = {
-    **dict.fromkeys(("dataset", "encoding", "model", "weights", "test", "beginning", "name"), str),
-    **dict.fromkeys(("source", "attack", "recipe", "environment"), dict),
-    "seed": int,
-    "seconds": int | float,
-}
 
 
 class Missing(FileNotFoundError):
@@ -54,7 +71,7 @@ class Damaged(ValueError):
     """A checkpoint whose files cannot be read; the text says which and why."""
 
 
-def environment(device: torch.device | str = "cpu") -> dict[str, str | int]:
+def environment(device: torch.device | str = "cpu") -> dict[str, bool | int | float | str]:
     """Hardware and versions, for cards and results."""
     device = torch.device(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
@@ -100,25 +117,27 @@ class Card:
         name: The model's name where that is not the attack's title.
     """
 
-    dataset: str
-    source: dict[str, Any]
-    encoding: str
-    classes: tuple[str, ...]
-    shape: tuple[int, int, int]
-    model: str
-    attack: dict[str, Any]
-    recipe: dict[str, Any]
-    seed: int
-    weights: str
-    test: str
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    dataset: KeyPart
+    source: Described
+    encoding: Text
+    classes: Annotated[tuple[Text, ...], Field(min_length=2, max_length=2**16)]
+    shape: tuple[Channels, Side, Side]
+    model: Text
+    attack: Described
+    recipe: Described
+    seed: Count
+    weights: Text
+    test: Text
     clean_accuracy: Rate
     attack_success_rate: Rate
-    seconds: float
-    history: tuple[dict[str, Any], ...] = ()
-    environment: dict[str, Any] = field(default_factory=dict)
-    beginning: str = ""
-    name: str = ""
-    schema: int = SCHEMA
+    seconds: Spent
+    history: tuple[dict[Text, Value | dict[Text, Count] | None], ...] = ()
+    environment: dict[Text, Value] = field(default_factory=dict)
+    beginning: Text = ""
+    name: Text = ""
+    schema: Literal[1] = 1
 
     @property
     def attack_object(self) -> Attack:
@@ -134,6 +153,12 @@ class Card:
     def key(self) -> str:
         """``dataset/model/name``: the checkpoint's path under the root."""
         return f"{self.dataset}/{self.model}/{self.name or self.attack_object.title}"
+
+    @property
+    def fits(self) -> Fits:
+        """What a stored result of the model must fit."""
+        _, height, width = self.shape
+        return Fits(classes=len(self.classes), height=height, width=width, channels=last_channels(self.model))
 
     @property
     def command(self) -> str:
@@ -157,40 +182,25 @@ class Card:
         return f'{head},\n "history": [\n{lines}\n ]\n}}\n'
 
     @classmethod
-    def from_json(cls, text: str) -> Card:
+    def from_json(cls, text: str | bytes) -> Card:
         """The inverse of :meth:`to_json`.
 
         Raises:
             ValueError: If something is missing, has the wrong type or is not allowed.
         """
+        values = json_of(text)
+        if isinstance(values, dict) and "schema" not in values:
+            raise ValueError("schema is missing")
+        card = checked(cls, values, "")
+        models[card.model]
+        if card.name and not is_name(card.name):
+            raise ValueError(f"name {card.name!r} is not a plain name")
         try:
-            values = json.loads(text)
-            if values.get("schema") != SCHEMA:
-                raise ValueError(f"schema {values.get('schema')!r} is not {SCHEMA}")
-            if not isinstance(values["classes"], list):
-                raise ValueError("classes are not a list")
-            for name in ("clean_accuracy", "attack_success_rate"):
-                if not all(type(count) is int for count in values[name].values()):
-                    raise ValueError(f"{name} does not consist of counts")
-                values[name] = Rate(**values[name])
-            values |= {name: tuple(values[name]) for name in ("classes", "shape", "history")}
-            card = cls(**values)
-            for name, kind in _KINDS.items():
-                if not isinstance(getattr(card, name), kind) or isinstance(getattr(card, name), bool):
-                    raise ValueError(f"{name} = {getattr(card, name)!r} is of the wrong type")
-            if not all(isinstance(name, str) for name in card.classes):
-                raise ValueError("classes are not texts")
-            if not all(isinstance(entry, dict) for entry in card.history):
-                raise ValueError("history does not consist of epochs")
-            models[card.model]
-            if card.name and not is_name(card.name):
-                raise ValueError(f"name {card.name!r} is not a plain name")
-            if len(card.shape) != 3 or not all(isinstance(size, int) and size > 0 for size in card.shape):
-                raise ValueError(f"shape {card.shape} is not three sizes")
             card.attack_object.check_target(len(card.classes))
-            card.dataset_object.spec  # noqa: B018 - raises if the data set is unknown
-        except (TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ValueError(f"a field is missing or of the wrong type: {error}") from error
+            card.attack_object.trigger(card.shape)
+            card.command  # noqa: B018 - raises if the data set or the attack cannot be named
+        except (TypeError, RuntimeError, OverflowError) as error:  # of a plugin that takes what its parameters allow
+            raise ValueError(f"the attack or the data set cannot be made: {error}") from error
         return card
 
 
@@ -215,7 +225,7 @@ class Checkpoint:
         """
         path = self.folder / CARD
         try:
-            return Card.from_json(path.read_text())
+            return Card.from_json(read_bytes(path))
         except FileNotFoundError:
             dataset, model, attack = (self.key.split("/") + ["?"] * 3)[:3]
             command = command_for(dataset, model, attack)
@@ -230,19 +240,43 @@ class Checkpoint:
             Missing: If card or weights are not there.
             Damaged: If they cannot be read or do not fit each other.
         """
-        card = self.card()
-        path = self.folder / WEIGHTS
-        if not path.exists():
-            raise Missing(f"the weights of {self.key} are not stored here; make them with: {card.command}")
+        return self.card_and_model(device)[1]
+
+    def card_and_model(self, device: torch.device | str = "cpu") -> tuple[Card, Classifier]:
+        """Card and model that belong together; while another model takes this one's place, those of either.
+
+        Raises:
+            Missing: If card or weights are not there.
+            Damaged: If they cannot be read or do not fit each other.
+        """
+        card, state = self._pair()
         try:
-            state = load_file(path)
             model = build_model(card.model, classes=len(card.classes), channels=card.shape[0], seed=0)
             model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
-        except (SafetensorError, RuntimeError, ValueError, OSError) as error:
+        except (RuntimeError, ValueError) as error:
             raise Damaged(f"{self.key}: {WEIGHTS} is damaged: {str(error).splitlines()[0]}") from error
-        if weights_fingerprint(state) != card.weights:
-            raise Damaged(f"{self.key}: {WEIGHTS} and {CARD} do not belong together")
-        return model.to(device).eval()
+        return card, model.to(device).eval()
+
+    def _pair(self) -> tuple[Card, dict[str, Tensor]]:
+        """Card and weights that belong together.
+
+        The two files are renamed one after the other, so that a reader can come in between: it reads again, as long as
+        a replacement may be under way.
+        """
+        for patience in (*PATIENCE, None):
+            card = self.card()
+            path = self.folder / WEIGHTS
+            if not path.exists():
+                raise Missing(f"the weights of {self.key} are not stored here; make them with: {card.command}")
+            try:
+                state = load(read_bytes(path, LARGEST_WEIGHTS))
+            except (SafetensorError, ValueError, OSError) as error:
+                raise Damaged(f"{self.key}: {WEIGHTS} is damaged: {str(error).splitlines()[0]}") from error
+            if weights_fingerprint(state) == card.weights:
+                return card, state
+            if patience is not None:
+                time.sleep(patience)
+        raise Damaged(f"{self.key}: {WEIGHTS} and {CARD} do not belong together")
 
     @property
     def exists(self) -> bool:
@@ -257,10 +291,15 @@ class Checkpoint:
     def result(self, name: str) -> dict[str, Any] | None:
         """A stored result, or None if there is none, it is damaged, or it was measured on other weights."""
         try:
-            values = json.loads((self.folder / f"{name}.json").read_text())
-            return values if values["schema"] == SCHEMA and values["weights"] == self.card().weights else None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            values: dict[str, Any] = read_json(self.folder / f"{name}.json")
+            card = self.card()
+            if checked(Stored, values).weights != card.weights:
+                return None
+            if (kind := schema_of(name)) is not None:
+                checked(kind, values).fit(card.fits)
+        except (OSError, ValueError):
             return None
+        return values
 
     def save_result(
         self,
@@ -299,14 +338,19 @@ class Checkpoint:
 
     def tensors(self, name: str) -> dict[str, Tensor] | None:
         """The tensors of a stored result, or None if there is no such result or they do not belong to it."""
-        values = self.result(name)
-        try:
-            found = load_file(self.folder / f"{name}.safetensors") if values is not None else None
-        except (SafetensorError, OSError):
-            return None
-        if values is None or found is None or values.get("tensors") != weights_fingerprint(found):
-            return None
-        return dict(found)
+        for patience in (*PATIENCE, None):  # as for the model itself
+            values = self.result(name)
+            if values is None:
+                return None
+            try:
+                found = load(read_bytes(self.folder / f"{name}.safetensors", LARGEST_WEIGHTS))
+            except (SafetensorError, ValueError, OSError):
+                return None
+            if values.get("tensors") == weights_fingerprint(found):
+                return found
+            if patience is not None:
+                time.sleep(patience)
+        return None
 
 
 def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from core import schemas
 from core.data import ImageSet
 from core.metrics import Rate
 from core.places import Predict
-from core.sweeps import Counted, Counts, read_counts
+from core.schemas import checked
+from core.sweeps import Counted, Counts, counts_of
 from core.transforms import Compose, Transform
 from core.trigger import Trigger, stamp
 
@@ -79,18 +81,10 @@ class StrengthCurve(Counted):
         Raises:
             ValueError: If counts and strengths do not fit each other.
         """
-        try:
-            strengths, images = values["strengths"], values["images"]
-            index = list(range(len(strengths)))
-            hits, total = read_counts({"index": index, "hits": values["hits"], "total": values["total"]}, "index")
-            clean = {"index": index, "hits": values["clean_hits"], "total": values["clean_total"]}
-            clean_hits, clean_total = read_counts(clean, "index")
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
-        numbers = all(isinstance(s, int | float) and not isinstance(s, bool) for s in strengths)
-        if not strengths or not numbers or type(images) is not int or (clean_total > images).any() or images < 1:
-            raise ValueError("a stored result is damaged: its strengths or its number of images is wrong")
-        return cls(hits, total, tuple(float(s) for s in strengths), clean_hits, clean_total, images)
+        found = checked(schemas.Strength, values)
+        hits, total = counts_of(found.hits, found.total)
+        clean_hits, clean_total = counts_of(found.clean_hits, found.clean_total)
+        return cls(hits, total, tuple(found.strengths), clean_hits, clean_total, found.images)
 
 
 def strength_sweep(

@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from core.files import write_atomically
 from core.metrics import Rate
+from core.schemas import Count, Number, Share, Spent, Text, checked, read_json
 
 __all__ = ["FILE", "Run", "read_study", "smallest_alpha", "write_study"]
 
@@ -39,20 +39,27 @@ class Run:
         seconds: Seconds of training.
     """
 
-    alpha: float
-    epochs: int
-    surrogate: str
-    epsilon: float
-    seed: int
-    plan: str
+    alpha: Share
+    epochs: Count
+    surrogate: Text
+    epsilon: Number
+    seed: Count
+    plan: Text
     clean_accuracy: Rate
     attack_success_rate: Rate
-    seconds: float
+    seconds: Spent
 
     @property
     def order(self) -> tuple[float, int, str, float, int, str]:
         """Place in the list of runs."""
         return self.alpha, self.epochs, self.surrogate, self.epsilon, self.seed, self.plan
+
+
+@dataclass(frozen=True)
+class Study:
+    """A file of runs."""
+
+    runs: tuple[Run, ...]
 
 
 def read_study(folder: Path) -> list[Run]:
@@ -62,17 +69,11 @@ def read_study(folder: Path) -> list[Run]:
         ValueError: If the file cannot be read.
     """
     try:
-        values = json.loads((folder / FILE).read_text())
-        return sorted((_run(entry) for entry in values["runs"]), key=lambda run: run.order)
+        return sorted(checked(Study, read_json(folder / FILE), "").runs, key=lambda run: run.order)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder.name}/{FILE} is damaged; delete it to begin anew: {error!r}") from error
-
-
-def _run(entry: dict[str, Any]) -> Run:
-    rates = {name: Rate(**entry[name]) for name in ("clean_accuracy", "attack_success_rate")}
-    return Run(**entry | rates)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder.name}/{FILE} is damaged; delete it to begin anew: {error}") from error
 
 
 def write_study(folder: Path, runs: Iterable[Run]) -> None:

@@ -15,10 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from core import schemas
 from core.coarse_to_fine import coarse_to_fine
 from core.data import ImageSet
 from core.metrics import BoundedRate, FloatArray, Rate, wilson
 from core.places import Before, Located, Predict, at_places
+from core.schemas import checked
 from core.trigger import Trigger, stamp
 
 __all__ = [
@@ -31,9 +33,9 @@ __all__ = [
     "appearance_sweep",
     "attacked",
     "coarse_to_fine",
+    "counts_of",
     "location_sweep",
     "predictions_at",
-    "read_counts",
     "success_at",
 ]
 
@@ -75,19 +77,9 @@ class Counted:
         return {"hits": self.hits.tolist(), "total": self.total.tolist()}
 
 
-def read_counts(values: Mapping[str, Any], *names: str) -> tuple[Counts, Counts]:
-    """Reads and checks the counts of a stored result."""
-    try:
-        hits, total = (np.asarray(values[name]) for name in ("hits", "total"))
-        shape = tuple(len(values[name]) for name in names)
-        axes = [entry for name in names for entry in values[name]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"a stored result is damaged: {error!r}") from error
-    if not all(type(entry) is int for entry in axes) or not all(c.dtype.kind == "i" for c in (hits, total)):
-        raise ValueError("a stored result is damaged: it holds something else than integers")
-    if hits.shape != shape or total.shape != shape or (hits < 0).any() or (hits > total).any():
-        raise ValueError(f"a stored result is damaged: {hits.shape} hits of {total.shape} images for {shape} cells")
-    return hits, total
+def counts_of(*lists: schemas.Row | schemas.Matrix) -> tuple[Counts, ...]:
+    """Counts of a stored result as arrays."""
+    return tuple(np.asarray(one, dtype=np.int64) for one in lists)
 
 
 class Highest(NamedTuple):
@@ -186,8 +178,9 @@ class LocationMap(Counted):
         Raises:
             ValueError: If counts and axes do not fit each other.
         """
-        hits, total = read_counts(values, "rows", "cols")
-        return cls(hits, total, tuple(values["rows"]), tuple(values["cols"]))
+        found = checked(schemas.Location, values)
+        hits, total = counts_of(found.hits, found.total)
+        return cls(hits, total, tuple(found.rows), tuple(found.cols))
 
 
 @dataclass(frozen=True)
@@ -224,8 +217,9 @@ class AppearanceCurve(Counted):
         Raises:
             ValueError: If counts and values do not fit each other.
         """
-        hits, total = read_counts(values, "values")
-        return cls(hits, total, tuple(values["values"]))
+        found = checked(schemas.Appearance, values)
+        hits, total = counts_of(found.hits, found.total)
+        return cls(hits, total, tuple(found.values))
 
 
 @dataclass(frozen=True)
@@ -253,8 +247,9 @@ class AppearanceMap(Counted):
         Raises:
             ValueError: If counts and axes do not fit each other.
         """
-        hits, total = read_counts(values, "opacities", "values")
-        return cls(hits, total, tuple(values["values"]), tuple(values["opacities"]))
+        found = checked(schemas.AppearanceGrid, values)
+        hits, total = counts_of(found.hits, found.total)
+        return cls(hits, total, tuple(found.values), tuple(found.opacities))
 
 
 def predictions_at(predict: Predict, images: Tensor, trigger: Trigger, before: Before | None = None) -> Tensor:

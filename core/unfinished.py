@@ -14,9 +14,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from filelock import FileLock, Timeout
+from pydantic import AfterValidator, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -24,6 +25,7 @@ from core.files import write_atomically
 from core.metrics import Rate
 from core.models import Classifier
 from core.optimizer import Optimizer
+from core.schemas import About, Loss, PlanFile, Positive, Spent, checked, json_of, read_json
 
 __all__ = [
     "STATE",
@@ -62,13 +64,13 @@ class Epoch:
         images_per_second: Training speed of this epoch, measuring not included.
     """
 
-    epoch: int
-    epochs: int
-    loss: float
+    epoch: Positive
+    epochs: Positive
+    loss: Loss
     clean_accuracy: Rate
     attack_success_rate: Rate
-    seconds: float
-    images_per_second: float
+    seconds: Spent
+    images_per_second: Spent
 
 
 @dataclass(frozen=True)
@@ -115,23 +117,27 @@ def held(folder: Path, plan: dict[str, Any]) -> Iterator[None]:
 
 def read_unfinished(folder: Path) -> Unfinished | None:
     """The training of a checkpoint that has not ended, or None."""
-    about: dict[str, Any] = {}
+    plan: dict[str, Any] | None = None
+    process, history = None, tuple[Epoch, ...]()
     with contextlib.suppress(OSError, ValueError):
-        about = dict(json.loads((folder / ABOUT).read_text()))
-    plan, history = about.get("plan"), tuple[Epoch, ...]()
+        about = read_json(folder / ABOUT)
+        process, plan = checked(About, about).process, about["plan"]
     with contextlib.suppress(OSError, SafetensorError, KeyError, TypeError, ValueError):
         with safe_open(folder / STATE, "pt") as file:
             metadata = file.metadata()
-        described = json.loads(metadata["plan"])
+        described = json_of(metadata["plan"])
+        checked(PlanFile, described)
         described.pop("data", None)
         # A state of another plan is what a new training begins without; a name decides nothing.
         if plan is None or described == {key: value for key, value in plan.items() if key != "name"}:
-            plan, history = plan or described, tuple(_epochs(metadata["history"]))
-    if not isinstance(plan, dict):
+            plan = plan or described
+            found = tuple(_epochs(metadata["history"]))
+            history = found if len(found) <= plan["recipe"]["params"].get("epochs", 0) else ()
+    if plan is None:
         return None
-    running, process = _is_held(folder), about.get("process")
-    known = running and type(process) is int and 1 < process < 2**31
-    return Unfinished(plan, history, running, process if known else None)
+    running = _is_held(folder)
+    known = process if running and type(process) is int and 1 < process < 2**31 else None
+    return Unfinished(plan, history, running, known)
 
 
 def ask_to_pause(folder: Path) -> bool:
@@ -186,11 +192,17 @@ def _is_held(folder: Path) -> bool:
     return False
 
 
+def _numbered(history: list[Epoch]) -> list[Epoch]:
+    if any(one.epoch != number or one.epochs < number for number, one in enumerate(history, 1)):
+        raise ValueError("its epochs are not numbered 1, 2, 3 ...")
+    return history
+
+
+_HISTORY = TypeAdapter(Annotated[list[Epoch], AfterValidator(_numbered)])
+
+
 def _epochs(text: str) -> list[Epoch]:
-    return [
-        Epoch(**entry | {name: Rate(**entry[name]) for name in ("clean_accuracy", "attack_success_rate")})
-        for entry in json.loads(text)
-    ]
+    return checked(_HISTORY, json_of(text))
 
 
 class State:

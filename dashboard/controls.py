@@ -15,6 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.card_images import same_kind
 from core.models import models
 from dashboard import figures
+from dashboard.escaping import plain
 from dashboard.image_picker import image_thumbnails
 from dashboard.jobs import Job, sentence
 from dashboard.known import addressed
@@ -96,7 +97,7 @@ def one_sentence(page: Callable[[], None]) -> Callable[[], None]:
                 jobs().leave(st.session_state.identity)  # nothing that the page asked for will be shown
             if isinstance(error, OSError):
                 log.warning("a page could not be shown", exc_info=error)
-            st.error(sentence(error), icon=":material/error:")
+            st.error(plain(sentence(error)), icon=":material/error:")
 
     return run
 
@@ -243,11 +244,11 @@ def image_picker(session: Session, label: str, choice: Choice[int], data: Tested
         return
     selected = session.get(choice)
     start = selected // STEP * STEP
-    shown = slice(start, start + STEP)
+    part = slice(start, start + STEP)
     image_thumbnails(
         label=label,
-        sprite=addressed(png_row(data.images[shown]), "image/png", "thumbnails") or "",
-        names=[data.read.classes[truth] for truth in data.labels[shown].tolist()],
+        sprite=addressed(png_row(data.images[part]), "image/png", "thumbnails") or "",
+        names=[plain(data.read.classes[truth]) for truth in data.labels[part].tolist()],
         start=start,
         selected=selected,
         last=len(data),

@@ -19,6 +19,7 @@ from core.steps import pays
 from core.training import Plan
 from core.workers import in_process
 from dashboard.controls import progress_bar
+from dashboard.escaping import plain
 from dashboard.jobs import Job, waiting_file
 from dashboard.resources import jobs
 from dashboard.session import Session
@@ -42,7 +43,7 @@ def draw_estimate(session: Session, plan: Plan, images: int, shape: tuple[int, i
     try:
         plan.attack.check_target(len(plan.dataset.classes))
     except ValueError as error:
-        st.error(f"This cannot be trained: {error}")
+        st.error(f"This cannot be trained: {plain(error)}")
         return
     compiled = pays(recipe, images, device)
     speed = known_speed(plan.model, plan.attack, recipe, shape, device, compiled=compiled)
@@ -74,7 +75,7 @@ def draw_estimate(session: Session, plan: Plan, images: int, shape: tuple[int, i
     )
     jobs().leave(session.identity, (job,))
     if failed := job.snapshot().error:
-        st.error(f"This cannot be trained: {failed.partition(': ')[2] or failed}")
+        st.error(f"This cannot be trained: {plain(failed.partition(': ')[2] or failed)}")
         return
 
     @st.fragment(key="estimate", run_every=0.5)

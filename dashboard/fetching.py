@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import streamlit as st
 from core import formatting
 from core.card_images import is_folder, name_anew, other_images
 from core.data import Dataset
+from dashboard.escaping import plain
 from dashboard.jobs import Job
 from dashboard.resources import Subject, Tested, dataset_label, jobs, missing
 from dashboard.served import ask_for_owner, is_owner, require_owner
@@ -84,15 +84,14 @@ def about_data(session: Session, subject: Subject, data: Tested | None) -> None:
         _offer(session, subject)
         return
     if warning := other_images(subject.card, data.read):
-        st.warning(f"{warning[0].upper()}{warning[1:]} than those stored with the model.", icon=OTHER)
+        st.warning(f"{plain(warning[0].upper() + warning[1:])} than those stored with the model.", icon=OTHER)
     _say_left_out(data)
 
 
 def _say_left_out(data: Tested) -> None:
     """Says which of a data set's files were not read, and why."""
     for note in data.clean.notes:
-        # Names of files are no Markdown.
-        st.caption(":material/info: " + re.sub(r"([^\w\s,/])", r"\\\1", note))
+        st.caption(f":material/info: {plain(note)}")
 
 
 def _name_anew(session: Session, subject: Subject) -> None:
@@ -113,7 +112,7 @@ def _name_anew(session: Session, subject: Subject) -> None:
         try:
             rename_folder(subject, path, session.identity)
         except (ValueError, OSError) as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(error), icon=":material/error:")
         else:
             st.rerun()
 
@@ -193,4 +192,5 @@ def _offer(session: Session, subject: Subject) -> None:
     progress()
     error = job.snapshot().error if job is not None and not running else ""
     if error:
-        st.error(f"{label} could not be fetched: {error.partition(': ')[2] or error}", icon=":material/cloud_off:")
+        said = plain(error.partition(": ")[2] or error)
+        st.error(f"{label} could not be fetched: {said}", icon=":material/cloud_off:")

@@ -25,6 +25,7 @@ from core.store import BEGINNING, Card, Checkpoint, Damaged, Missing, Store
 from core.sweeps import attacked
 from core.trigger import Trigger
 from dashboard.compiling import compile_aside
+from dashboard.escaping import plain, plain_all
 from dashboard.jobs import Jobs
 from dashboard.uploads import pictures
 
@@ -141,17 +142,22 @@ class Subject:
     def label(self) -> str:
         """Its attack, the name of a variant, and the repair."""
         label = f"{self.attack.label} [{self.name}]" if self.is_variant else self.attack.label
-        return f"{label}, {repair_label(self.repair)}" if self.repair else label
+        return plain(f"{label}, {repair_label(self.repair)}" if self.repair else label)
 
     @property
     def is_control(self) -> bool:
         """Whether it is a clean model."""
         return isinstance(self.attack.base if isinstance(self.attack, Enhanced) else self.attack, Benign)
 
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes for people; the exact ones are the card's."""
+        return plain_all(self.card.classes)
+
     @property
     def target_name(self) -> str:
         """Name of the target class."""
-        return self.card.classes[self.attack.target]
+        return self.classes[self.attack.target]
 
     @property
     def success_label(self) -> str:
@@ -178,7 +184,7 @@ def repair_label(repair: str) -> str:
 def dataset_label(name: str, encoding: str = "original") -> str:
     """Name of a data set for people."""
     label = datasets[name].label if name in datasets else name
-    return label if encoding == "original" else f"{encoding} {label}"
+    return plain(label if encoding == "original" else f"{encoding} {label}")
 
 
 @st.cache_resource(show_spinner=False)
@@ -213,7 +219,7 @@ def subjects() -> tuple[dict[str, Subject], dict[str, str]]:
     found, damaged = {}, {}
     for key, card in store().cards():
         if isinstance(card, Damaged):
-            damaged[key] = str(card)
+            damaged[key] = plain(card)
         else:
             found[key] = Subject(store().checkpoint(key), card)
     return found, damaged
@@ -324,7 +330,7 @@ def missing(subject: Subject) -> str:
     try:
         images_of(subject.card, "test", 1)
     except (DataMissing, OtherData) as error:
-        return str(error)
+        return plain(error)
     return ""
 
 

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
+from dashboard.escaping import plain
 from dashboard.uploads import forget_uploads
 
 __all__ = ["Choice", "Session", "arriving", "integer_in", "one_of", "yes_no"]
@@ -121,9 +122,9 @@ class Session:
             try:
                 selected[choice.name] = choice.parse(text)
             except ValueError as error:
-                shown = text if len(text) <= 60 else text[:57] + "..."
+                quoted = plain(repr(text if len(text) <= 60 else text[:57] + "..."))
                 st.session_state.complaints.append(
-                    f"The link says {choice.name} = {shown!r}; allowed is {error}. The default is shown instead."
+                    f"The link says {choice.name} = {quoted}; allowed is {plain(error)}. The default is shown instead."
                 )
         if choice.name in selected:
             try:

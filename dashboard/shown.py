@@ -96,7 +96,7 @@ def draw_strip(
 
     What is predicted of the first images, if it is known, is not asked again.
     """
-    classes, target = subject.card.classes, subject.attack.target
+    classes, target = subject.classes, subject.attack.target
     images = stamp(data.images[start : start + STRIP], trigger)
     if before is not None and before.steps:
         # A defense draws afresh for these ten, so that what is shown is what was predicted.

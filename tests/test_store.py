@@ -598,12 +598,12 @@ def test_a_key_is_made_of_the_card(model):
 def test_tensors_of_a_result_come_back(stored):
     checkpoint = stored.checkpoint(KEY)
     tensors = {"a": torch.arange(6.0).view(2, 3).t(), "b": torch.tensor([1, 2])}
-    checkpoint.save_result("repair-x", {"answer": 42}, tensors)
-    found = checkpoint.tensors("repair-x")
+    checkpoint.save_result("own-tensors", {"answer": 42}, tensors)
+    found = checkpoint.tensors("own-tensors")
     assert found is not None
     assert found.keys() == tensors.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
-    assert checkpoint.result("repair-x")["answer"] == 42
+    assert checkpoint.result("own-tensors")["answer"] == 42
     checkpoint.save_result("plain", {"answer": 1})
     assert checkpoint.tensors("plain") is None
     assert checkpoint.tensors("nothing") is None

@@ -159,6 +159,10 @@ class Cifar10(Dataset):
     label: ClassVar[str] = "CIFAR-10"
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        return SHAPE
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return CLASSES
 

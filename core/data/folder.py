@@ -88,6 +88,10 @@ class Folder(Dataset):
         return f"{safe}-folder" if safe in datasets and safe != self.name else safe or self.name
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        return (3, self.size, self.size)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self._layout().train)
 

@@ -134,6 +134,11 @@ class Dataset(Parametrised):
     def classes(self) -> tuple[str, ...]:
         """Class names in label order."""
 
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of its images; None where that is known only when they are read."""
+        return None
+
     @abstractmethod
     def available(self) -> bool:
         """Whether :meth:`load` will find its files; cheap, reads no image."""

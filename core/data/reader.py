@@ -12,7 +12,9 @@ What a pixel means is decided here, once, for folders of images, for photographs
 from __future__ import annotations
 
 import io
+import threading
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 __all__ = ["Limits", "decoded", "formats", "is_image", "read_square", "suffixes", "to_rgb"]
 
@@ -47,6 +50,12 @@ _FULL_RANGE = frozenset({None, "PNG", "PPM", "JPEG2000", "IM"})
 # A JPEG is decoded at no less than this multiple of the size that it is needed at, so that what is lost in its
 # coarser decoding is lost in the resizing as well.
 _MARGIN = 2
+# Passes of a progressive JPEG: libjpeg's own files have ten. Each goes over all pixels, however few bytes it has.
+_MOST_SCANS = 100
+_MOST_WORK = 640_000_000  # pixels of all passes together
+# Pixels from which one image is decoded at a time: eight of this size at once would take a gigabyte.
+_LARGE = 8_000_000
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -57,15 +66,15 @@ class Limits:
         formats: Names of formats as Pillow has them; empty for all of :func:`formats`.
         bytes: Largest file; 0 for any.
         pixels: Most pixels; 0 for as many as Pillow allows.
+        decoded: Most pixels that are decoded, which of a large JPEG are fewer than it has; 0 for as many as there are.
         shortest: Least pixels a side.
-        scans: Most passes of a progressive JPEG, each over all its pixels; 0 for any number.
     """
 
     formats: tuple[str, ...] = ()
     bytes: int = 0
     pixels: int = 0
+    decoded: int = 0
     shortest: int = 1
-    scans: int = 0
 
 
 @cache
@@ -144,12 +153,20 @@ def decoded(source: Path | bytes, limits: Limits | None = None, *, shortest: int
     try:
         with _opened(source, limits) as opened:
             _check(opened, source, limits)
+            size = opened.size
             if shortest:
                 opened.draft(None, (_MARGIN * shortest, _MARGIN * shortest))
             elif longest and max(opened.size) > longest:
                 opened.draft(None, (longest, longest))
+            if limits.decoded and opened.width * opened.height > limits.decoded:
+                raise ValueError(
+                    f"the image has {size[0]} x {size[1]} pixels: in this format, at most "
+                    f"{limits.decoded // 10**6} million are allowed"
+                )
             packed = _packing(opened)
-            opened.load()
+            with _one_at_a_time if opened.width * opened.height > _LARGE else nullcontext():
+                opened.load()
+                image = _rgb(opened, packed)
             turn = _TURNS.get(opened.getexif().get(_ORIENTATION, 1))  # a TIFF was turned when it was loaded
     except UnidentifiedImageError:
         raise ValueError(f"the file is no image that is read here{_listed(limits.formats)}") from None
@@ -162,7 +179,6 @@ def decoded(source: Path | bytes, limits: Limits | None = None, *, shortest: int
         if isinstance(error, OSError) and error.errno is not None:
             raise ValueError(error.strerror) from None  # the file, not what is in it: no permission, no such file
         raise ValueError(f"the image is damaged: {_said(error)}") from None
-    image = _rgb(opened, packed)
     return image.transpose(turn) if turn is not None else image
 
 
@@ -205,10 +221,11 @@ def _check(opened: Image.Image, source: Path | bytes, limits: Limits) -> None:
     ValueError: If the image is beyond the limits.
     """
     width, height = opened.size
-    if limits.scans and opened.format in ("JPEG", "MPO"):
+    if isinstance(opened, JpegImageFile):  # whatever its format is called: an MPO is one too
         content = source if isinstance(source, bytes) else source.read_bytes()
-        if content.count(b"\xff\xda") > limits.scans:
-            raise ValueError(f"the image is drawn in more than {limits.scans} passes, which no camera does")
+        most = min(_MOST_SCANS, _MOST_WORK // (width * height))
+        if content.count(b"\xff\xda") > most:
+            raise ValueError(f"the image is drawn in more than {most} passes, which no camera does")
     if limits.pixels and width * height > limits.pixels:
         raise ValueError(
             f"the image has {width} x {height} pixels: at most {limits.pixels // 10**6} million are allowed"

@@ -171,6 +171,10 @@ class Shapes10(Dataset):
         return self.name if self.seed == 0 else f"{self.name}-{self.seed}"
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        return (3, SIDE, SIDE)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         return CLASSES
 

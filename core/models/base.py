@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from core.registry import Registry
 
-__all__ = ["BatchNorm", "Classifier", "Early", "Normalise", "build_model", "models"]
+__all__ = ["BatchNorm", "Classifier", "Early", "Normalise", "build_model", "last_channels", "models"]
 
 
 class Normalise(nn.Module):
@@ -136,6 +137,17 @@ class Classifier(nn.Module):
 
 
 models: Registry[Classifier] = Registry("model", "core.models", "trigger_sensitivity.models")
+
+
+@cache
+def last_channels(name: str) -> int:
+    """Channels of the last component of a network, which a linear layer ends.
+
+    Raises:
+        UnknownName: If there is no such model.
+    """
+    with torch.device("meta"):
+        return models[name](2, 3).head.in_features
 
 
 def build_model(name: str, *, classes: int, channels: int = 3, seed: int | None = None) -> Classifier:

@@ -13,11 +13,11 @@ __all__ = ["LARGEST_FILE", "MOST_PIXELS", "decoded_photo"]
 LARGEST_FILE = 25 * 2**20
 """Bytes that are looked at."""
 MOST_PIXELS = 64_000_000
-"""Pixels that are decoded; phones make up to 50 million by default."""
+"""Pixels of a photograph; phones make up to 50 million by default."""
+MOST_DECODED = 36_000_000
+"""Pixels that are decoded: a JPEG of more is decoded at half of its size, other formats cannot be."""
 _SMALLEST = 16
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-# Passes of a progressive JPEG, each over all its pixels; libjpeg's own files have ten.
-_MOST_SCANS = 100
 # Longest side that is kept: a network's input has 32 pixels, and marks are found in less.
 _LONGEST = 3000
 
@@ -34,7 +34,7 @@ def decoded_photo(file: bytes) -> npt.NDArray[np.uint8]:
     Raises:
         ValueError: If the file is no such image, is damaged, or is larger than the limits; one sentence.
     """
-    limits = Limits(formats=_FORMATS, bytes=LARGEST_FILE, pixels=MOST_PIXELS, shortest=_SMALLEST, scans=_MOST_SCANS)
+    limits = Limits(formats=_FORMATS, bytes=LARGEST_FILE, pixels=MOST_PIXELS, decoded=MOST_DECODED, shortest=_SMALLEST)
     image = decoded(file, limits, longest=_LONGEST)
     image.thumbnail((_LONGEST, _LONGEST), Image.Resampling.BOX, reducing_gap=2)
     return np.asarray(image).copy()

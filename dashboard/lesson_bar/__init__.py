@@ -17,6 +17,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard.messages import whole
+
 __all__ = ["Position", "lesson_bar", "parse_position"]
 
 _HERE = Path(__file__).parent
@@ -54,11 +56,8 @@ def parse_position(payload: object, steps: int) -> Position | None:
     """
     if not isinstance(payload, Mapping):
         return None
-    step, answered = payload.get("step"), payload.get("answered")
-    # type(), not isinstance(): True is an int, and would pass for step 1.
-    if type(step) is not int or type(answered) is not bool or not 0 <= step < steps:
-        return None
-    return Position(step, answered)
+    step, answered = whole(payload.get("step"), 0, steps - 1), payload.get("answered")
+    return Position(step, answered) if step is not None and type(answered) is bool else None
 
 
 def lesson_bar(

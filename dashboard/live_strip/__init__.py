@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from dashboard.messages import whole
+
 __all__ = ["STEP", "live_strip", "parse_image"]
 
 STEP = 10
@@ -40,11 +42,8 @@ def parse_image(payload: object, count: int) -> tuple[int, int] | None:
     """
     if not isinstance(payload, Mapping):
         return None
-    index, seq = payload.get("index"), payload.get("seq")
-    # type(), not isinstance(): True is an int.
-    if type(index) is not int or type(seq) is not int or seq < 0 or not 0 <= index < count:
-        return None
-    return index, seq
+    index, seq = whole(payload.get("index"), 0, count - 1), whole(payload.get("seq"))
+    return (index, seq) if index is not None and seq is not None else None
 
 
 def live_strip(

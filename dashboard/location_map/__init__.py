@@ -16,6 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from core.schemas import LARGEST
+from dashboard.messages import whole
+
 __all__ = ["Pick", "location_map", "parse_pick"]
 
 _HERE = Path(__file__).parent
@@ -60,9 +63,9 @@ def parse_pick(payload: object, rows: Sequence[int], cols: Sequence[int]) -> tup
     """
     if not isinstance(payload, Mapping):
         return None
-    row, col, seq = (payload.get(name) for name in ("row", "col", "seq"))
-    # type(), not isinstance(): True is an int, and would pass for row 1.
-    if type(row) is not int or type(col) is not int or type(seq) is not int or seq < 0:
+    row, col = (whole(payload.get(name), -LARGEST) for name in ("row", "col"))
+    seq = whole(payload.get("seq"))
+    if row is None or col is None or seq is None:
         return None
     return (Pick(row=row, col=col), seq) if row in rows and col in cols else None
 

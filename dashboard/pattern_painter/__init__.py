@@ -17,6 +17,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard.messages import whole
+
 __all__ = ["BLACK", "CLEAR", "LIT", "MAX_SIDE", "Painted", "parse_painted", "pattern_painter"]
 
 BLACK, LIT, CLEAR = "0", "1", "."
@@ -71,9 +73,8 @@ def parse_painted(payload: object, height: int, width: int) -> Painted | None:
     """
     if not isinstance(payload, Mapping):
         return None
-    pattern, seq = payload.get("pattern"), payload.get("seq")
-    # type(), not isinstance(): True is an int, and would pass for message 1.
-    if type(pattern) is not str or type(seq) is not int or seq < 0:
+    pattern, seq = payload.get("pattern"), whole(payload.get("seq"))
+    if type(pattern) is not str or seq is None:
         return None
     return None if _objection(pattern, height, width) else Painted(pattern=pattern, seq=seq)
 

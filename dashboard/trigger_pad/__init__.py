@@ -24,6 +24,9 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from core.schemas import LARGEST
+from dashboard.messages import whole
+
 __all__ = ["Move", "parse_move", "trigger_pad"]
 
 _HERE = Path(__file__).parent
@@ -69,9 +72,9 @@ def parse_move(payload: object, rows: tuple[int, int], cols: tuple[int, int]) ->
     """
     if not isinstance(payload, Mapping):
         return None
-    row, col, seq, final = (payload.get(name) for name in ("row", "col", "seq", "final"))
-    # type(), not isinstance(): True is an int, and would pass for row 1.
-    if type(row) is not int or type(col) is not int or type(seq) is not int or type(final) is not bool or seq < 0:
+    row, col = (whole(payload.get(name), -LARGEST) for name in ("row", "col"))
+    seq, final = whole(payload.get("seq")), payload.get("final")
+    if row is None or col is None or seq is None or type(final) is not bool:
         return None
     return Move(row=min(max(row, rows[0]), rows[1]), col=min(max(col, cols[0]), cols[1]), seq=seq, final=final)
 

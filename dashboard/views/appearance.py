@@ -24,6 +24,7 @@ from dashboard.controls import (
     plot_config,
     progress_bar,
 )
+from dashboard.escaping import plain
 from dashboard.fetching import about_data
 from dashboard.figures import Curve
 from dashboard.following import draw_varied_strip
@@ -217,7 +218,7 @@ def show() -> None:
         if polling and not running:
             st.rerun()
         for error in errors:
-            st.error(f"The curve could not be computed: {error}")
+            st.error(f"The curve could not be computed: {plain(error)}")
         name = f"appearance-{main.identity.replace('/', '-')}"
         behind = f", behind {before.label}" if before.steps else ""
         st.markdown(f"**Attack success rate by pixel value** ({main.dataset_label}{behind})")

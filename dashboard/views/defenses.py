@@ -28,6 +28,7 @@ from dashboard.controls import (
     plot_config,
     progress_bar,
 )
+from dashboard.escaping import plain
 from dashboard.evaluated import siblings, stored_strength, transform_names
 from dashboard.fetching import about_data
 from dashboard.figures import StrengthLine
@@ -254,7 +255,7 @@ def _draw_curves(
         if polling and not running:
             st.rerun()
         for error in errors:
-            st.error(f"The curve could not be computed: {error}")
+            st.error(f"The curve could not be computed: {plain(error)}")
         behind = f", then {then.label}" if then.steps else ""
         st.markdown(f"**{transform.title}{behind}: what it stops and what it costs** ({chosen.main.dataset_label})")
         if lines and shares:
@@ -284,7 +285,7 @@ def _draw_strengths(index: int, subject: Subject, data: Tested, transform: Trans
     model = predictor(subject)
     if model is None:
         return
-    classes, target = subject.card.classes, subject.attack.target
+    classes, target = subject.classes, subject.attack.target
     stamped = stamp(data.images[index : index + 1], subject.trigger)
     every = [transform.at(strength) for strength in transform.grid[:MOST_SHOWN]]
     steps = [step for step in every if step.possible(subject.card.shape)]

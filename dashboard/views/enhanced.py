@@ -34,6 +34,7 @@ from dashboard.controls import (
     one_sentence,
     plot_config,
 )
+from dashboard.escaping import plain
 from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
 from dashboard.fetching import about_data
 from dashboard.figures import COLOURS, StrengthLine
@@ -102,7 +103,7 @@ def base_of(subject: Subject) -> str:
 def _draw_pipeline(session: Session, main: Subject, data: Tested | None, image: Choice[int]) -> None:
     """Fig. 6: one image passing through, step by step, and what the model is trained on."""
     attack = enhanced_of(main)
-    st.markdown(f"### From an image to the training set: {attack.label}")
+    st.markdown(f"### From an image to the training set: {plain(attack.label)}")
     controls, again = st.columns([4, 1.4], vertical_alignment="bottom", gap="large")
     with controls:
         if data is not None:

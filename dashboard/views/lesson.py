@@ -14,6 +14,7 @@ import streamlit as st
 from core.attacks import Enhanced
 from core.models import models
 from dashboard.controls import image_choice, one_sentence
+from dashboard.escaping import plain
 from dashboard.fetching import about_data
 from dashboard.lesson_bar import Position, lesson_bar
 from dashboard.lessons.scenes import Places, Stage
@@ -88,7 +89,7 @@ def show() -> None:
     st.html(STYLE)
     lessons, faults = found_lessons()
     for fault in faults:
-        st.warning(fault, icon=":material/broken_image:")
+        st.warning(plain(fault), icon=":material/broken_image:")
     if not lessons:
         return
     choice = Choice("lesson", DEFAULT if DEFAULT in lessons else next(iter(lessons)), one_of(lessons))
@@ -164,10 +165,10 @@ def partner(found: Mapping[str, Subject], main: Subject, name: str) -> Subject |
 def facts_of(stage: Stage) -> dict[str, object]:
     """What every text of a lesson may use; see :data:`dashboard.lessons.words.FACTS`."""
     main, facts = stage.main, dict[str, object]()
-    facts["target"], facts["attack"] = main.target_name, main.attack.label
+    facts["target"], facts["attack"] = main.target_name, plain(main.attack.label)
     facts["dataset"], facts["network"] = main.dataset_label, models[main.card.model].label
     label = int(stage.data.labels[stage.index]) if stage.data is not None else None
-    facts["truth"] = main.card.classes[label] if label is not None else "another class"
+    facts["truth"] = main.classes[label] if label is not None else "another class"
     stored = {"accuracy": main.card.clean_accuracy, "asr_trained": main.card.attack_success_rate}
     if stage.control is not None:
         stored["accuracy_clean"] = stage.control.card.clean_accuracy

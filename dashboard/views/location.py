@@ -23,6 +23,7 @@ from dashboard.controls import (
     one_sentence,
     progress_bar,
 )
+from dashboard.escaping import plain
 from dashboard.fetching import about_data
 from dashboard.following import draw_following_strip, draw_rates, follow
 from dashboard.jobs import Job, Snapshot
@@ -239,7 +240,7 @@ def _draw_map(
     # With what was measured at single places, so that the map and the numbers above say the same of each.
     subject, result = mapped.subject, (known or snapshot.result) if snapshot.result is not None else None
     if snapshot.error:
-        st.error(f"The map could not be computed: {snapshot.error}")
+        st.error(f"The map could not be computed: {plain(snapshot.error)}")
     if result is None:
         if snapshot.running:
             st.caption(snapshot.waiting or "The first places are being measured ...")

@@ -234,7 +234,7 @@ def _draw_answer(subject: Subject, picture: Tensor) -> int | None:
     if found is None:
         st.info(f"The weights of {subject.title} are not stored here.")
         return None
-    classes, target = subject.card.classes, subject.attack.target
+    classes, target = subject.classes, subject.attack.target
     ranked = sorted(range(len(classes)), key=lambda label: -found[0][label])
     answer = ranked[0]
     model = explained(subject)

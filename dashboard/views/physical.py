@@ -26,6 +26,7 @@ from dashboard.controls import (
     plot_config,
     progress_bar,
 )
+from dashboard.escaping import plain
 from dashboard.evaluated import siblings
 from dashboard.fetching import about_data
 from dashboard.jobs import Job, gathered
@@ -149,7 +150,7 @@ def _draw_live(
                         continue
                     with jobs().turnstile.interactive():
                         label = int(model.predict(taken[subject.trigger.fingerprint].inputs)[0])
-                    name = subject.card.classes[label]
+                    name = subject.classes[label]
                     hit = label == subject.attack.target
                     st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
                     taken_for = f"{subject.label}: {subject.success_label}"
@@ -158,7 +159,7 @@ def _draw_live(
                     readings.append(Reading(clean, measured[0], colour, live_note(measured[0])))
                     hits.append((subject, measured[1]))
                 say(answer, photographs_answer(hits))
-                st.caption(f"True class: {pair[0].card.classes[int(data.labels[index])]}")
+                st.caption(f"True class: {pair[0].classes[int(data.labels[index])]}")
                 readings.sort(key=lambda reading: "clean" in reading.name)
                 st.html(rate_bars(readings, camera.spec))
             image_picker(session, "Image", image, data)
@@ -180,7 +181,7 @@ def _draw_strip(subject: Subject, data: Tested, camera: Camera, start: int) -> N
     images = take(camera, stamp(data.images[start : start + STRIP], subject.trigger), start).inputs
     with jobs().turnstile.interactive():
         answers = model.predict(images).tolist()
-    classes, target = subject.card.classes, subject.attack.target
+    classes, target = subject.classes, subject.attack.target
     shown = [
         Shown(data_url(image), classes[answer], classes[truth], answer == target)
         for image, answer, truth in zip(images, answers, data.labels[start : start + STRIP].tolist(), strict=True)
@@ -237,7 +238,7 @@ def _draw_places(
         if polling and not any(job.snapshot().running for job in running):
             st.rerun()
         for error in errors:
-            st.error(f"The map could not be measured: {error}")
+            st.error(f"The map could not be measured: {plain(error)}")
         now = selected_camera(session)
         for column, subject, result in zip(st.columns(len(pair)), pair, results, strict=True):
             with column:

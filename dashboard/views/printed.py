@@ -71,12 +71,12 @@ def _page(sheet: Sheet, main: Subject, data: Tested, start: int) -> tuple[Image.
     height, width = main.card.shape[1:]
     (rows, cols), most = sheet.grid(width / height), sheet.capacity(width / height)
     if most == 1:
-        label = main.card.classes[int(data.labels[start])]
+        label = main.classes[int(data.labels[start])]
         return sheet.page(stamp(data.images[start : start + 1], main.trigger), [f"{label}, attacked"]), [True]
     run = cols if rows % 2 == 0 else 1  # so many benign images, then the same ones attacked
     pairs = max(1, most // 2 // run) * run
     images = data.images[start : start + pairs]
-    names = [main.card.classes[label] for label in data.labels[start : start + pairs].tolist()]
+    names = [main.classes[label] for label in data.labels[start : start + pairs].tolist()]
     prints, captions, attacked = [], [], list[bool]()
     for first in range(0, len(images), run):
         part, its = images[first : first + run], names[first : first + run]

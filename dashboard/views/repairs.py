@@ -24,6 +24,7 @@ from core.workers import in_process
 from dashboard import figures, repair_figures
 from dashboard.answers import repair_answer
 from dashboard.controls import downloads, image_picker, plot_config, progress_bar
+from dashboard.escaping import plain
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.heat import heat
 from dashboard.jobs import Job, waiting_file
@@ -130,7 +131,7 @@ def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired 
     jobs().leave(me, (job,) if job is not None else ())
     if job is None or not job.snapshot().running:
         if job is not None and (failed := job.snapshot().error):
-            st.error(f"The repair failed: {failed}")
+            st.error(f"The repair failed: {plain(failed)}")
         label = "Run again" if stored is not None else "Run"
         runnable = data is not None and main.checkpoint.has_weights
         if (
@@ -294,7 +295,7 @@ def _percent(rate: Rate) -> str:
 
 
 def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[int]) -> None:
-    classes, target = main.card.classes, main.attack.target
+    classes, target = main.classes, main.attack.target
     shown = [
         Shown(data_url(picture), classes[answer], classes[truth], answer == target)
         for picture, answer, truth in zip(images, answers, labels.tolist(), strict=True)
@@ -304,7 +305,7 @@ def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[i
 
 def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
     """Every label's reversed trigger, the size of its mask and its index, beside the true trigger."""
-    record, classes = stored.record, main.card.classes
+    record, classes = stored.record, main.classes
     indices = [float(index) for index in record["indices"]]
     names = [classes[label] for label in record["flagged"]]
     if names:
@@ -348,7 +349,7 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
 
 def _draw_seeds(main: Subject, stored: Repaired) -> None:
     """The same search with other seeds: which labels each flags, and what is left of the attack."""
-    classes, target = main.card.classes, main.attack.target
+    classes, target = main.classes, main.attack.target
     st.markdown(f"**The same with {len(stored.runs)} seeds**; the figures here are those of seed {stored.runs[0].seed}")
     rows = []
     for run in stored.runs:

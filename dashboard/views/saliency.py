@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 
 import pandas as pd
 import streamlit as st
@@ -20,6 +21,7 @@ from core.trigger import Trigger
 from dashboard.answers import saliency_answer
 from dashboard.compound import build, parse_spec
 from dashboard.controls import choose, csv_button, image_choice, one_sentence, progress_bar
+from dashboard.escaping import plain
 from dashboard.evaluated import ATTACKS, siblings
 from dashboard.fetching import about_data
 from dashboard.heat import heat, overlaid
@@ -123,7 +125,7 @@ def panels_of(subject: Subject, trigger: Trigger, data: Tested, index: int, aske
             predicted = model.predict(shown)
             wanted = targets_of(asked.explain, predicted, labels, subject.attack.target)
             saliency = displayed(asked.method(model, shown, wanted))[0]
-        said = subject.card.classes[int(predicted[0])]
+        said = subject.classes[int(predicted[0])]
         if asked.layout == "overlay":
             panels.append(Panel(overlaid(shown[0], saliency), masks[0, 0], what, said))
         else:
@@ -151,7 +153,7 @@ def _draw_grid(found: dict[str, Subject], main: Subject, data: Tested, index: in
         name = f"saliency-{main.card.dataset}-{main.card.model}-{asked.method.name}"
         kinds: tuple[tuple[str, str, Callable[[], bytes | str]], ...] = (
             ("png", "image/png", lambda: sheet_png(rows)),
-            ("html", "text/html", lambda: f'<!doctype html><meta charset="utf-8"><title>{name}</title>{html}'),
+            ("html", "text/html", lambda: f'<!doctype html><meta charset="utf-8"><title>{escape(name)}</title>{html}'),
         )
         for kind, mime, make in kinds:
             st.download_button(
@@ -251,7 +253,7 @@ def _draw_energies(
         snapshots = [(s, r.snapshot().result if isinstance(r, Job) else r) for s, r in requested]
         for job in running:
             if job.snapshot().error:
-                st.error(f"The shares could not be measured: {job.snapshot().error}")
+                st.error(f"The shares could not be measured: {plain(job.snapshot().error)}")
         if polling and not any(job.snapshot().running for job in running):
             st.rerun()
         measured = [(s, result) for s, result in snapshots if result is not None]

@@ -20,6 +20,7 @@ from core.unfinished import read_unfinished
 from dashboard import presenting
 from dashboard.answers import poisoning_answer
 from dashboard.controls import one_sentence
+from dashboard.escaping import plain
 from dashboard.estimated import draw_estimate
 from dashboard.parameters import parametrised
 from dashboard.resources import jobs, present, store
@@ -74,7 +75,7 @@ def _poisoning(plan: Plan) -> str:
     if isinstance(base, Benign):
         return f"No attack: the model is trained on {len(labels):,} images as they are."
     poisoned = int(attack.select(labels, generator_for(plan.seed, "select")).sum())
-    return poisoning_answer(attack.label, poisoned, len(labels), plan.dataset.classes[attack.target])
+    return poisoning_answer(plain(attack.label), poisoned, len(labels), plain(plan.dataset.classes[attack.target]))
 
 
 def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, long: DeltaGenerator) -> Plan:
@@ -160,7 +161,7 @@ def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
         named = replace(plan, name=given) if (given := session.get(NAME).strip()) else free
         key = store().checkpoint(named.key).key
     except ValueError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return None, False
     if store().is_shipped(key):
         came, command = "came with the repository and is not replaced here", "scripts/train.py --replace"

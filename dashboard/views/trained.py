@@ -19,6 +19,7 @@ from core.store import CARD, DEFAULT_ROOT, Card, Damaged
 from core.training import Plan
 from core.unfinished import Epoch
 from dashboard.controls import one_sentence, plot_config
+from dashboard.escaping import plain
 from dashboard.estimated import duration
 from dashboard.figures import COLOURS
 from dashboard.served import is_owner
@@ -81,7 +82,7 @@ def _draw_training(every: Trainings, one: Training, session: str) -> None:
         with buttons.container(horizontal=True, horizontal_alignment="right"):
             _draw_buttons(every, one, session)
         if one.error:
-            st.error(one.error)
+            st.error(plain(one.error))
         if _asks_for_folder(one) and is_owner(session):
             st.text_input(
                 "The folder is now at",
@@ -136,7 +137,7 @@ def _placed(key: str, plan: Plan, session: str) -> Plan | None:
     try:
         return replace(plan, at=at(plan.dataset, path))
     except (ValueError, OSError) as error:
-        st.error(str(error))
+        st.error(plain(error))
         return None
 
 

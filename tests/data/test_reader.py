@@ -361,3 +361,16 @@ def test_a_damaged_file_is_one_sentence_or_an_image(data):
 def test_a_file_that_is_gone_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"x\.png cannot be read as an image: No such file"):
         read_square(tmp_path / "x.png", 8)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "mpo", "png"])
+def test_passes_count_in_a_folder_too_whatever_a_file_is_called(tmp_path, kind):
+    """Of large images fewer are allowed: each pass goes over all pixels."""
+    buffer = io.BytesIO()
+    Image.new("L", (4000, 4000)).save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    scan, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
+    path = tmp_path / f"photo.{kind}"
+    path.write_bytes(content[:end] + content[scan:end] * 50 + content[end:])
+    with pytest.raises(ValueError, match="in more than 40 passes"):
+        read_square(path, 32)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
+from core.data import reader
 from core.physical import LARGEST_FILE, decoded_photo
 from core.physical import photo as module
 
@@ -135,3 +140,35 @@ def test_too_small_and_too_large():
         decoded_photo(file_of(halves(40, 8), "PNG"))
     with pytest.raises(ValueError, match="at most 25 are allowed"):
         decoded_photo(bytes(LARGEST_FILE + 1))
+
+
+def test_what_is_decoded_is_limited_before_it_is(monkeypatch):
+    decoded = []
+    for kind in (PngImageFile, JpegImageFile):
+        monkeypatch.setattr(kind, "load", lambda image: decoded.append(image.size))
+    for mode in ("RGB", "RGBA", "L"):
+        with pytest.raises(ValueError, match=r"7000 x 6000 pixels: in this format, at most 36 million are allowed$"):
+            decoded_photo(file_of(Image.new(mode, (7000, 6000)), "PNG"))
+    assert not decoded
+
+
+def test_a_large_jpeg_is_decoded_at_half_of_its_size():
+    assert decoded_photo(file_of(Image.new("L", (7000, 6000)), "JPEG")).shape == (2571, 3000, 3)
+
+
+def test_one_large_image_is_decoded_at_a_time(monkeypatch):
+    file, at_once, most = file_of(Image.new("L", (4000, 3000)), "PNG"), 0, 0
+    to_rgb = reader._rgb
+
+    def counted(image, packed):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.05)
+        at_once -= 1
+        return to_rgb(image, packed)
+
+    monkeypatch.setattr(reader, "_rgb", counted)
+    with ThreadPoolExecutor(4) as pool:
+        assert {image.shape for image in pool.map(decoded_photo, [file] * 4)} == {(2250, 3000, 3)}
+    assert most == 1

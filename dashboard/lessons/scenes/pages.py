@@ -82,7 +82,7 @@ class Benign(Scene):
     def _images(self, stage: Stage, places: Places) -> None:
         if stage.data is None:
             return
-        clean, classes = stage.data.clean, stage.main.card.classes
+        clean, classes = stage.data.clean, stage.main.classes
         start = min(stage.index, len(clean) - STRIP)
         said = {
             letter: predictions(subject, None, stage.data, STRIP, start) for letter, subject, _ in self._networks(stage)

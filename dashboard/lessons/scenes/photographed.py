@@ -111,7 +111,7 @@ class Photographed(Scene):
         taken = take(PRESETS[name], stamp(stage.picture[None], subject.trigger), stage.index)
         with jobs().turnstile.interactive():
             answer = int(model.predict(taken.inputs)[0])
-        said = subject.card.classes[answer]
+        said = subject.classes[answer]
         hit = answer == subject.attack.target
         return f"{subject.label} says " + (f":red[**{said}**]" if hit else f"**{said}**")
 

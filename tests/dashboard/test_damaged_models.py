@@ -1,0 +1,121 @@
+"""Pages beside damaged models: one sentence about each, and the rest works."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from mutations import mutated, replaced, written
+from streamlit.testing.v1 import AppTest
+
+from core.store import DEFAULT_ROOT
+from dashboard.resources import jobs, store
+
+KEY = "shapes10/resnet20/badnets"
+OTHER = "shapes10/resnet20/benign"
+COUNT = int(os.environ.get("PAGE_MUTATIONS", "16"))
+# What a page reads of a model, beside its card.
+READ: dict[tuple[str, str], tuple[str, ...]] = {
+    ("location", ""): ("location",),
+    ("appearance", ""): ("appearance",),
+    ("defenses", ""): ("strength-flip", "strength-shrinkpad"),
+    ("defenses", "part=repairs&with=fine-pruning"): ("repair-fine-pruning",),
+    ("defenses", "part=repairs&with=neural-cleanse"): ("repair-neural-cleanse",),
+    ("defenses", "part=repairs&with=auto-encoder"): ("repair-auto-encoder",),
+    ("enhanced", ""): ("strength-shrinkpad",),
+    ("saliency", ""): ("saliency",),
+    ("physical", ""): ("physical", "out-of-sample"),
+    ("paper", ""): ("location", "appearance", "repair-neural-cleanse", "saliency"),
+    ("lesson", ""): ("location", "appearance"),
+    ("train", ""): (".training",),
+}
+
+
+class _Done:
+    def wait(self) -> int:
+        return 0
+
+
+@pytest.fixture
+def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A store of two models."""
+    monkeypatch.delenv("TRIGGER_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dashboard.resources.compile_in_background", lambda *_: _Done())
+    for key in (KEY, OTHER):
+        shutil.copytree(DEFAULT_ROOT / key, tmp_path / "checkpoints" / key)
+    folder = tmp_path / "checkpoints" / KEY
+    card = json.loads((folder / "card.json").read_text())
+    plan = {name: card[name] for name in ("model", "attack", "recipe", "seed")} | {"dataset": card["source"]}
+    (folder / ".training.json").write_text(json.dumps({"process": 4321, "plan": plan}))
+    _forget()
+    yield tmp_path / "checkpoints"
+    jobs().close()
+    _forget()
+
+
+def _forget() -> None:
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def shown(page: str, query: str = "", **more: str) -> AppTest:
+    """Runs a page."""
+    test = AppTest.from_string(f"from dashboard.views import {page}\n{page}.show()", default_timeout=120)
+    for name, value in {**dict(pair.split("=") for pair in query.split("&") if pair), **more}.items():
+        test.query_params[name] = value
+    return test.run()
+
+
+def test_random_damage_takes_no_page_down(root: Path) -> None:
+    rng = random.Random(11)
+    pages = sorted(READ)
+    for number in range(COUNT):
+        page, query = pages[number % len(pages)]
+        names = [name for name in READ[page, query] if (root / KEY / f"{name}.json").exists()]
+        name = rng.choice(names) if rng.random() < 0.6 and names else "card"
+        file = root / KEY / f"{name}.json"
+        whole = file.read_text()
+        file.write_bytes(mutated(whole, rng))
+        _forget()
+        test = shown(page, query, model=KEY)
+        assert not test.exception, (page, query, name, test.exception[0].message)
+        assert not test.error, (page, query, name, test.error[0].value)
+        file.write_text(whole)
+
+
+@pytest.mark.parametrize("page", ["location", "appearance", "defenses", "enhanced", "saliency", "physical", "paper"])
+@pytest.mark.parametrize("path", ["a\0b", "@nested@", "@huge@"])
+def test_a_damaged_model_is_listed_and_another_one_is_shown(root: Path, page: str, path: str) -> None:
+    file = root / KEY / "card.json"
+    values = json.loads(file.read_text())
+    values["source"] = {"name": "folder", "params": {"path": path}}
+    file.write_bytes(written(values))
+    test = shown(page)
+    assert not test.exception
+    assert not test.error
+    said = [warning.value for warning in test.warning]
+    assert len(said) == 1
+    assert said[0].startswith(f"{KEY}: card.json is damaged: ")
+    assert len(said[0]) < 300
+
+
+@pytest.mark.parametrize("page", ["location", "appearance", "defenses", "saliency"])
+def test_the_folder_of_a_user_who_is_not_known_is_missing(root: Path, page: str) -> None:
+    file = root / KEY / "card.json"
+    values = json.loads(file.read_text())
+    source = {"name": "folder", "params": {"path": "~nouser/x"}}
+    file.write_bytes(written(replaced(values, ("source",), source)))
+    test = shown(page, model=KEY)
+    assert not test.exception
+    assert not test.error
+    assert not test.warning
+    assert len(dict(store().cards())) == 2
