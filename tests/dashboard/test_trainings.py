@@ -32,7 +32,7 @@ from dashboard.views.trained import finished
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 
-HOSTILE = [-1, 0, 1, os.getpid(), "1", 10**30, None, True, [1], {"pid": 1}, 2.5]
+HOSTILE = [-1, 0, 1, pytest.param(os.getpid(), id="its own"), "1", 10**30, None, True, [1], {"pid": 1}, 2.5]
 
 
 @pytest.fixture
