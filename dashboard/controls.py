@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
@@ -43,6 +43,7 @@ __all__ = [
     "downloads",
     "image_choice",
     "image_picker",
+    "model_choice",
     "one_sentence",
     "plot_config",
     "progress_bar",
@@ -108,6 +109,15 @@ def first_key(found: dict[str, Subject], wanted: Sequence[str] = FIRST) -> str:
     return next((key for key in wanted if key in ready), next(iter(ready), next(iter(found), "")))
 
 
+def model_choice(found: Mapping[str, Subject], default: str) -> Choice[str]:
+    """Which model a page is about; a link names it always, as another machine has other models."""
+
+    def instead(text: str, shown: str) -> str:
+        return f"The link names the model {text}, which is not stored here; {shown} is shown instead."
+
+    return Choice("model", default, one_of(found), always=True, instead=instead)
+
+
 def choose(
     session: Session,
     *,
@@ -134,7 +144,7 @@ def choose(
     if not found:
         st.info("There is no trained model yet. Make one with: `python scripts/train.py --attack badnets-gray`")
         return None
-    choice = Choice("model", first_key(found), one_of(found))
+    choice = model_choice(found, first_key(found))
     if not session.came_by_link and choice.name not in st.session_state.selected:
         session.set(choice, first_key(found, OPENED))
     key = session.get(choice)
