@@ -16,6 +16,7 @@ from core.trigger import stamp
 from dashboard.controls import image_picker
 from dashboard.parameters import parameter_choice, parametrised
 from dashboard.resources import Subject, Tested
+from dashboard.saved import Source, file_name
 from dashboard.session import Choice, Session
 
 __all__ = ["draw_sheet", "read_sheet"]
@@ -36,7 +37,7 @@ def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int]
         sheet = parametrised(session, Sheet, "sheet")
         image_picker(session, "First of the images", image, data)
         page = _page(sheet, main, data, session.get(image))
-        name = f"sheet-{main.identity.replace('/', '-')}"
+        name = file_name("sheet", Source.of(main))
         for kind, mime in (("PDF", "application/pdf"), ("PNG", "image/png")):
             st.download_button(
                 kind,

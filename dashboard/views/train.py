@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -25,11 +26,13 @@ from core.training import Plan, with_free_name
 from core.unfinished import Epoch, read_unfinished
 from dashboard import presenting
 from dashboard.answers import poisoning_answer
-from dashboard.controls import one_sentence, plot_config
+from dashboard.controls import PLOT_CONFIG, downloads, one_sentence
 from dashboard.figures import COLOURS
 from dashboard.jobs import Job
 from dashboard.parameters import parametrised
 from dashboard.resources import jobs, present, store
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import training_rows
 from dashboard.session import Choice, Session, integer_in, one_of, yes_no
 from dashboard.trainings import Training, Trainings, trainings
 
@@ -291,8 +294,13 @@ def _draw_training(every: Trainings, one: Training) -> None:
             left = f", about {duration(last.seconds / last.epoch * (epochs - last.epoch))} left" * one.running
         st.progress(one.done, f"{len(one.history)} of {epochs} epochs{left}")
         if one.history:
-            name = one.key.replace("/", "-")
-            st.plotly_chart(curves(one.history), key=f"curves {one.key}", config=plot_config(name), width="stretch")
+            figure = curves(one.history)
+            st.plotly_chart(figure, key=f"curves {one.key}", config=PLOT_CONFIG, width="stretch")
+            dataset, network, name = one.key.split("/")
+            source = Source(dataset, "", network, name)
+            downloads(
+                file_name("training", source), partial(training_rows, source, one.history), partial(go.Figure, figure)
+            )
 
 
 def _placed(key: str, plan: Plan) -> Plan | None:
