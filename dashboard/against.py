@@ -16,7 +16,7 @@ from core.results import Number
 from core.transforms import transform_from_spec
 from dashboard.figures import COLOURS
 
-__all__ = ["FAR", "agreement", "attack_label", "link_of", "mean_label", "number_rows", "number_table", "tinted"]
+__all__ = ["FAR", "agreement", "attack_label", "link_of", "mean_label", "number_table", "tinted"]
 
 FAR = 20.0
 """Points of difference at which a cell has the full colour."""
@@ -131,9 +131,3 @@ def agreement(numbers: Sequence[Number]) -> tuple[int, int, int]:
         nearest[place] = min((d for d in (before, apart) if d is not None), default=None)
     measured = [apart for apart in nearest.values() if apart is not None]
     return len(nearest), len(measured), sum(apart <= 5 for apart in measured)
-
-
-def number_rows(numbers: Iterable[Number]) -> list[list[object]]:
-    """Every number for a CSV file; the header comes first."""
-    names = list(Number.__dataclass_fields__)
-    return [names, *([getattr(one, name) for name in names] for one in numbers)]

@@ -34,9 +34,10 @@ st.html(
     </style>"""
 )
 
-# On a phone the menu covers the page: it closes when a page was chosen.
-CLOSING = Path(__file__).resolve().parent / "menu.js"
-st.html(f"<script>{CLOSING.read_text(encoding='utf-8')}</script>", unsafe_allow_javascript=True)
+# On a phone the menu covers the page: it closes when a page was chosen. Back and Forward go through the selections.
+for script in ("menu.js", "history.js"):
+    code = (Path(__file__).resolve().parent / script).read_text(encoding="utf-8")
+    st.html(f"<script>{code}</script>", unsafe_allow_javascript=True)
 
 
 def page(name: str, title: str, icon: str) -> StreamlitPage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
@@ -14,7 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.card_images import same_kind
 from core.models import models
-from dashboard import figures
+from dashboard import exported, figures
 from dashboard.escaping import plain
 from dashboard.image_picker import image_thumbnails
 from dashboard.jobs import Job, sentence
@@ -34,11 +34,14 @@ from dashboard.resources import (
     repairs_of,
     subjects,
 )
+from dashboard.saved import to_csv
 from dashboard.served import is_owner
 from dashboard.session import Choice, Session, integer_in, one_of
+from dashboard.sheet import SHEETS, Block, sheet_file
 
 __all__ = [
     "IMAGES",
+    "PLOT_CONFIG",
     "Chosen",
     "at_most",
     "choose",
@@ -47,8 +50,9 @@ __all__ = [
     "downloads",
     "image_choice",
     "image_picker",
+    "model_choice",
     "one_sentence",
-    "plot_config",
+    "picture_downloads",
     "progress_bar",
 ]
 
@@ -112,6 +116,15 @@ def first_key(found: dict[str, Subject], wanted: Sequence[str] = FIRST) -> str:
     return next((key for key in wanted if key in ready), next(iter(ready), next(iter(found), "")))
 
 
+def model_choice(found: Mapping[str, Subject], default: str) -> Choice[str]:
+    """Which model a page is about; a link names it always, as another machine has other models."""
+
+    def instead(text: str, shown: str) -> str:
+        return f"The link names the model {text}, which is not stored here; {shown} is shown instead."
+
+    return Choice("model", default, one_of(found), always=True, instead=instead)
+
+
 def choose(
     session: Session,
     *,
@@ -138,7 +151,7 @@ def choose(
     if not found:
         st.info("There is no trained model yet. Make one with: `python scripts/train.py --attack badnets-gray`")
         return None
-    choice = Choice("model", first_key(found), one_of(found))
+    choice = model_choice(found, first_key(found))
     if not session.came_by_link and choice.name not in st.session_state.selected:
         session.set(choice, first_key(found, OPENED))
     key = session.get(choice)
@@ -295,44 +308,49 @@ def progress_bar(
 
 def csv_button(name: str, rows: Callable[[], list[list[object]]]) -> None:
     """A button that saves numbers as CSV; they are made when asked for."""
-    st.download_button(
-        "Numbers (CSV)",
-        lambda: figures.to_csv(rows()),
-        f"{name}.csv",
-        "text/csv",
-        key=f"{name}-csv",
-        icon=":material/download:",
-        on_click="ignore",
-        type="tertiary",
+    _save(
+        "Numbers (CSV)", f"{name}.csv", "text/csv", lambda: to_csv(rows()), icon=":material/download:", type="tertiary"
     )
 
 
 def downloads(name: str, rows: Callable[[], list[list[object]]], figure: Callable[[], go.Figure]) -> None:
-    """A menu that offers a figure as HTML and its numbers as CSV; both are made when asked for."""
+    """A menu that offers a figure in every format and its numbers as CSV; each is made when asked for.
+
+    Args:
+        name: Name of the files, as :func:`dashboard.saved.file_name` makes it.
+        rows: The numbers, as :mod:`dashboard.saved_tables` has them.
+        figure: The figure as the page has it.
+    """
     with st.popover("Save", icon=":material/download:", type="tertiary"):
-        st.download_button(
-            "Numbers (CSV)",
-            lambda: figures.to_csv(rows()),
-            f"{name}.csv",
-            "text/csv",
-            key=f"{name}-csv",
-            on_click="ignore",
-        )
-        st.download_button(
-            "Figure (HTML)",
-            lambda: figures.to_html(figure()),
-            f"{name}.html",
-            "text/html",
-            key=f"{name}-html",
-            on_click="ignore",
-        )
-        st.caption("PNG: the button on the figure itself.")
+        _save("Numbers (CSV)", f"{name}.csv", "text/csv", lambda: to_csv(rows()))
+        _save("Figure (HTML)", f"{name}.html", exported.MIME["html"], lambda: exported.to_html(figure(), name))
+        if why := exported.cannot_draw():
+            st.caption(why)
+            return
+        for kind in exported.DRAWN:
+            _save(
+                f"Figure ({kind.upper()})", f"{name}.{kind}", exported.MIME[kind],
+                lambda kind=kind: exported.drawn(figure(), kind),  # type: ignore[misc]
+            )  # fmt: skip
 
 
-def plot_config(name: str) -> dict[str, object]:
-    """Plotly's toolbar: always a PNG button, at twice the size on the page."""
-    return {
-        "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2},
-        "displaylogo": False,
-        "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
-    }
+def picture_downloads(name: str, rows: Sequence[Sequence[Block]]) -> None:
+    """A menu that offers a grid of pictures in every format; each is made when asked for."""
+    with st.popover("Save", icon=":material/download:", type="tertiary"):
+        for kind in SHEETS:
+            _save(
+                f"Pictures ({kind.upper()})", f"{name}.{kind}", exported.MIME[kind],
+                lambda kind=kind: sheet_file(rows, kind, name),  # type: ignore[misc]
+            )  # fmt: skip
+
+
+def _save(label: str, name: str, mime: str, make: Callable[[], str | bytes], **looks: Any) -> None:
+    st.download_button(label, make, name, mime, key=f"save {name}", on_click="ignore", **looks)
+
+
+PLOT_CONFIG = {
+    "displaylogo": False,
+    # A picture would have the page's theme; "Save" has it in that of a paper.
+    "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+}
+"""Plotly's toolbar."""

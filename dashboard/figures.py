@@ -1,10 +1,8 @@
-"""Plotly figures and tables of results; plain functions, nothing of Streamlit here."""
+"""Plotly figures of results; plain functions, nothing of Streamlit here."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,24 +19,16 @@ __all__ = [
     "StrengthLine",
     "appearance_curves",
     "appearance_map",
-    "appearance_map_rows",
-    "appearance_rows",
-    "counts_of",
     "error_bars",
     "location_map",
-    "location_rows",
     "max_shrink_curves",
     "strength_curves",
-    "strength_rows",
-    "to_csv",
-    "to_html",
 ]
 
 # Okabe and Ito's colours, which people with any colour vision tell apart: the attacked model, one beside it, the clean.
 COLOURS = ("#d1495b", "#0072b2", "#8a8f98")
 # Where an axis of pixel values is marked: it ends at the largest there is.
 VALUE_TICKS = (*range(0, 256, 32), 255)
-COUNT_COLUMNS = ("hits", "total", "rate", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -118,7 +108,8 @@ def appearance_map(result: AppearanceMap, trained: tuple[int, int] | None, curre
     )
     marks = [(current, "square-open", "shown")] + ([(trained, "circle", "trained")] if trained else [])
     for (value, opacity), symbol, name in marks:
-        marker = {"symbol": symbol, "size": 14, "color": "white", "line": {"width": 2.5, "color": COLOURS[0]}}
+        colour = COLOURS[0] if symbol.endswith("open") else "white"
+        marker = {"symbol": symbol, "size": 14, "color": colour, "line": {"width": 2.5, "color": COLOURS[0]}}
         figure.add_scatter(x=[value], y=[opacity], mode="markers", name=name, marker=marker)
     figure.update_xaxes(title="pixel value of the trigger's non-black pixels", tickvals=VALUE_TICKS)
     figure.update_yaxes(title="opacity (%)")
@@ -188,19 +179,6 @@ def strength_curves(
     return figure
 
 
-def strength_rows(lines: Iterable[StrengthLine]) -> list[list[object]]:
-    """One row per model, strength and quantity; the header comes first."""
-    rows: list[list[object]] = [["model", "strength", "quantity", *COUNT_COLUMNS]]
-    for line in lines:
-        for what, counts in (("attack success rate", line.result), ("clean accuracy", line.result.clean)):
-            low, high = counts.interval
-            rows += [
-                [line.name, strength, what, *_counts(counts.hits[i], counts.total[i], low[i], high[i])]
-                for i, strength in enumerate(line.result.strengths)
-            ]
-    return rows
-
-
 def max_shrink_curves(lines: Sequence[tuple[str, str, str, Sequence[tuple[int, Rate]]]]) -> go.Figure:
     """Attack success rate against the largest shrink size an enhanced attack was trained with (Fig. 14).
 
@@ -252,64 +230,6 @@ def location_map(result: LocationMap, trained: tuple[int, int] | None, title: st
     figure.update_yaxes(title="row of the trigger's bottom-right pixel", autorange="reversed", scaleanchor="x")
     figure.update_layout(title=title, width=640, height=640, legend=_legend())
     return figure
-
-
-def location_rows(result: LocationMap) -> list[list[object]]:
-    """One row per location: row, col and the counts, rate and interval in [0, 1]; the header comes first."""
-    return _cells(("row", "col"), result.rows, result.cols, result)
-
-
-def appearance_rows(curves: Iterable[Curve]) -> list[list[object]]:
-    """One row per model and pixel value; the header comes first."""
-    rows: list[list[object]] = [["model", "value", *COUNT_COLUMNS]]
-    for curve in curves:
-        result, (low, high) = curve.result, curve.result.interval
-        rows += [
-            [curve.name, value, *_counts(result.hits[i], result.total[i], low[i], high[i])]
-            for i, value in enumerate(result.values)
-        ]
-    return rows
-
-
-def appearance_map_rows(result: AppearanceMap) -> list[list[object]]:
-    """One row per opacity and pixel value; the header comes first."""
-    return _cells(("opacity_percent", "value"), result.opacities, result.values, result)
-
-
-def to_csv(rows: Iterable[Sequence[object]]) -> str:
-    """Rows as CSV text."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
-
-
-def to_html(figure: go.Figure) -> str:
-    """A figure as one HTML file that needs no network."""
-    text: str = figure.to_html(include_plotlyjs=True, full_html=True)
-    return text
-
-
-def _cells(
-    names: tuple[str, str], rows: Sequence[int], cols: Sequence[int], result: LocationMap | AppearanceMap
-) -> list[list[object]]:
-    """One row per cell of a map, after a header."""
-    low, high = result.interval
-    head: list[list[object]] = [[*names, *COUNT_COLUMNS]]
-    return head + [
-        [row, col, *_counts(result.hits[i, j], result.total[i, j], low[i, j], high[i, j])]
-        for i, row in enumerate(rows)
-        for j, col in enumerate(cols)
-    ]
-
-
-def counts_of(rate: Rate) -> list[object]:
-    """The columns :data:`COUNT_COLUMNS` of a rate."""
-    return _counts(rate.hits, rate.total, *rate.interval)
-
-
-def _counts(hits: int, total: int, low: float, high: float) -> list[object]:
-    rate = round(int(hits) / int(total), 6) if total else ""
-    return [int(hits), int(total), rate, round(float(low), 6), round(float(high), 6)]
 
 
 def error_bars(

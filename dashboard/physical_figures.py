@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from core.metrics import Rate
 from core.photographed import PhysicalResult
-from dashboard.figures import COLOURS, counts_of, error_bars
+from dashboard.figures import COLOURS, error_bars
 
-__all__ = ["factor_bars", "factor_rows", "place_map", "place_rows", "places_of"]
+__all__ = ["factor_bars", "place_map", "places_of"]
 
 # One line per group of conditions in the figure over factors.
 _GAP = 0.38
@@ -115,22 +115,3 @@ def factor_bars(named: Sequence[tuple[str, PhysicalResult]], group: str, ends: M
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0},
     )
     return figure
-
-
-def factor_rows(named: Sequence[tuple[str, PhysicalResult]]) -> list[list[object]]:
-    """One row per model, condition and quantity; the header comes first."""
-    rows: list[list[object]] = [["model", "group", "condition", "quantity", "hits", "total", "rate", "low", "high"]]
-    for name, result in named:
-        for group in dict.fromkeys(one.group for one in result.conditions):
-            for condition, (clean, success) in result.of(group).items():
-                rows.append([name, group, condition, "attack success rate", *counts_of(success)])
-                rows.append([name, group, condition, "clean accuracy", *counts_of(clean)])
-    return rows
-
-
-def place_rows(named: Sequence[tuple[str, PhysicalResult]]) -> list[list[object]]:
-    """One row per model and place of the map; the header comes first."""
-    rows: list[list[object]] = [["model", "distance", "yaw", "hits", "total", "rate", "low", "high"]]
-    for name, result in named:
-        rows += [[name, *place, *counts_of(rate)] for place, rate in places_of(result).items()]
-    return rows

@@ -2,6 +2,8 @@
 
 Each selection has a :class:`Choice`: how it is written in the link, what it may be, and its default. Streamlit forgets
 a widget's value when the page changes and clears the URL; :class:`Session` holds the values and puts them back.
+
+Back and Forward of the browser show an earlier URL again: ``history.js`` marks it, and its selections are taken over.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ __all__ = ["Choice", "Session", "arriving", "integer_in", "one_of", "yes_no"]
 
 T = TypeVar("T")
 
+RESTORED = "restored"
+"""Name in the URL of the mark of an address that the user went back or forward to."""
+
 
 @dataclass(frozen=True)
 class Choice(Generic[T]):
@@ -31,12 +36,25 @@ class Choice(Generic[T]):
         default: Its value when nothing was chosen; such a value is left out of the URL.
         parse: Reads it from a link; ValueError with one sentence if it is not allowed.
         write: Writes it into a link.
+        always: Whether the default is in the URL too, because it is another one on another machine.
+        instead: The sentence that says that the link's text is not to be had, and the default is shown; by default
+            one that says what is allowed.
     """
 
     name: str
     default: T
     parse: Callable[[str], T]
     write: Callable[[T], str] = str
+    always: bool = False
+    instead: Callable[[str, T], str] | None = None
+
+    def refused(self, text: str, error: ValueError) -> str:
+        """What is said where a link has a text that is not allowed."""
+        short = text if len(text) <= 60 else text[:57] + "..."
+        if self.instead is not None:
+            return self.instead(plain(short), self.default)
+        quoted = plain(repr(short))
+        return f"The link says {self.name} = {quoted}; allowed is {plain(error)}. The default is shown instead."
 
 
 def integer_in(low: int, high: int) -> Callable[[str], int]:
@@ -96,11 +114,16 @@ class Session:
     def __init__(self) -> None:
         state = st.session_state
         if "selected" not in state:
-            state.selected = {}
-            state.linked = {name: st.query_params[name] for name in st.query_params}
-            state.complaints = []
+            state.selected, state.absent, state.complaints = {}, set(), []
+            state.linked = {name: st.query_params[name] for name in st.query_params if name != RESTORED}
+            state.restored = st.query_params.get(RESTORED)
             state.came_by_link = bool(state.linked)
             state.identity = uuid.uuid4().hex
+        elif (mark := st.query_params.get(RESTORED)) is not None and mark != state.restored:
+            state.restored = mark
+            state.linked = {name: st.query_params[name] for name in st.query_params if name != RESTORED}
+            # What the address does not name has its default there; only of the page that is shown.
+            state.absent = set(state.selected) - set(state.linked)
         self._used: dict[str, Choice[Any]] = {}
 
     @property
@@ -117,15 +140,16 @@ class Session:
         """The value: chosen here, else from the link, else the default; a wrong link leaves a complaint."""
         self._used[choice.name] = choice
         selected: dict[str, Any] = st.session_state.selected
+        if choice.name in st.session_state.absent:
+            st.session_state.absent.discard(choice.name)
+            selected.pop(choice.name, None)
         text = st.session_state.linked.pop(choice.name, None)
         if text is not None:
             try:
                 selected[choice.name] = choice.parse(text)
             except ValueError as error:
-                quoted = plain(repr(text if len(text) <= 60 else text[:57] + "..."))
-                st.session_state.complaints.append(
-                    f"The link says {choice.name} = {quoted}; allowed is {plain(error)}. The default is shown instead."
-                )
+                selected.pop(choice.name, None)
+                st.session_state.complaints.append(choice.refused(text, error))
         if choice.name in selected:
             try:
                 value: T = choice.parse(choice.write(selected[choice.name]))
@@ -136,6 +160,7 @@ class Session:
 
     def set(self, choice: Choice[T], value: T) -> None:
         """Selects a value; the URL follows with :meth:`write_link`."""
+        st.session_state.absent.discard(choice.name)
         st.session_state.selected[choice.name] = value
 
     def forget(self, prefix: str) -> None:
@@ -167,11 +192,12 @@ class Session:
         return found
 
     def write_link(self) -> None:
-        """Puts every selection this page used, unless it is the default, into the URL."""
+        """Puts every selection this page used into the URL; defaults only where they differ between machines."""
+        st.session_state.absent = set()
         wanted = {}
         for choice in self._used.values():
             value = st.session_state.selected.get(choice.name, choice.default)
-            if value != choice.default:
+            if choice.always or value != choice.default:
                 wanted[choice.name] = choice.write(value)
         if dict(st.query_params) != wanted:
             st.query_params.from_dict(wanted)

@@ -10,14 +10,15 @@ import streamlit as st
 from core import formatting
 from core.metrics import Rate
 from core.models import models
-from dashboard import figures
 from dashboard.controls import csv_button
 from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, repaired, siblings, unrepaired
 from dashboard.figures import COLOURS
 from dashboard.resources import Subject, subjects
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import evaluated_rows
 from dashboard.session import Choice, Session, one_of
 
-__all__ = ["REPAIRS", "coloured", "defense_tables", "one_decimal", "rows_of", "table_of"]
+__all__ = ["REPAIRS", "coloured", "defense_tables", "one_decimal", "table_of"]
 
 OTHERS, REPAIRS = "others", "repairs"
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -95,7 +96,7 @@ def defense_tables(session: Session, main: Subject, family: str | None = None) -
         + (" The paper's numbers are for CIFAR-10 and its own settings." if view == BOTH else "")
     )
     with tools:
-        csv_button(f"defenses-{main.card.dataset}-{main.card.model}", lambda: rows_of(every))
+        csv_button(file_name("defenses", Source.of(main).all_attacks()), lambda: evaluated_rows(every))
 
 
 def _counts(totals: Iterable[int]) -> str:
@@ -151,17 +152,3 @@ def beside_the_paper(rows: Sequence[Evaluated]) -> pd.DataFrame:
             entry[f"Paper, {models[model].label}: clean"] = number.clean if number else None
         listed.append(entry)
     return pd.DataFrame(listed).dropna(axis=1, how="all")
-
-
-def rows_of(rows: Iterable[Evaluated]) -> list[list[object]]:
-    """One row per defense, attack and quantity with counts, rate and interval; the header comes first."""
-    listed: list[list[object]] = [
-        ["defense", "attack", "quantity", *figures.COUNT_COLUMNS, "paper_vgg19", "paper_resnet34"]
-    ]
-    for row in rows:
-        for what, rate in (("attack success rate", row.success), ("clean accuracy", row.clean)):
-            numbers = [row.paper.get(model) for model in PAPER_MODELS]
-            paper = [(n.success if what.startswith("attack") else n.clean) if n else "" for n in numbers]
-            place = [row.spec, row.subject.name, what]
-            listed.append([*place, *figures.counts_of(rate), *("" if number is None else number for number in paper)])
-    return listed

@@ -8,6 +8,8 @@
 
 const MAX_WIDTH = 760; // CSS pixels
 const PICTURE_WIDTH = 520; // of the downloaded picture
+const PICTURE_TEXT = 1.25; // its text is larger, to be read in a column of a paper
+const PAPER = { text: "#1a1a1a", background: "#ffffff", font: "Arial, Helvetica, sans-serif" };
 const MAX_PLOT_HEIGHT = 620;
 const MIN_PLOT_HEIGHT = 240; // however low the window is
 const BESIDE = 345; // height at the usual text size of what is above and below the plot on a page that is to fit into the window
@@ -386,12 +388,12 @@ class LocationMap {
   // ---- the picture
 
   download() {
-    this.scale = 1; // until it is drawn on the page again
-    const theme = this.theme();
-    const scale = 2;
+    this.scale = PICTURE_TEXT; // until it is drawn on the page again
+    const theme = { ...this.theme(), ...PAPER }; // whatever theme the page has
+    const scale = 3;
     const canvas = document.createElement("canvas");
     const context = canvas.getContext("2d");
-    const titleFont = `600 15px ${theme.font}`;
+    const titleFont = `600 18px ${theme.font}`;
     context.font = titleFont;
     const lines = [""];
     for (const word of this.data.title.split(/\s+/)) {
@@ -399,7 +401,7 @@ class LocationMap {
       if (context.measureText(longer).width <= PICTURE_WIDTH - 24) lines[lines.length - 1] = longer;
       else lines.push(word);
     }
-    const layout = this.layout(PICTURE_WIDTH, 36 + 20 * lines.length, scale);
+    const layout = this.layout(PICTURE_WIDTH, 44 + 24 * lines.length, scale);
     Object.assign(canvas, { width: PICTURE_WIDTH * scale, height: Math.round(layout.total.height * scale) });
     context.scale(scale, scale);
     context.fillStyle = theme.background;
@@ -407,7 +409,7 @@ class LocationMap {
     context.fillStyle = theme.text;
     context.font = titleFont;
     context.textBaseline = "top";
-    lines.forEach((line, index) => context.fillText(line, 12, 12 + 20 * index));
+    lines.forEach((line, index) => context.fillText(line, 12, 12 + 24 * index));
     this.drawMap(context, layout, theme);
     canvas.toBlob((blob) => {
       const link = document.createElement("a");

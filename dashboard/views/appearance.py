@@ -16,12 +16,12 @@ from dashboard import figures
 from dashboard.answers import appearance_answer
 from dashboard.compound import choose_defense
 from dashboard.controls import (
+    PLOT_CONFIG,
     choose,
     choose_count,
     downloads,
     image_choice,
     one_sentence,
-    plot_config,
     progress_bar,
 )
 from dashboard.escaping import plain
@@ -36,6 +36,8 @@ from dashboard.pattern_painter import MAX_SIDE, Painted, pattern_painter
 from dashboard.presenting import page_head, present, say, three_areas
 from dashboard.readouts import Reading
 from dashboard.resources import Subject, Tested, jobs, predictor, target_for, tested, tested_for
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import appearance_map_rows, appearance_rows
 from dashboard.session import Choice, Session, yes_no
 from dashboard.shown import measured, trigger_picture
 from dashboard.sketches import curves_sketch, map_sketch
@@ -209,17 +211,14 @@ def show() -> None:
     @one_sentence
     def curves() -> None:
         results, errors, share = gathered([request for _, _, request in requested])
-        drawn = [
-            Curve(subject.title, result, colour)
-            for (subject, colour, _), result in zip(requested, results, strict=True)
-            if result is not None
-        ]
+        found = [(one, result) for one, result in zip(requested, results, strict=True) if result is not None]
+        drawn = [Curve(subject.title, result, colour) for (subject, colour, _), result in found]
+        sources = [Source.of(subject, triggers[subject.identity], before) for (subject, *_), _ in found]
         running = any(job.snapshot().running for job in wanted)
         if polling and not running:
             st.rerun()
         for error in errors:
             st.error(f"The curve could not be computed: {plain(error)}")
-        name = f"appearance-{main.identity.replace('/', '-')}"
         behind = f", behind {before.label}" if before.steps else ""
         st.markdown(f"**Attack success rate by pixel value** ({main.dataset_label}{behind})")
         if drawn and share:
@@ -227,12 +226,17 @@ def show() -> None:
         elif drawn:
             trained = main.trigger.value if not main.is_control else None
             figure = figures.appearance_curves(drawn, trained, session.get(value))
-            st.plotly_chart(figure, key="curve", config=plot_config(name), width="stretch")
+            st.plotly_chart(figure, key="curve", config=PLOT_CONFIG, width="stretch")
             counts = ", ".join(f"{curve.name}: {int(curve.result.total.max())}" for curve in drawn)
             caption, tools = st.columns([3, 1.2], vertical_alignment="center")
             caption.caption(f"Images per point, bands are 95% intervals. {counts}.")
             with tools:
-                downloads(name, partial(figures.appearance_rows, drawn), lambda: figure)
+                numbers = [(source, curve.result) for source, curve in zip(sources, drawn, strict=True)]
+                downloads(
+                    file_name("pixel-value", sources[0], len(drawn) - 1),
+                    partial(appearance_rows, numbers),
+                    lambda: figure,
+                )
         elif not running and not errors:
             st.info("No curve of this trigger is stored, and nothing can be measured here.")
         if running:
@@ -247,8 +251,10 @@ def show() -> None:
             surface = figures.appearance_map(
                 grid_result, (trigger.value, trigger.opacity), (session.get(value), session.get(opacity))
             )
-            st.plotly_chart(surface, key="surface", config=plot_config(f"{name}-opacity"), width="stretch")
-            downloads(f"{name}-opacity", partial(figures.appearance_map_rows, grid_result), lambda: surface)
+            st.plotly_chart(surface, key="surface", config=PLOT_CONFIG, width="stretch")
+            source = Source.of(main, triggers[main.identity], before)
+            name = file_name("value-and-opacity", source)
+            downloads(name, partial(appearance_map_rows, source, grid_result), lambda: surface)
 
     with right:
         curves()

@@ -13,12 +13,14 @@ from core.defenses import defenses
 from core.models import models
 from core.paper import paper_seconds
 from core.results import Results
-from dashboard import figures, repair_figures
+from dashboard import repair_figures
 from dashboard.answers import cost_answer
-from dashboard.controls import downloads, plot_config
-from dashboard.evaluated import PAPER_MODELS, Evaluated, evaluated, repaired, siblings
+from dashboard.controls import PLOT_CONFIG, downloads
+from dashboard.evaluated import PAPER_MODELS, evaluated, repaired, siblings
 from dashboard.presenting import say
 from dashboard.resources import Subject, results_of, subjects
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import evaluated_rows
 from dashboard.tables import one_decimal
 
 __all__ = ["draw_cost"]
@@ -44,8 +46,8 @@ def draw_cost(main: Subject, answer: DeltaGenerator) -> None:
     figure = repair_figures.cost_against_effect(
         [(row.label, row.subject.label, row.seconds, row.success, row.clean) for row in rows]
     )
-    file = f"cost-{main.card.dataset}-{main.card.model}"
-    st.plotly_chart(figure, key="cost", config=plot_config(file), width="stretch")
+    file = file_name("cost", Source.of(main).all_attacks())
+    st.plotly_chart(figure, key="cost", config=PLOT_CONFIG, width="stretch")
     note, tools = st.columns([4, 1], vertical_alignment="center")
     note.caption(
         "Standard attacks. Seconds of training or optimisation that a defense needs, on a logarithmic axis that begins "
@@ -53,7 +55,7 @@ def draw_cost(main: Subject, answer: DeltaGenerator) -> None:
         "transformations on all of it. Down and left is better."
     )
     with tools:
-        downloads(file, lambda: _rows(rows), lambda: figure)
+        downloads(file, lambda: evaluated_rows(rows), lambda: figure)
     st.markdown(f"### Training time (Table 2): {where}")
     free = [name for name in ("Flip", "ShrinkPad") if any(row.label.startswith(name) for row in rows)]
     table = time_table(results_of(main), free)
@@ -93,11 +95,3 @@ def time_table(results: Results, free: Sequence[str] = ()) -> pd.DataFrame:
         zeros: dict[str, object] = {f"Paper, {models[model].label}": 0.0 for model in PAPER_MODELS}
         rows.append({"Defense": name, "Seconds here": 0.0} | zeros)
     return pd.DataFrame(rows)
-
-
-def _rows(rows: list[Evaluated]) -> list[list[object]]:
-    head: list[list[object]] = [["defense", "attack", "seconds", "quantity", *figures.COUNT_COLUMNS]]
-    for row in rows:
-        for what, rate in (("attack success rate", row.success), ("clean accuracy", row.clean)):
-            head.append([row.spec, row.subject.name, row.seconds, what, *figures.counts_of(rate)])
-    return head

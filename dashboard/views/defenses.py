@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 
 import streamlit as st
 import torch
@@ -18,6 +18,7 @@ from dashboard import figures
 from dashboard.answers import defense_answer
 from dashboard.compound import build, parse_spec, strength_slider
 from dashboard.controls import (
+    PLOT_CONFIG,
     Chosen,
     choose,
     choose_count,
@@ -25,7 +26,7 @@ from dashboard.controls import (
     image_choice,
     image_picker,
     one_sentence,
-    plot_config,
+    picture_downloads,
     progress_bar,
 )
 from dashboard.escaping import plain
@@ -37,7 +38,10 @@ from dashboard.predicted import predictions, success
 from dashboard.presenting import page_head, present, say, three_areas
 from dashboard.readouts import Reading, Shown, data_url, live_note, rate_bars, stored_note, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, results_of, subjects, tested, tested_for
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import strength_rows
 from dashboard.session import Choice, Session, one_of
+from dashboard.sheet import Block, Panel
 from dashboard.shown import draw_strip
 from dashboard.sketches import strength_sketch
 from dashboard.tables import REPAIRS, defense_tables
@@ -246,11 +250,8 @@ def _draw_curves(
     @one_sentence
     def curves() -> None:
         results, errors, shares = gathered([request for _, _, request in requested])
-        lines = [
-            StrengthLine(_name(subject, chosen.main), result, colour)
-            for (subject, colour, _), result in zip(requested, results, strict=True)
-            if result is not None
-        ]
+        found = [(one, result) for one, result in zip(requested, results, strict=True) if result is not None]
+        lines = [StrengthLine(_name(subject, chosen.main), result, colour) for (subject, colour, _), result in found]
         running = any(job.snapshot().running for job in wanted)
         if polling and not running:
             st.rerun()
@@ -261,9 +262,8 @@ def _draw_curves(
         if lines and shares:
             st.html(strength_sketch(lines, transform.value))
         elif lines:
-            file = f"strength-{transform.name}-{chosen.main.identity.replace('/', '-')}"
             figure = figures.strength_curves(lines, axis, transform.value)
-            st.plotly_chart(figure, key="strength-curve", config=plot_config(file), width="stretch")
+            st.plotly_chart(figure, key="strength-curve", config=PLOT_CONFIG, width="stretch")
             counts = ", ".join(
                 f"{line.name}: {int(line.result.clean_total.max())} clean, {int(line.result.total.max())} attacked"
                 for line in lines
@@ -271,7 +271,16 @@ def _draw_curves(
             caption, tools = st.columns([3, 1.2], vertical_alignment="center")
             caption.caption(f"Images per point; bars are 95% intervals. {counts}.")
             with tools:
-                downloads(file, partial(figures.strength_rows, lines), lambda: figure)
+                curves_of = [(Source.of(subject, before=then), result) for (subject, *_), result in found]
+                main_source = replace(curves_of[0][0], defense=",".join(filter(None, (transform.name, then.spec))))
+                downloads(
+                    file_name("strength", main_source, len(found) - 1),
+                    lambda: strength_rows(
+                        curves_of,
+                        lambda source, at: replace(source, defense=Compose((transform.at(at), *then.steps)).spec),
+                    ),
+                    lambda: figure,
+                )
         elif not running and not errors:
             st.info("No curve of this defense is stored, and nothing can be measured here.")
         if running:
@@ -293,9 +302,15 @@ def _draw_strengths(index: int, subject: Subject, data: Tested, transform: Trans
     with jobs().turnstile.interactive():
         answers = model.predict(pictures).tolist()
     truth = classes[int(data.labels[index])]
+    said = list(zip(pictures, answers, steps, strict=True))
     shown = [
-        Shown(data_url(picture), classes[answer], truth, answer == target, step.label)
-        for picture, answer, step in zip(pictures, answers, steps, strict=True)
+        Shown(data_url(picture), classes[answer], truth, answer == target, step.label) for picture, answer, step in said
     ]
-    st.markdown(f"**One attacked image at every strength** (true class: {truth})")
+    heading, save = st.columns([6, 1], vertical_alignment="center")
+    heading.markdown(f"**One attacked image at every strength** (true class: {truth})")
+    with save:
+        panels = tuple(Panel(picture, None, step.label, classes[answer]) for picture, answer, step in said)
+        source = replace(Source.of(subject), defense=",".join(filter(None, (transform.name, then.spec))))
+        title = f"{subject.title}, {subject.dataset_label}: one attacked image, true class {truth}"
+        picture_downloads(file_name("pictures", source), [[Block(title, panels)]])
     st.html(strip(shown, subject.target_name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -19,20 +19,19 @@ from core.attacks.consistent import Consistent
 from core.card_images import same_kind
 from core.models import models
 from core.randomness import generator_for
-from core.results import Results
 from core.study import read_study, smallest_alpha
 from core.transforms import transform_from_spec
 from core.trigger import stamp
 from dashboard import figures
 from dashboard.answers import enhanced_answer
 from dashboard.controls import (
+    PLOT_CONFIG,
     choose,
     csv_button,
     downloads,
     image_choice,
     image_picker,
     one_sentence,
-    plot_config,
 )
 from dashboard.escaping import plain
 from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
@@ -42,9 +41,11 @@ from dashboard.paper_figures import paper_figure
 from dashboard.presenting import page_head, present, say
 from dashboard.readouts import data_url
 from dashboard.resources import Subject, Tested, jobs, results_of, store, subjects, tested
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import evaluated_rows, max_shrink_rows, strength_rows
 from dashboard.session import Choice, Session, integer_in
 from dashboard.shown import PLACEHOLDER
-from dashboard.tables import coloured, one_decimal, rows_of
+from dashboard.tables import coloured, one_decimal
 
 EXPLANATION = """
 An attacker who expects a defense trains with it: every poisoned image goes through a **random flip** and a **random
@@ -212,7 +213,7 @@ def _draw_table(found: dict[str, Subject], main: Subject, answer: DeltaGenerator
         "empty."
     )
     with tools:
-        csv_button(f"enhanced-{main.card.dataset}-{main.card.model}", lambda: rows_of(rows))
+        csv_button(file_name("enhanced", Source.of(main).all_attacks()), lambda: evaluated_rows(rows))
     missing = [title for title in ATTACKS if title not in {subject.attack.title for subject in listed}]
     if missing:
         st.caption(f"Not trained here: {', '.join(missing)}.")
@@ -236,27 +237,32 @@ def table_5(rows: list[Evaluated]) -> pd.DataFrame:
 def _draw_shrink_sizes(found: dict[str, Subject], main: Subject) -> None:
     """Fig. 13: enhanced and standard attacks under ShrinkPad of every size."""
     st.markdown("### Under ShrinkPad of every size (Fig. 13)")
-    lines = []
+    lines, sources = [], []
     for subject in siblings(found, main):
         curve = stored_strength(subject, "shrinkpad")
         if curve is not None:
             position = ATTACKS.index(subject.attack.title) // 2
             dash = "solid" if isinstance(subject.attack, Enhanced) else "dot"
             lines.append(StrengthLine(subject.label, curve, LINE_COLOURS[position], dash))
+            sources.append((Source.of(subject), curve))
     if not lines:
         st.info("Nothing is stored yet.")
         return
     sizes = [s.attack.enhancement.max_shrink for s in siblings(found, main) if isinstance(s.attack, Enhanced)]
     trained = max(sizes, default=0)
     figure = figures.strength_curves(lines, "shrink size (pixels)", with_clean=False, trained=trained or None)
-    name = f"shrink-sizes-{main.card.dataset}-{main.card.model}"
-    st.plotly_chart(figure, key="shrink-sizes", config=plot_config(name), width="stretch")
+    name = file_name("shrink-sizes", Source.of(main).all_attacks())
+    st.plotly_chart(figure, key="shrink-sizes", config=PLOT_CONFIG, width="stretch")
     caption, tools = st.columns([3, 1.2], vertical_alignment="center")
     caption.caption(
         f"{int(lines[0].result.total.max())} images per point, bars are 95% intervals. Dotted: standard attacks."
     )
     with tools:
-        downloads(name, partial(figures.strength_rows, lines), lambda: figure)
+        downloads(name, lambda: strength_rows(sources, _behind_shrinkpad), lambda: figure)
+
+
+def _behind_shrinkpad(source: Source, size: float) -> Source:
+    return replace(source, defense=f"shrinkpad:{size:g}")
 
 
 LINE_COLOURS = (COLOURS[0], COLOURS[1], "#009e73")
@@ -275,22 +281,12 @@ def _draw_max_shrink(main: Subject) -> None:
             f"`python scripts/train.py {options} && python scripts/sweep.py strength --checkpoint {key}`"
         )
         return
-    name = f"max-shrink-{main.card.dataset}-{main.card.model}"
-    st.plotly_chart(figure, key="max-shrink", config=plot_config(name), width="stretch")
+    name = file_name("largest-shrink-in-training", Source.of(main).all_attacks())
+    st.plotly_chart(figure, key="max-shrink", config=PLOT_CONFIG, width="stretch")
     caption, tools = st.columns([3, 1.2], vertical_alignment="center")
     caption.caption("Solid: behind ShrinkPad-4; dotted: without defense. Bars are 95% intervals.")
     with tools:
-        downloads(name, lambda: _max_shrink_rows(results), lambda: figure)
-
-
-def _max_shrink_rows(results: Results) -> list[list[object]]:
-    """One row per attack, size and defense; the header comes first."""
-    rows: list[list[object]] = [["attack", "max_shrink", "defense", *figures.COUNT_COLUMNS]]
-    for title, curves in results.ablation().items():
-        for size, curve in curves.items():
-            for defense, strength in (("", 0), ("ShrinkPad-4", 4)):
-                rows.append([title, size, defense, *figures.counts_of(curve.at(strength)[1])])
-    return rows
+        downloads(name, lambda: max_shrink_rows(results), lambda: figure)
 
 
 def _draw_study(main: Subject) -> None:

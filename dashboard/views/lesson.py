@@ -13,7 +13,7 @@ import streamlit as st
 
 from core.attacks import Enhanced
 from core.models import models
-from dashboard.controls import image_choice, one_sentence
+from dashboard.controls import image_choice, model_choice, one_sentence
 from dashboard.escaping import plain
 from dashboard.fetching import about_data
 from dashboard.lesson_bar import Position, lesson_bar
@@ -144,11 +144,13 @@ def attacked_model(session: Session, found: Mapping[str, Subject]) -> Subject | 
     default = next((key for key in FIRST if key in ready), next(iter(ready), next(iter(taught), "")))
     if not default:
         return None
-    key = session.get(Choice("model", default, one_of(found)))
+    key = session.get(model_choice(found, default))
     if key not in taught:
         attack = found[key].attack
-        base = attack.base.title if isinstance(attack, Enhanced) else ""
-        key = "/".join([*key.split("/")[:2], base])
+        front = "/".join(key.split("/")[:2])
+        key = f"{front}/{attack.base.title if isinstance(attack, Enhanced) else ''}"
+        # Of the same data set and network where there is one: a link shows the same on every machine.
+        default = next((one for one in taught if one.startswith(f"{front}/")), default)
     return found[key] if key in taught else found[default]
 
 
@@ -220,7 +222,7 @@ def _settings(
     taught = [key for key, subject in found.items() if not subject.is_control and not _enhanced(subject)]
 
     def picked() -> None:
-        session.set(Choice("model", "", one_of(found)), st.session_state["lesson-model"])
+        session.set(model_choice(found, main.key), st.session_state["lesson-model"])
         session.forget("at-")
 
     page = f"location?model={quote(main.key)}"

@@ -32,6 +32,8 @@ from dashboard.location_map import Pick, location_map
 from dashboard.looks import appearance_choices, place_choices, selected_look, stamped_on
 from dashboard.presenting import lay_out, present, title_row
 from dashboard.resources import Subject, Tested, jobs, predictor, target_for, tested, tested_for
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import location_rows
 from dashboard.session import Choice, Session, yes_no
 from dashboard.shown import draw_pad
 
@@ -215,7 +217,8 @@ def show() -> None:
                 known = {model.subject.identity: model.map for model in models}
                 for column, m, snapshot in zip(st.columns(len(mapped)), mapped, snapshots, strict=True):
                     with column:
-                        _draw_map(session, m, snapshot, known[m.subject.identity], place, row, col, before)
+                        shown_there = stamped_on(m.subject, main, look, *place.location)
+                        _draw_map(session, m, snapshot, known[m.subject.identity], place, shown_there, row, col, before)
             with pictures:
                 draw_following_strip(models[0], session.get(image), before, image.name)
             # The pad is drawn last, into a container made first: what it acknowledges is on the page before it.
@@ -233,6 +236,7 @@ def _draw_map(
     snapshot: Snapshot[LocationMap] | Snapshot[AdaptiveMap],
     known: LocationMap | None,
     place: Trigger,
+    shown: Trigger,
     row: Choice[int],
     col: Choice[int],
     before: Compose,
@@ -253,7 +257,8 @@ def _draw_map(
         session.set(col, pick.col)
 
     low, high = result.interval
-    name = "-".join(["location", *subject.identity.split("/"), *before.spec.replace(":", "-").split(",")]).rstrip("-")
+    source = Source.of(subject, shown, before)
+    name = file_name("location", source)
     title = f"{subject.title}, {subject.dataset_label}" + (f", behind {before.label}" if before.steps else "")
     location_map(
         rows=result.rows,
@@ -287,6 +292,6 @@ def _draw_map(
     with tools:
         downloads(
             name,
-            partial(figures.location_rows, result),
+            partial(location_rows, source, result),
             partial(figures.location_map, result, subject.trigger.location, title),
         )

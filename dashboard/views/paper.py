@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.claims.base import FAILS, HOLDS, LI, MIXED, NOT_MEASURED, OUTCOMES
 from core.models import models
 from core.results import PAPER_MODELS, Number, Results
-from dashboard.against import FAR, agreement, number_rows, number_table, tinted
+from dashboard.against import FAR, agreement, number_table, tinted
 from dashboard.answers import paper_answer
-from dashboard.controls import choose, csv_button, one_sentence, plot_config
+from dashboard.controls import PLOT_CONFIG, choose, csv_button, downloads, one_sentence
 from dashboard.paper_figures import paper_figure
 from dashboard.presenting import page_head, present, say
 from dashboard.resources import Subject, results_of
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import number_rows
 from dashboard.session import Choice, Session, one_of
 from dashboard.verdicts import draw_verdicts
 
@@ -98,7 +103,10 @@ def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: 
         place = st.container()
         if figure is not None:
             drawn, place = st.columns([10, 13], gap="medium") if own else (place, place)
-            drawn.plotly_chart(figure, key=f"paper-{name}", config=plot_config(name), width="stretch")
+            with drawn:
+                st.plotly_chart(figure, key=f"paper-{name}", config=PLOT_CONFIG, width="stretch")
+                file = file_name(f"paper-{name}", Source.of(main).all_attacks())
+                downloads(file, partial(number_rows, own, results), partial(go.Figure, figure))
         if not own:
             continue
         place.dataframe(
@@ -114,4 +122,4 @@ def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: 
         "the paper's text has lost, or that was not measured, is empty."
     )
     with tools:
-        csv_button(f"paper-{dataset}-{model}", lambda: number_rows(numbers))
+        csv_button(file_name("paper", Source.of(main).all_attacks()), lambda: number_rows(numbers, results))

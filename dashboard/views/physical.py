@@ -17,13 +17,13 @@ from core.trigger import stamp
 from dashboard import figures, physical_figures
 from dashboard.answers import photographs_answer
 from dashboard.controls import (
+    PLOT_CONFIG,
     at_most,
     choose,
     downloads,
     image_choice,
     image_picker,
     one_sentence,
-    plot_config,
     progress_bar,
 )
 from dashboard.escaping import plain
@@ -35,6 +35,8 @@ from dashboard.photographs import camera_controls, go_to, pair_of, preset_contro
 from dashboard.presenting import page_head, present, say
 from dashboard.readouts import Reading, Shown, beside, captioned, data_url, live_note, rate_bars, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested, tested_for
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import factor_rows, place_rows
 from dashboard.session import Choice, Session, one_of, yes_no
 from dashboard.verdicts import draw_verdicts
 from dashboard.views.photo import draw_photo, read_photo
@@ -254,10 +256,10 @@ def _draw_places(
 
 
 def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: tuple[float, float]) -> None:
-    name = f"physical-{subject.identity.replace('/', '-')}"
+    source = Source.of(subject)
     figure = physical_figures.place_map(result, now)
     event = st.plotly_chart(
-        figure, key=f"places-{subject.identity}", config=plot_config(name), width="stretch", on_select="rerun",
+        figure, key=f"places-{subject.identity}", config=PLOT_CONFIG, width="stretch", on_select="rerun",
         selection_mode="points",
     )  # fmt: skip
     points = event.selection.points if event else []
@@ -277,7 +279,8 @@ def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: t
             f"{images} photographs of each, all with pitch, roll and aim 0. Click a place for its distance and yaw."
         )
     with tools:
-        downloads(name, partial(physical_figures.place_rows, [(subject.label, result)]), lambda: figure)
+        places = physical_figures.places_of(result)
+        downloads(file_name("photographs", source), partial(place_rows, [(source, places)]), lambda: figure)
 
 
 def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, others: Sequence[str]) -> None:
@@ -296,17 +299,18 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
     group = session.get(GROUP)
     ends = {"off": "not printed"} if group == "only" else {"near": "all factors"}
     bars, said = st.columns([5, 4], gap="large")
-    file = f"physical-factors-{pair[0].identity.replace('/', '-')}"
     figure = physical_figures.factor_bars(named, group, ends)
     with bars:
-        st.plotly_chart(figure, key="factors", config=plot_config(file), width="stretch")
+        st.plotly_chart(figure, key="factors", config=PLOT_CONFIG, width="stretch")
         caption, tools = st.columns([3, 1.2], vertical_alignment="center")
         caption.caption(
             f"Stored: {int(named[0][1].total.max())} photographs of each, as of “near”; 95% intervals. As long as the "
             "sheet fills the picture, a blur of less than a pixel of the photograph does not reach the network."
         )
         with tools:
-            downloads(file, partial(physical_figures.factor_rows, named), lambda: figure)
+            sources = [(Source.of(s), r) for s, r in zip(pair, stored, strict=True) if r is not None]
+            name = file_name("photographs-by-factor", sources[0][0], len(sources) - 1)
+            downloads(name, partial(factor_rows, sources), lambda: figure)
     with said:
         rows = [("off", "preset", "Not printed"), ("near", "preset", "Near"), ("far", "preset", "Far")]
         rows += [(name, "crop", f"{name.capitalize()}, print cropped") for name in ("near", "far")]

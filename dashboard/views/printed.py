@@ -19,6 +19,7 @@ from dashboard.controls import image_picker
 from dashboard.parameters import parameter_choice, parametrised
 from dashboard.presenting import say
 from dashboard.resources import Subject, Tested
+from dashboard.saved import Source, file_name
 from dashboard.session import Choice, Session
 
 __all__ = ["draw_sheet", "read_sheet"]
@@ -40,7 +41,7 @@ def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int]
         image_picker(session, "First of the images", image, data)
         page, attacked = _page(sheet, main, data, session.get(image))
         say(answer, sheet_answer(main, len(attacked) - sum(attacked), sum(attacked)))
-        name = f"sheet-{main.identity.replace('/', '-')}"
+        name = file_name("sheet", Source.of(main))
         for kind, mime in (("PDF", "application/pdf"), ("PNG", "image/png")):
             st.download_button(
                 kind,

@@ -23,7 +23,7 @@ from core.trigger import stamp
 from core.workers import in_process
 from dashboard import figures, repair_figures
 from dashboard.answers import repair_answer
-from dashboard.controls import downloads, image_picker, plot_config, progress_bar
+from dashboard.controls import PLOT_CONFIG, downloads, image_picker, progress_bar
 from dashboard.escaping import plain
 from dashboard.figures import COLOURS, StrengthLine
 from dashboard.heat import heat
@@ -33,6 +33,8 @@ from dashboard.predicted import predictions
 from dashboard.presenting import say
 from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
 from dashboard.resources import Subject, Tested, jobs, predictor, store
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import norm_rows, strength_rows
 from dashboard.served import ask_for_owner, is_owner, require_owner
 from dashboard.session import Choice, Session, integer_in, one_of
 from dashboard.sheet import Block, Panel, block_html
@@ -246,14 +248,18 @@ def _draw_pruning(
     )
     lines = [StrengthLine(main.label, curve, COLOURS[0])]
     figure = figures.strength_curves(lines, f"pruned channels of the last block (of {most})", count)
-    file = f"fine-pruning-{main.identity.replace('/', '-')}"
-    st.plotly_chart(figure, key="pruning-curve-figure", config=plot_config(file), width="stretch")
+    source = replace(Source.of(main), repair="fine-pruning")
+    st.plotly_chart(figure, key="pruning-curve-figure", config=PLOT_CONFIG, width="stretch")
     note, tools = st.columns([3, 1.2], vertical_alignment="center")
     where = "the half of the test set that the repair has not seen" if stored is not None else "images measured here"
     decided = f" The repair itself prunes {chosen}, decided on clean images." if stored is not None else ""
     note.caption(f"{success.total} attacked and {clean.total} clean images, {where}; bars are 95% intervals.{decided}")
     with tools:
-        downloads(file, partial(figures.strength_rows, lines), lambda: figure)
+        downloads(
+            file_name("pruned-channels", source),
+            lambda: strength_rows([(source, curve)], lambda one, _: one, "pruned_channels"),
+            lambda: figure,
+        )
     if stored is not None:
         _draw_tolerances(stored)
     if data is not None and main.checkpoint.has_weights:
@@ -315,19 +321,15 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
     truth = "it is a clean model" if main.is_control else f"the true target is **{main.target_name}**"
     st.markdown(f"Neural Cleanse: {said}; {truth}.")
     figure = repair_figures.norms(classes, record["norms"], indices, record["flagged"])
-    file = f"neural-cleanse-{main.identity.replace('/', '-')}"
-    st.plotly_chart(figure, key="norms", config=plot_config(file), width="stretch")
+    source = replace(Source.of(main), repair="neural-cleanse")
+    st.plotly_chart(figure, key="norms", config=PLOT_CONFIG, width="stretch")
     note, tools = st.columns([3, 1.2], vertical_alignment="center")
     note.caption(
         "Size of the smallest trigger found for each class (L1 norm of its mask). The number on a bar is its anomaly "
         "index, how far it lies from the others; a class with a small trigger and an index above 2 is flagged."
     )
-    rows: list[list[object]] = [["label", "norm", "index", "flagged", "success", "rounds"]]
-    for label, name in enumerate(classes):
-        mask = [record["norms"][label], indices[label], label in record["flagged"]]
-        rows.append([name, *mask, record["success"][label], record["rounds"][label]])
     with tools:
-        downloads(file, lambda: rows, lambda: figure)
+        downloads(file_name("reversed-triggers", source), lambda: norm_rows(source, classes, record), lambda: figure)
     if len(stored.runs) > 1:
         _draw_seeds(main, stored)
     tensors = main.checkpoint.tensors(result_name(place))

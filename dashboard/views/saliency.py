@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 
 import pandas as pd
 import streamlit as st
@@ -20,7 +18,7 @@ from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard.answers import saliency_answer
 from dashboard.compound import build, parse_spec
-from dashboard.controls import choose, csv_button, image_choice, one_sentence, progress_bar
+from dashboard.controls import choose, csv_button, image_choice, one_sentence, picture_downloads, progress_bar
 from dashboard.escaping import plain
 from dashboard.evaluated import ATTACKS, siblings
 from dashboard.fetching import about_data
@@ -30,8 +28,10 @@ from dashboard.looks import place_choices, selected_look, stamped_on
 from dashboard.parameters import parametrised
 from dashboard.presenting import page_head, present, say
 from dashboard.resources import Subject, Tested, explained, jobs, subjects, tested, tested_for
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import energy_rows
 from dashboard.session import Choice, Session, one_of
-from dashboard.sheet import Block, Panel, block_html, sheet_png
+from dashboard.sheet import Block, Panel, block_html
 from dashboard.shown import draw_pad
 from dashboard.verdicts import draw_verdicts
 
@@ -149,16 +149,9 @@ def _draw_grid(found: dict[str, Subject], main: Subject, data: Tested, index: in
     )
     rows = _blocks(listed, data, index, asked)
     html = f'{STYLE}<div class="ts-saliency">{"".join(_pair(row) for row in rows)}</div>'
-    with save, st.popover("Save", icon=":material/download:", type="tertiary"):
-        name = f"saliency-{main.card.dataset}-{main.card.model}-{asked.method.name}"
-        kinds: tuple[tuple[str, str, Callable[[], bytes | str]], ...] = (
-            ("png", "image/png", lambda: sheet_png(rows)),
-            ("html", "text/html", lambda: f'<!doctype html><meta charset="utf-8"><title>{escape(name)}</title>{html}'),
-        )
-        for kind, mime, make in kinds:
-            st.download_button(
-                f"Pictures ({kind.upper()})", make, f"{name}.{kind}", mime, key=f"grid-{kind}", on_click="ignore"
-            )
+    with save:
+        source = Source.of(main).all_attacks()
+        picture_downloads(file_name(f"saliency-{asked.method.name}-{asked.before.spec}", source), rows)
     st.html(html)
 
 
@@ -276,7 +269,9 @@ def _draw_energies(
                 "the share of a map that ignores it. Peak: how often the most salient pixel is on the trigger."
             )
             with tools:
-                csv_button(f"saliency-{main.card.dataset}-{main.card.model}", lambda: energy_rows(measured))
+                numbers = [(Source.of(subject), energies) for subject, energies in measured]
+                name = file_name(f"saliency-{asked.method.name}", Source.of(main).all_attacks())
+                csv_button(name, lambda: energy_rows(numbers, asked.before.spec))
             if asked.is_stored and not polling:
                 by_title = {s.name: energies for s, energies in measured if not s.is_variant}
                 draw_verdicts("What the paper says about it (Sec. 5.4)", judge_saliency(by_title))
@@ -316,14 +311,3 @@ def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.Dat
     )
     table.index.name = "Attack"
     return table
-
-
-def energy_rows(measured: list[tuple[Subject, Energies]]) -> list[list[object]]:
-    """One row per attack and kind of image; the header comes first."""
-    rows: list[list[object]] = [["attack", "images", "count", "mean", "low", "high", "area", "peaks"]]
-    for subject, energies in measured:
-        for name, energy in (("attacked", energies.attacked), ("transformed", energies.transformed)):
-            low, high = energy.interval
-            numbers = [round(value, 6) for value in (energy.mean, low, high, energy.area)]
-            rows.append([subject.name, name, energy.count, *numbers, energy.peaks])
-    return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -18,10 +19,12 @@ from core.speeds import seconds_left
 from core.store import CARD, DEFAULT_ROOT, Card, Damaged
 from core.training import Plan
 from core.unfinished import Epoch
-from dashboard.controls import one_sentence, plot_config
+from dashboard.controls import PLOT_CONFIG, downloads, one_sentence
 from dashboard.escaping import plain
 from dashboard.estimated import duration
 from dashboard.figures import COLOURS
+from dashboard.saved import Source, file_name
+from dashboard.saved_tables import training_rows
 from dashboard.served import is_owner
 from dashboard.trainings import Training, Trainings
 
@@ -95,8 +98,7 @@ def _draw_training(every: Trainings, one: Training, session: str) -> None:
             left = f", about {duration(seconds_left(one.history) or 0)} left" * one.running
         st.progress(one.done, f"{len(one.history)} of {epochs} epochs{left}")
         if one.history:
-            name = one.key.replace("/", "-")
-            st.plotly_chart(curves(one.history), key=f"curves {one.key}", config=plot_config(name), width="stretch")
+            _draw_curves(one.key, one.history, "curves")
 
 
 def _draw_buttons(every: Trainings, one: Training, session: str) -> None:
@@ -178,8 +180,7 @@ def _draw_finished(every: Trainings, model: Finished, session: str) -> None:
         st.markdown(f"Trained in {duration(card.seconds)}. See it on: {', '.join(links)}.")
         history = _history(card.history)
         if history:
-            name = key.replace("/", "-")
-            st.plotly_chart(curves(history), key=f"finished {key}", config=plot_config(name), width="stretch")
+            _draw_curves(key, history, "finished")
         st.caption("To delete it, with everything that was measured on it:")
         root = "checkpoints" if every.store.root == DEFAULT_ROOT else "$TRIGGER_CHECKPOINTS"
         st.code(f'rm -r "{root}/{key}"', language=None)
@@ -204,6 +205,15 @@ def _history(entries: tuple[Mapping[str, Any], ...]) -> tuple[Epoch, ...]:
         )  # fmt: skip
     except (KeyError, TypeError, ValueError):
         return ()
+
+
+def _draw_curves(key: str, history: tuple[Epoch, ...], where: str) -> None:
+    """The curves of a training, to be saved too; ``where`` says in which of the lists they are."""
+    figure = curves(history)
+    st.plotly_chart(figure, key=f"{where} {key}", config=PLOT_CONFIG, width="stretch")
+    dataset, network, name = key.split("/")
+    source = Source(dataset, "", network, name)
+    downloads(file_name("training", source), partial(training_rows, source, history), partial(go.Figure, figure))
 
 
 def curves(history: tuple[Epoch, ...]) -> go.Figure:

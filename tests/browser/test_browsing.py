@@ -305,10 +305,17 @@ def test_numbers_can_be_downloaded(page: Page, url: str) -> None:
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Numbers (CSV)").click()
     text = Path(waiting.value.path()).read_text().splitlines()
-    assert text[0] == "row,col,hits,total,rate,low,high"
+    assert waiting.value.suggested_filename == (
+        "location_shapes10_resnet20_badnets-gray_value128_opacity100_no-defense.csv"
+    )
+    header = text[0].split(",")
+    assert header[:4] == ["dataset", "encoding", "network", "model"]
+    assert header[-6:] == ["hits", "total", "rate_percent", "low_percent", "high_percent", "interval"]
     stored = json.loads((Store().checkpoint(GRAY).folder / "location.json").read_text())
     assert len(text) == 1 + len(stored["rows"]) * len(stored["cols"])
-    assert text[-1].startswith(f"31,31,{stored['hits'][-1][-1]},{stored['total'][-1][-1]},")
+    last = dict(zip(header, text[-1].split(","), strict=True))
+    assert (last["row"], last["col"], last["defense"]) == ("31", "31", "")
+    assert (int(last["hits"]), int(last["total"])) == (stored["hits"][-1][-1], stored["total"][-1][-1])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 if os.environ.get("REQUIRE_BROWSER") != "1":
     pytest.importorskip("playwright.sync_api")
@@ -391,7 +393,18 @@ def test_png_download(demo: Page, tmp_path: Path) -> None:
     waiting.value.save_as(target)
     content = target.read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
-    assert int.from_bytes(content[16:20], "big") == 1040  # 520 pixels at twice the resolution
+    assert int.from_bytes(content[16:20], "big") == 1560  # 520 pixels at three times the resolution
+
+
+def test_the_picture_of_a_dark_page_is_light(browser: Browser, url: str) -> None:
+    context = browser.new_context(viewport={"width": 1400, "height": 1000}, color_scheme="dark")
+    page = opened(context.new_page(), url)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="PNG").click()
+    picture = np.asarray(Image.open(waiting.value.path()).convert("RGB"))
+    assert (picture[0] == 255).all()
+    assert (picture == 26).all(2).any(), "text is dark"
+    context.close()
 
 
 def test_dark_theme(browser: Browser, url: str) -> None:

@@ -8,7 +8,7 @@ from html import unescape
 
 import numpy as np
 import pytest
-from test_pages import WHITE, _alone, component, link, page
+from test_pages import GRAY, WHITE, _alone, component, link, page
 
 from core.metrics import Rate
 from core.repaired import read_repair
@@ -170,5 +170,5 @@ def test_a_session_without_a_link_opens_a_model_that_every_page_has_results_of()
     assert link(test)["model"] == WHITE
     # A link of before left out the model where it was this one.
     old = page("paper", view="tables")
-    assert "model" not in link(old)
+    assert link(old)["model"] == GRAY, "a new link says which it is"
     assert old.sidebar.selectbox(key="pick-2").value == "badnets-gray"

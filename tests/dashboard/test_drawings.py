@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from saved_examples import SOURCE
 
 from core.attacks import Enhanced, Enhancement, attacks
 from core.metrics import Rate
@@ -20,7 +21,9 @@ from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
 from dashboard import figures, repair_figures
 from dashboard.figures import Curve, StrengthLine
 from dashboard.readouts import Reading, Shown, data_url, live_note, rate_bars, strip
-from dashboard.sheet import SCALE, Block, Panel, block_html, sheet_png
+from dashboard.saved import to_csv
+from dashboard.saved_tables import appearance_map_rows, appearance_rows, location_rows, strength_rows
+from dashboard.sheet import ACROSS, GAP, SHEETS, WIDTH, Block, Panel, block_html, sheet_file, sheet_image, sheet_svg
 from dashboard.shown import rgba, trigger_picture
 from dashboard.sketches import curves_sketch, map_sketch, strength_sketch
 from dashboard.views.enhanced import pipeline
@@ -37,11 +40,11 @@ def curve() -> AppearanceCurve:
 
 
 def parsed(rows: list[list[object]]) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(figures.to_csv(rows))))
+    return list(csv.DictReader(io.StringIO(to_csv(rows))))
 
 
 def test_location_table_has_one_row_per_place(location: LocationMap) -> None:
-    rows = parsed(figures.location_rows(location))
+    rows = parsed(location_rows(SOURCE, location))
     assert [(row["row"], row["col"], row["hits"], row["total"]) for row in rows] == [
         ("2", "5", "1", "4"),
         ("2", "6", "2", "4"),
@@ -49,9 +52,10 @@ def test_location_table_has_one_row_per_place(location: LocationMap) -> None:
         ("3", "6", "0", "0"),
     ]
     low, high = Rate(1, 4).interval
-    assert float(rows[0]["rate"]) == 0.25
-    assert (float(rows[0]["low"]), float(rows[0]["high"])) == pytest.approx((low, high), abs=1e-6)
-    assert rows[3]["rate"] == ""
+    assert float(rows[0]["rate_percent"]) == 25
+    ends = float(rows[0]["low_percent"]), float(rows[0]["high_percent"])
+    assert ends == pytest.approx((100 * low, 100 * high), abs=1e-4)
+    assert rows[3]["rate_percent"] == ""
 
 
 def test_location_figure_puts_row_zero_on_top(location: LocationMap) -> None:
@@ -60,7 +64,6 @@ def test_location_figure_puts_row_zero_on_top(location: LocationMap) -> None:
     assert (list(heat.y), list(heat.x)) == ([2, 3], [5, 6])
     np.testing.assert_allclose(heat.z[0], [25, 50])
     assert figure.layout.yaxis.autorange == "reversed"
-    assert "plotly" in figures.to_html(figure)
 
 
 def test_curves_leave_out_what_is_not_measured() -> None:
@@ -76,11 +79,7 @@ def test_curves_mark_the_trained_value(curve: AppearanceCurve) -> None:
     mark = next(trace for trace in figure.data if trace.mode == "markers")
     assert (list(mark.x), list(mark.y)) == ([128], [50])
     assert [shape.x0 for shape in figure.layout.shapes] == [64]
-    assert [row["value"] for row in parsed(figures.appearance_rows([Curve("a", curve, "#000000")]))] == [
-        "0",
-        "128",
-        "255",
-    ]
+    assert [row["pixel_value"] for row in parsed(appearance_rows([(SOURCE, curve)]))] == ["0", "128", "255"]
 
 
 def test_pixel_values_end_at_255(curve: AppearanceCurve) -> None:
@@ -110,8 +109,8 @@ def test_a_live_rate_says_on_which_images_it_is_and_what_is_stored() -> None:
 
 def test_value_and_opacity_table() -> None:
     result = AppearanceMap(np.array([[1, 2], [3, 4]]), np.full((2, 2), 4), (0, 255), (0, 100))
-    rows = parsed(figures.appearance_map_rows(result))
-    assert [(row["opacity_percent"], row["value"], row["hits"]) for row in rows] == [
+    rows = parsed(appearance_map_rows(SOURCE, result))
+    assert [(row["opacity_percent"], row["pixel_value"], row["hits"]) for row in rows] == [
         ("0", "0", "1"),
         ("0", "255", "2"),
         ("100", "0", "3"),
@@ -225,7 +224,8 @@ def test_strength_figure_shows_what_is_measured(strength: StrengthCurve) -> None
 
 
 def test_strength_table_has_one_row_per_strength_and_quantity(strength: StrengthCurve) -> None:
-    rows = parsed(figures.strength_rows([StrengthLine("BadNets", strength, "#d1495b")]))
+    rows = parsed(strength_rows([(SOURCE, strength)], lambda source, _: source))
+    rows.sort(key=lambda row: row["quantity"])
     assert [(row["strength"], row["quantity"], row["hits"], row["total"]) for row in rows] == [
         ("0", "attack success rate", "9", "9"),
         ("2", "attack success rate", "4", "8"),
@@ -267,7 +267,7 @@ def test_the_pipeline_shows_every_step() -> None:
 
 
 def sheet_of(*rows: list[Block]) -> np.ndarray:
-    return np.array(Image.open(io.BytesIO(sheet_png(rows))).convert("RGB"))
+    return np.array(sheet_image(rows))
 
 
 def test_a_sheet_holds_every_picture_with_its_outline() -> None:
@@ -282,15 +282,44 @@ def test_a_sheet_holds_every_picture_with_its_outline() -> None:
     whole = sheet_of(
         [Block("one", (panels[0], panels[1])), Block("")], [Block("", ()), Block("two", tuple(panels[2:]))]
     )
-    size = 8 * SCALE
-    outline = (3 * SCALE) ** 2 - (3 * SCALE - 2) ** 2
+    scale = (WIDTH - (ACROSS + 1) * GAP) // ACROSS // 8
+    size, line = 8 * scale, round(0.15 * scale)
+    outline = (3 * scale) ** 2 - (3 * scale - 2 * line) ** 2
     for number, colour in enumerate(colours):
         assert (whole == colour).all(2).sum() == size**2 - (outline if number else 0)
 
 
 def test_a_sheet_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no picture"):
-        sheet_png([[Block("one")]])
+        sheet_image([[Block("one")]])
+
+
+def test_a_sheet_is_saved_in_every_format() -> None:
+    """As wide as a column, with whole captions, four panels beside each other, and text as text where it can be."""
+    caption = "saliency, attacked image behind ShrinkPad-4"
+    block = Block(
+        "Consistent+ (alpha 1, epsilon 64)", (Panel(torch.rand(3, 8, 8), torch.ones(8, 8), caption, "deer"),) * 4
+    )
+    rows = [[block, block], [Block(""), block]]
+    kinds = {kind: sheet_file(rows, kind, "a <name>") for kind in SHEETS}
+    assert isinstance(kinds["png"], bytes)
+    assert Image.open(io.BytesIO(kinds["png"])).width == WIDTH
+    assert isinstance(kinds["pdf"], bytes)
+    assert kinds["pdf"].startswith(b"%PDF")
+    svg = kinds["svg"]
+    assert isinstance(svg, str)
+    tree = ElementTree.fromstring(svg)
+    pictures = [one for one in tree.iter() if one.tag.endswith("image")]
+    assert len(pictures) == 12
+    assert len({one.get("x") for one in pictures}) == 4
+    assert all(0 <= int(one.get("x", 0)) <= WIDTH - int(one.get("width", 0)) for one in pictures)
+    said = " ".join(one.text or "" for one in tree.iter() if one.tag.endswith("text"))
+    assert said.count("deer") == 12
+    assert "..." not in said
+    assert "&lt;name&gt;" in str(kinds["html"])
+    assert sheet_svg(rows) in str(kinds["html"]).replace(' style="width:100%;max-width:60rem;height:auto"', "")
+    with pytest.raises(ValueError, match="kind = 'gif' is not allowed"):
+        sheet_file(rows, "gif", "")
 
 
 def test_captions_are_text_not_markup() -> None:

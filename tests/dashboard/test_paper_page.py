@@ -12,7 +12,8 @@ from core.claims import Claim, Verdict
 from core.claims.base import HOLDS, OUTCOMES, WANG
 from core.results import Number, Results
 from core.store import Store
-from dashboard.against import agreement, attack_label, link_of, number_rows, number_table, tinted
+from dashboard.against import agreement, attack_label, link_of, number_table, tinted
+from dashboard.saved_tables import number_rows
 from dashboard.verdicts import RULE, STYLE, verdict_html
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
@@ -111,9 +112,15 @@ def test_agreement_counts_each_rate_once() -> None:
 
 
 def test_the_file_has_every_number(numbers: list[Number]) -> None:
-    rows = number_rows(numbers)
-    assert rows[0][:3] == ["table", "model", "attack"]
-    assert len(rows) == len(numbers) + 1
+    header, *rows = number_rows(numbers, Results("shapes10", "resnet20"))
+    assert len(rows) == len(numbers)
+    for one, row in zip(numbers, rows, strict=True):
+        said = dict(zip(header, row, strict=True))
+        assert said["paper_table"] == one.table
+        paper = said["paper_seconds"] if one.quantity == "seconds" else said["paper_percent"]
+        assert paper == ("" if one.paper is None else one.paper)
+        ours = said["measured_seconds"] if one.quantity == "seconds" else said["rate_percent"]
+        assert ours == ("" if one.ours is None else pytest.approx(one.ours, abs=1e-3))
 
 
 def test_the_four_outcomes_differ_in_more_than_colour() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from saved_examples import SOURCE
 from streamlit.testing.v1 import AppTest
 from test_pages import WHITE, _alone, link, page, readout
 
@@ -18,8 +19,9 @@ from core.physical import FACTORS, FAR, NEAR, Sheet
 from core.randomness import generator_for
 from core.store import DEFAULT_ROOT, Store
 from core.trigger import stamp
-from dashboard.physical_figures import factor_bars, factor_rows, place_map, place_rows, places_of
+from dashboard.physical_figures import factor_bars, place_map, places_of
 from dashboard.resources import jobs
+from dashboard.saved_tables import factor_rows, place_rows
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 
@@ -197,8 +199,10 @@ def test_bars_and_rows_have_the_counts() -> None:
     assert [list(bar.y)[:2] for bar in figure.data] == [["everything", "print"]] * 2
     expected = [100 * rate.value for _, rate in named[1][1].of("without").values()]
     assert list(figure.data[1].x)[1:] == pytest.approx(expected)
-    assert len(factor_rows(named)) == 1 + 2 * 2 * len(conditions())
-    assert len(place_rows(named)) == 1 + 2 * len(DISTANCES) * len(YAWS)
+    sources = [(SOURCE, found) for _, found in named]
+    assert len(factor_rows(sources)) == 1 + 2 * 2 * len(conditions())
+    places = [(source, places_of(found)) for source, found in sources]
+    assert len(place_rows(places)) == 1 + 2 * len(DISTANCES) * len(YAWS)
 
 
 def test_a_map_is_measured_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

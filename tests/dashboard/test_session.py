@@ -68,6 +68,61 @@ def test_nonsense_is_refused_once_in_one_sentence() -> None:
     assert not test.run().warning
 
 
+def test_going_back_to_an_address_selects_what_it_names_and_nothing_else() -> None:
+    test = run(value="7", name="b")
+    test.query_params.clear()
+    test.query_params["value"] = "9"
+    test.query_params["restored"] = "1"
+    test.run()
+    assert test.text[0].value == "9 a"
+    assert test.slider(key="choice-value").value == 9
+    assert link(test) == {"value": "9"}, "the mark is not in the link"
+    # The same mark once more is a message that was on its way; what was chosen since then stays.
+    test.slider(key="choice-value").set_value(5)
+    test.query_params["restored"] = "1"
+    test.run()
+    assert test.text[0].value == "5 a"
+
+
+def test_an_address_without_a_mark_is_only_late() -> None:
+    test = run(value="7")
+    test.slider(key="choice-value").set_value(5).run()
+    test.query_params["value"] = "7"
+    assert test.run().text[0].value == "5 a"
+    assert link(test) == {"value": "5"}
+
+
+def test_what_another_page_selected_is_kept_on_the_way_back() -> None:
+    script = SCRIPT.replace(
+        "value = Choice", 'other = st.session_state.get("page") == "other"\nvalue = Choice'
+    ).replace("{session.get(name)}", "{session.get(name) if other else '-'}")
+    test = AppTest.from_string(script)
+    test.session_state["page"] = "other"
+    test.query_params["name"] = "b"
+    test.run()
+    assert test.text[0].value == "128 b"
+    test.session_state["page"] = "this"
+    test.query_params.clear()
+    test.query_params["value"] = "9"
+    test.query_params["restored"] = "1"
+    assert test.run().text[0].value == "9 -"
+    test.session_state["page"] = "other"
+    assert test.run().text[0].value == "9 b"
+
+
+def test_a_choice_that_differs_between_machines_is_always_in_the_link() -> None:
+    script = SCRIPT.replace(
+        'one_of(["a", "b"]))',
+        'one_of(["a", "b"]), always=True, instead=lambda text, shown: f"no {text}; {shown} is shown instead.")',
+    )
+    test = AppTest.from_string(script).run()
+    assert link(test) == {"name": "a"}
+    test = AppTest.from_string(script)
+    test.query_params["name"] = "c"
+    assert [warning.value for warning in test.run().warning] == ["no c; a is shown instead."]
+    assert link(test) == {"name": "a"}
+
+
 def test_a_long_value_is_cut() -> None:
     (warning,) = run(value="9" * 5000).warning
     assert len(warning.value) < 200

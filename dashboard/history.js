@@ -1,0 +1,63 @@
+/* The browser's history: one entry for each change that the user makes, which Back and Forward show again.
+ *
+ * Python writes the selections into the address, and Streamlit makes an entry of every new address. Here those that the
+ * user did not ask for replace the entry instead: the address that a page completes when it opens, and all but the first
+ * of a drag. On the way back the address is marked, so that Python tells it from one that is only late.
+ */
+if (!window.triggerHistory) {
+  window.triggerHistory = true;
+  const PAUSE = 1000; // ms; keys that follow each other faster are one change
+  const push = history.pushState.bind(history);
+  const replace = history.replaceState.bind(history);
+  let asked = false; // whether the user has done something since the last entry
+  let touched = false; // whether the user has done anything since the page was loaded
+  let key = -Infinity; // when the last key was pressed
+  let shown = location.pathname + location.search;
+
+  // The address without a page leads on to one. It is passed on the way back, or the way back would end there.
+  const opened = new URL(performance.getEntriesByType("navigation")[0]?.name ?? location.href).pathname;
+  const passed = opened === location.pathname ? null : opened;
+  const alone = history.length <= 2; // in a new tab there is nothing before it
+
+  const act = () => {
+    asked = touched = true;
+  };
+  addEventListener("pointerdown", act, true);
+  addEventListener(
+    "keydown",
+    (event) => {
+      if (!event.repeat && event.timeStamp - key > PAUSE) act();
+      key = event.timeStamp;
+    },
+    true,
+  );
+
+  history.pushState = (state, unused, address) => {
+    const to = new URL(address, location.href);
+    const another = to.pathname !== location.pathname;
+    (another ? touched : asked) ? push(state, unused, address) : replace(state, unused, address);
+    asked = false;
+    shown = to.pathname + to.search;
+  };
+  history.replaceState = (state, unused, address) => {
+    replace(state, unused, address);
+    shown = location.pathname + location.search;
+  };
+
+  addEventListener(
+    "popstate",
+    (event) => {
+      asked = false;
+      if (location.pathname === passed) {
+        event.stopImmediatePropagation();
+        history.go(alone ? 1 : -1);
+        return;
+      }
+      if (shown === location.pathname + location.search) return; // another place of the same page
+      const to = new URL(location.href);
+      to.searchParams.set("restored", Date.now());
+      history.replaceState(history.state, "", to);
+    },
+    true,
+  );
+}
