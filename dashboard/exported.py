@@ -73,7 +73,7 @@ def for_paper(figure: go.Figure, width: int = COLUMN) -> go.Figure:
         },
         title={"text": title or None, "font": FONT, "x": 0.03, "xanchor": "left", "y": 1, "yanchor": "top"},
     )  # fmt: skip
-    made.layout.title.pad = {"t": MARGIN}
+    made.layout.title.pad = {"t": 1.5 * MARGIN}
     for axes in (made.update_xaxes, made.update_yaxes):
         axes(automargin=True, title_font=FONT, title_standoff=10, tickfont=FONT, linecolor="#444", gridcolor="#e2e5e8")
     for axis, values in (("xaxis", "x"), ("yaxis", "y")):

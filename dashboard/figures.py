@@ -56,8 +56,8 @@ def appearance_curves(curves: Sequence[Curve], trained: int | None, current: int
         rate = 100 * curve.result.rate[measured]
         band = np.concatenate([values, values[::-1]]), np.concatenate([high, low[::-1]])
         figure.add_scatter(
-            x=band[0], y=band[1], fill="toself", fillcolor=_faint(curve.colour), line_width=0, hoverinfo="skip",
-            showlegend=False, legendgroup=curve.name,
+            x=band[0], y=band[1], mode="none", fill="toself", fillcolor=_faint(curve.colour), line_width=0,
+            hoverinfo="skip", showlegend=False, legendgroup=curve.name,
         )  # fmt: skip
         figure.add_scatter(
             x=values,
@@ -225,9 +225,13 @@ def location_map(result: LocationMap, trained: tuple[int, int] | None, title: st
     )
     if trained is not None:
         marker = {"symbol": "square-open", "size": 14, "color": COLOURS[0], "line": {"width": 2.5}}
-        figure.add_scatter(x=[trained[1]], y=[trained[0]], mode="markers", name="trained place", marker=marker)
-    figure.update_xaxes(title="column of the trigger's bottom-right pixel", constrain="domain")
-    figure.update_yaxes(title="row of the trigger's bottom-right pixel", autorange="reversed", scaleanchor="x")
+        figure.add_scatter(
+            x=[trained[1]], y=[trained[0]], mode="markers", name="trained place", marker=marker, cliponaxis=False
+        )
+    cells = {"constrain": "domain", "showgrid": False, "zeroline": False}
+    across, down = ([axis[0] - 0.5, axis[-1] + 0.5] for axis in (result.cols, result.rows))
+    figure.update_xaxes(title="column of the trigger's bottom-right pixel", range=across, **cells)
+    figure.update_yaxes(title="row of the trigger's bottom-right pixel", range=down[::-1], scaleanchor="x", **cells)
     figure.update_layout(title=title, width=640, height=640, legend=_legend())
     return figure
 

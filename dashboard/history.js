@@ -13,6 +13,7 @@ if (!window.triggerHistory) {
   let touched = false; // whether the user has done anything since the page was loaded
   let key = -Infinity; // when the last key was pressed
   let shown = location.pathname + location.search;
+  let leaving = false; // whether the way back leads out of the application
 
   // The address without a page leads on to one. It is passed on the way back, or the way back would end there.
   const opened = new URL(performance.getEntriesByType("navigation")[0]?.name ?? location.href).pathname;
@@ -33,6 +34,7 @@ if (!window.triggerHistory) {
   );
 
   history.pushState = (state, unused, address) => {
+    if (leaving) return;
     const to = new URL(address, location.href);
     const another = to.pathname !== location.pathname;
     (another ? touched : asked) ? push(state, unused, address) : replace(state, unused, address);
@@ -44,20 +46,15 @@ if (!window.triggerHistory) {
     shown = location.pathname + location.search;
   };
 
-  addEventListener(
-    "popstate",
-    (event) => {
-      asked = false;
-      if (location.pathname === passed) {
-        event.stopImmediatePropagation();
-        history.go(alone ? 1 : -1);
-        return;
-      }
-      if (shown === location.pathname + location.search) return; // another place of the same page
-      const to = new URL(location.href);
-      to.searchParams.set("restored", Date.now());
-      history.replaceState(history.state, "", to);
-    },
-    true,
-  );
+  addEventListener("popstate", () => {
+    asked = false;
+    leaving = location.pathname === passed;
+    if (leaving) return history.go(alone ? 1 : -1);
+    if (shown === location.pathname + location.search) return; // another place of the same page, or marked below
+    const to = new URL(location.href);
+    to.searchParams.set("restored", Date.now());
+    history.replaceState(history.state, "", to);
+    // Streamlit has been told before this, without the mark: once more.
+    dispatchEvent(new PopStateEvent("popstate", { state: history.state }));
+  });
 }

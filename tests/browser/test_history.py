@@ -35,7 +35,7 @@ def wait_for(page: Page, path: str, **wanted: str) -> None:
             JSON.stringify(Object.entries(wanted).sort());
     }"""
     try:
-        page.wait_for_function(fit, arg=[path, wanted], timeout=30_000)
+        page.wait_for_function(fit, arg=[path, wanted], timeout=90_000)
     except Exception as error:
         raise AssertionError(f"wanted {path} with {wanted}, found {address(page)}") from error
 

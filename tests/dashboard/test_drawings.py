@@ -63,7 +63,7 @@ def test_location_figure_puts_row_zero_on_top(location: LocationMap) -> None:
     heat = figure.data[0]
     assert (list(heat.y), list(heat.x)) == ([2, 3], [5, 6])
     np.testing.assert_allclose(heat.z[0], [25, 50])
-    assert figure.layout.yaxis.autorange == "reversed"
+    assert figure.layout.yaxis.range == (3.5, 1.5)
 
 
 def test_curves_leave_out_what_is_not_measured() -> None:
