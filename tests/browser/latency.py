@@ -160,12 +160,13 @@ def measure(
             known = bool(page.evaluate("window.triggerOnPage.knows(20, 9)"))
             if stopped and not known:
                 raise ValueError(f"--stopped is not allowed with {model} {query}: the browser does not know this look")
+            alone = [step(page, number) for number in range(steps)] if beside else []
             for link in beside:
                 open_beside(browser, port, link, press)
             spent = cpu_seconds(server.pid)
             if stopped:
                 server.send_signal(signal.SIGSTOP)
-            latencies = [step(page, number) for number in range(steps)]
+            latencies = [step(page, len(alone) + number) for number in range(steps)]
             spent = cpu_seconds(server.pid) - spent
             if stopped:
                 server.send_signal(signal.SIGCONT)
@@ -186,6 +187,8 @@ def measure(
         "p50_ms": round(statistics.median(latencies), 1),
         "p95_ms": round(percentile(latencies, 0.95), 1),
         "max_ms": round(max(latencies), 1),
+        "alone_p50_ms": round(statistics.median(alone), 1) if alone else None,
+        "alone_p95_ms": round(percentile(alone, 0.95), 1) if alone else None,
         "server_answers_s": round(answered, 2),
         "usable_page_s": round(usable, 2),
         "cores": os.cpu_count(),
@@ -245,6 +248,7 @@ def main() -> None:
     beside = " while a model is trained" if options.training else ""
     beside += " while the server is stopped" if options.stopped else ""
     beside += "".join(f" beside {link}" for link in options.beside)
+    beside += f" (alone just before: {found['alone_p50_ms']} and {found['alone_p95_ms']} ms)" if options.beside else ""
     print(
         f"{found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, p95 {found['p95_ms']} ms over "
         f"{found['steps']} steps{beside}; server CPU {found['server_cpu_s']} s; "
