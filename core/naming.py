@@ -24,7 +24,7 @@ from dataclasses import replace
 from core.attacks import Attack, Enhanced, attacks
 from core.data import Dataset
 from core.params import Parametrised, Value, flags_of, params_of
-from core.recipes import Recipe, recipe_for
+from core.recipe import Recipe, recipe_for
 
 __all__ = ["automatic_name", "check_name", "command_for", "is_key", "is_name", "numbered", "with_recipe"]
 

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 ICON = Path(__file__).resolve().parent / "assets" / "icon.png"
 st.set_page_config(page_title="Trigger sensitivity", page_icon=str(ICON), layout="wide")
 
-from dashboard.served import is_served, owners  # noqa: E402 - the page must be configured first
-from dashboard.session import arriving  # noqa: E402
-from dashboard.uploads import guard_uploads  # noqa: E402
+from dashboard.server.owner import is_served, owners  # noqa: E402 - the page must be configured first
+from dashboard.server.uploads import guard_uploads  # noqa: E402
+from dashboard.state.session import arriving  # noqa: E402
 
 guard_uploads()
 if is_served():
@@ -36,7 +36,7 @@ st.html(
 
 # On a phone the menu covers the page: it closes when a page was chosen. Back and Forward go through the selections.
 for script in ("menu.js", "history.js"):
-    code = (Path(__file__).resolve().parent / script).read_text(encoding="utf-8")
+    code = (Path(__file__).resolve().parent / "assets" / script).read_text(encoding="utf-8")
     st.html(f"<script>{code}</script>", unsafe_allow_javascript=True)
 
 

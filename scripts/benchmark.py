@@ -35,18 +35,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 from training_speed import pictures_of, training_speeds
 
-from core.adaptive import AdaptiveMap, adaptive_sweep
-from core.card_images import images_of
+from core.attribution.methods import Explained, methods
 from core.data import ImageSet
-from core.energy import targets_of
-from core.inference import Predictor, select_device
+from core.inference.incremental import BEHIND, Located
+from core.inference.predictor import Predictor
 from core.metrics import clopper_pearson
 from core.models import Classifier
-from core.places import BEHIND, Located
-from core.remote import open_store
-from core.saliency import Explained, methods
-from core.store import Card, environment
-from core.sweeps import PASSES_PER_STEP, attacked, coarse_to_fine, location_sweep, predictions_at
+from core.runtime.device import select_device
+from core.store.card import Card, environment
+from core.store.card_images import images_of
+from core.store.remote import open_store
+from core.sweeps.adaptive import AdaptiveMap, adaptive_sweep
+from core.sweeps.base import PASSES_PER_STEP, attacked, predictions_at
+from core.sweeps.coarse_to_fine import coarse_to_fine
+from core.sweeps.location import location_sweep
+from core.sweeps.saliency import targets_of
 from core.trigger import Trigger, stamp
 
 WIDTH = 5.0

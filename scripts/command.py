@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core.card_images import name_anew
 from core.data import Dataset, dataset_from, datasets
-from core.files import write_atomically
 from core.params import params_of
-from core.store import DEFAULT_ROOT, Card
+from core.runtime.atomic_files import write_atomically
+from core.store.card import Card
+from core.store.card_images import name_anew
+from core.store.local import DEFAULT_ROOT
 
 BAD_INPUT = 2
 

@@ -15,13 +15,13 @@ from typing import Any
 from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
-from core.card_images import images_of
 from core.defenses import Repair, defenses
 from core.defenses.fine_pruning import FinePruning, at_tolerances
-from core.inference import select_device
 from core.params import add_arguments, arguments_of
-from core.remote import open_store
-from core.repaired import Repaired, repair_sweep
+from core.runtime.device import select_device
+from core.store.card_images import images_of
+from core.store.remote import open_store
+from core.sweeps.repair import Repaired, repair_sweep
 
 ALL = "all"
 

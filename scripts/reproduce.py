@@ -21,16 +21,16 @@ from command import Parser, add_common, add_data, add_dataset, dataset_of, name_
 from tqdm import tqdm
 
 from core import formatting
-from core.claims import Verdict
-from core.claims.base import reading
-from core.engines import Engine, Here, Processes, RayCluster, run_tasks
-from core.files import sweep_up
-from core.grid import PARTS, SHRINKS, Progress, Task, grid, pending
 from core.models import models
-from core.recipes import RECIPES
-from core.remote import open_store
-from core.results import Number, Results
-from core.store import Missing
+from core.paper.claims import Verdict
+from core.paper.claims.base import reading
+from core.paper.comparison import Number, Results
+from core.recipe import RECIPES
+from core.reproduction.executors import Engine, Here, Processes, RayCluster, run_tasks
+from core.reproduction.tasks import PARTS, SHRINKS, Progress, Task, grid, pending
+from core.runtime.atomic_files import sweep_up
+from core.store.card import Missing
+from core.store.remote import open_store
 
 GRIDS = {"small": ("resnet20",), "paper": ("vgg19", "resnet34")}
 ENGINES = ("local", "ray")

@@ -14,9 +14,9 @@ import subprocess
 
 from command import Parser, add_common, run, say, write_json
 
-from core.restoring import is_as_it_came, restore
-from core.shipped import shipped, write_shipped
-from core.store import CARD, Store
+from core.store.local import CARD, Store
+from core.store.shipped import shipped, write_shipped
+from core.training.restoring import is_as_it_came, restore
 
 
 def record(store: Store) -> list[str]:

@@ -23,14 +23,14 @@ from tqdm import tqdm
 from core import formatting
 from core.attacks.consistent import Consistent
 from core.data import cache_folder
-from core.inference import select_device
 from core.models import models
 from core.params import label_of
-from core.recipes import recipe_for
-from core.remote import open_store
-from core.store import Store
-from core.study import Run, read_study, smallest_alpha, write_study
-from core.training import Plan, train
+from core.recipe import recipe_for
+from core.reproduction.alpha_study import Run, read_study, smallest_alpha, write_study
+from core.runtime.device import select_device
+from core.store.local import Store
+from core.store.remote import open_store
+from core.training.trainer import Plan, train
 
 T = TypeVar("T")
 

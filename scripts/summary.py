@@ -16,22 +16,24 @@ from pathlib import Path
 from command import Parser, add_common, run, say, write_json
 
 from core import formatting
-from core.claims import Verdict
-from core.claims.base import LI, STANDARD, label_of, reading
 from core.defenses import defenses
 from core.defenses.fine_pruning import TOLERANCES, at_tolerances
-from core.energy import Energies
-from core.files import write_atomically
 from core.metrics import Rate
-from core.paper import paper_number, paper_seconds
-from core.photographed import PhysicalResult
+from core.paper.claims import Verdict
+from core.paper.claims.base import LI, STANDARD, label_of, reading
+from core.paper.comparison import DISTANCES, VALUES, Results, read_result
+from core.paper.numbers import paper_number, paper_seconds
 from core.physical import FACTORS
-from core.remote import open_store
-from core.repaired import read_repair
-from core.results import DISTANCES, VALUES, Results, read_result
-from core.store import Card, Checkpoint, Damaged, Store
-from core.strength import StrengthCurve
-from core.sweeps import AppearanceCurve, LocationMap
+from core.runtime.atomic_files import write_atomically
+from core.store.card import Card, Damaged
+from core.store.local import Checkpoint, Store
+from core.store.remote import open_store
+from core.sweeps.appearance import AppearanceCurve
+from core.sweeps.location import LocationMap
+from core.sweeps.physical import PhysicalResult
+from core.sweeps.repair import read_repair
+from core.sweeps.saliency import Energies
+from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec, transforms
 from core.transforms.spatial import LARGEST
 

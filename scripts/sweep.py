@@ -25,20 +25,22 @@ from command import Parser, add_common, add_data, name_data_anew, run, say, writ
 from tqdm import tqdm
 
 from core import formatting
-from core.adaptive import AdaptiveMap, looks_for
 from core.attacks.badnets import Benign
-from core.card_images import images_of
-from core.inference import Predictor, select_device
-from core.measuring import COUNTS, Measured, Sweep, carry_out, foreign_map
+from core.inference.predictor import Predictor
 from core.metrics import BoundedRate, Rate
 from core.models import Classifier
-from core.photographed import PhysicalResult
-from core.place_classes import PlaceClasses
-from core.remote import open_store
-from core.results import DISTANCES, VALUES
-from core.store import Checkpoint
-from core.strength import StrengthCurve
-from core.sweeps import AppearanceCurve, LocationMap
+from core.paper.comparison import DISTANCES, VALUES
+from core.runtime.device import select_device
+from core.store.card_images import images_of
+from core.store.local import Checkpoint
+from core.store.remote import open_store
+from core.sweeps.adaptive import AdaptiveMap, looks_for
+from core.sweeps.appearance import AppearanceCurve
+from core.sweeps.location import LocationMap
+from core.sweeps.physical import PhysicalResult
+from core.sweeps.place_classes import PlaceClasses
+from core.sweeps.runner import COUNTS, Measured, Sweep, carry_out, foreign_map
+from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec, transforms
 from core.trigger import Trigger
 

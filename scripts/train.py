@@ -24,15 +24,16 @@ from tqdm import tqdm
 from core import formatting
 from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.attacks.badnets import Benign
-from core.card_images import at
-from core.inference import select_device
 from core.models import models
 from core.params import add_arguments, arguments_of, given_in, params_of
-from core.recipes import RECIPES, Recipe, recipe_for
-from core.remote import open_store
-from core.store import Damaged, Store
-from core.training import Plan, train
-from core.unfinished import discard, read_unfinished
+from core.recipe import RECIPES, Recipe, recipe_for
+from core.runtime.device import select_device
+from core.store.card import Damaged
+from core.store.card_images import at
+from core.store.local import Store
+from core.store.remote import open_store
+from core.training.state import discard, read_unfinished
+from core.training.trainer import Plan, train
 
 
 def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]:

@@ -22,14 +22,14 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 
-from core.augment import PADDING, augment, draw
-from core.card_images import data_set_of, images_of
 from core.data import ImageSet
-from core.estimate import estimate, timed
-from core.inference import has_fast_bfloat16
 from core.models import build_model
-from core.store import Card
-from core.training import Plan
+from core.runtime.device import has_fast_bfloat16
+from core.store.card import Card
+from core.store.card_images import data_set_of, images_of
+from core.training.augmentation import PADDING, augment, draw
+from core.training.throughput import estimate, timed
+from core.training.trainer import Plan
 
 __all__ = ["pictures_of", "training_speeds"]
 

@@ -20,18 +20,22 @@ import torch
 from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
 from tqdm import tqdm
 
-from core.card_images import images_of, other_images
 from core.data import DataMissing, ImageSet
 from core.defenses import defenses, split_test
-from core.inference import Predictor, select_device
+from core.inference.predictor import Predictor
 from core.metrics import Rate
-from core.randomness import generator_for
-from core.remote import open_store
-from core.repaired import read_repair, repaired_model
-from core.store import Checkpoint, Damaged, Missing
-from core.strength import StrengthCurve, strength_sweep
-from core.sweeps import AppearanceCurve, LocationMap, attacked, success_at
-from core.training import measure
+from core.runtime.device import select_device
+from core.runtime.seeding import generator_for
+from core.store.card import Damaged, Missing
+from core.store.card_images import images_of, other_images
+from core.store.local import Checkpoint
+from core.store.remote import open_store
+from core.sweeps.appearance import AppearanceCurve
+from core.sweeps.base import attacked, success_at
+from core.sweeps.location import LocationMap
+from core.sweeps.repair import read_repair, repaired_model
+from core.sweeps.strength import StrengthCurve, strength_sweep
+from core.training.trainer import measure
 from core.transforms import transforms
 
 DIFFERENT = 1

@@ -14,7 +14,7 @@ from squares import coloured_squares
 
 from core.data import Dataset, ImageSet, datasets
 from core.params import integer
-from core.store import Store
+from core.store.local import Store
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("patient", deadline=None)

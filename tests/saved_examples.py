@@ -7,17 +7,22 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from core.energy import Energies, Energy
 from core.metrics import Rate
-from core.photographed import PhysicalResult, conditions
-from core.results import Number, Results
-from core.strength import StrengthCurve
-from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
-from core.unfinished import Epoch
-from dashboard import figures, physical_figures, repair_figures, saved_tables
-from dashboard.figures import COLOURS, Curve, StrengthLine
-from dashboard.paper_figures import paper_figure
-from dashboard.saved import Source
+from core.paper.comparison import Number, Results
+from core.sweeps.appearance import AppearanceCurve, AppearanceMap
+from core.sweeps.location import LocationMap
+from core.sweeps.physical import PhysicalResult, conditions
+from core.sweeps.saliency import Energies, Energy
+from core.sweeps.strength import StrengthCurve
+from core.training.state import Epoch
+from dashboard.figures import physical as physical_figures
+from dashboard.figures import repairs as repair_figures
+from dashboard.figures import sweeps as figures
+from dashboard.figures.base import COLOURS
+from dashboard.figures.paper import paper_figure
+from dashboard.figures.sweeps import Curve, StrengthLine
+from dashboard.saving import tables as saved_tables
+from dashboard.saving.names import Source
 from dashboard.views.train import curves
 
 SOURCE = Source("cifar10", "JPEG-re-encoded", "resnet20", "badnets", 128, 100)

@@ -12,7 +12,7 @@ import summary
 import torch
 
 from core.attacks import attacks
-from core.store import Store
+from core.store.local import Store
 from core.transforms import transforms
 
 ROOT = Path(__file__).resolve().parent.parent

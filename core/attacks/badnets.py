@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from core.adversarial import PGD, Logits, pgd
 from core.attacks.base import Attack, attacks, choose
+from core.attacks.pgd import PGD, Logits, pgd
 from core.params import integer, number
 from core.trigger import Trigger, corner_pattern
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from core.adversarial import Logits, Surrogates
+from core.attacks.pgd import Logits, Surrogates
 from core.data import ImageSet
 from core.params import Parametrised, Value, class_label
 from core.registry import Registry

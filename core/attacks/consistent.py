@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from core.adversarial import PGD, Surrogates
 from core.attacks.base import Attack, attacks, choose
+from core.attacks.pgd import PGD, Surrogates
 from core.data import ImageSet
 from core.params import Value, integer, number, params_of, text
 from core.trigger import Trigger, corner_pattern

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.adversarial import Logits, Surrogates
 from core.attacks.base import Attack
+from core.attacks.pgd import Logits, Surrogates
 from core.data import ImageSet
 from core.params import Parametrised, Value, flag, integer, params_of, text
 from core.transforms import Compose, transform_from_spec

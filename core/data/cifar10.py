@@ -20,16 +20,7 @@ from torch import Tensor
 
 from core.data.batches import read_batch
 from core.data.decoded import DecodedFile
-from core.data.images import (
-    DataMissing,
-    Dataset,
-    ImageSet,
-    Split,
-    cache_folder,
-    data_folders,
-    datasets,
-    prefix_length,
-)
+from core.data.images import DataMissing, Dataset, ImageSet, Split, cache_folder, data_folders, datasets, prefix_length
 
 __all__ = ["CLASSES", "Cifar10"]
 

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from core.data import ImageSet, cache_folder
 from core.defenses.base import Material, Outcome, Progress, Repair, defenses, private_copy
-from core.files import write_atomically
-from core.inference import has_fast_bfloat16
 from core.models import Classifier
 from core.params import integer, number
-from core.randomness import generator_for
+from core.runtime.atomic_files import write_atomically
+from core.runtime.device import has_fast_bfloat16
+from core.runtime.seeding import generator_for
 
 __all__ = ["AutoEncoder", "Purifier"]
 

@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.augment import augment, draw
 from core.data import ImageSet
 from core.models import Classifier
 from core.params import Parametrised
-from core.randomness import generator_for
 from core.registry import Registry
-from core.store import rounded
+from core.runtime.seeding import generator_for
+from core.store.weights import rounded
+from core.training.augmentation import augment, draw
 from core.trigger import Trigger
 
 __all__ = [

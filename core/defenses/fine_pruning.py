@@ -16,23 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from core.data import ImageSet
-from core.defenses.base import (
-    Material,
-    Outcome,
-    Progress,
-    Repair,
-    defenses,
-    fit,
-    packed,
-    private_copy,
-    prune,
-    rebuilt,
-)
-from core.inference import Predictor
+from core.defenses.base import Material, Outcome, Progress, Repair, defenses, fit, packed, private_copy, prune, rebuilt
+from core.inference.predictor import Predictor
 from core.metrics import Rate
 from core.models import Classifier
 from core.params import integer, number
-from core.randomness import generator_for
+from core.runtime.seeding import generator_for
 from core.trigger import Trigger, stamp
 
 __all__ = [

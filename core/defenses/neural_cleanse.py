@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from core.data import ImageSet
 from core.defenses.base import Material, Outcome, Progress, Repair, defenses, fit, packed, private_copy, rebuilt
 from core.defenses.fine_pruning import features_of, pruned_predictions
-from core.inference import Folded, has_fast_bfloat16
+from core.inference.predictor import Folded
 from core.models import Classifier
 from core.params import choice, flag, integer, number
-from core.randomness import generator_for
+from core.runtime.device import has_fast_bfloat16
+from core.runtime.seeding import generator_for
 
 __all__ = [
     "NeuralCleanse",

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from core.params import Parametrised, params_of
-from core.randomness import generator_for
 from core.registry import Registry
+from core.runtime.seeding import generator_for
 
 __all__ = ["MOST_STEPS", "Compose", "Drawn", "Layer", "Transform", "transform_from_spec", "transforms"]
 

@@ -9,13 +9,25 @@ from functools import partial
 import streamlit as st
 
 from core.metrics import Rate
-from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap, appearance_map, appearance_sweep
+from core.sweeps.appearance import AppearanceCurve, AppearanceMap, appearance_map, appearance_sweep
+from core.sweeps.location import LocationMap
 from core.transforms import Compose
 from core.trigger import Trigger
-from dashboard import figures
-from dashboard.answers import appearance_answer
-from dashboard.compound import choose_defense
-from dashboard.controls import (
+from dashboard.components.live_rates import Answered, live_rates
+from dashboard.components.pattern_painter import MAX_SIDE, Painted, pattern_painter
+from dashboard.figures import sweeps as figures
+from dashboard.figures.html import Reading
+from dashboard.figures.preview import curves_sketch, map_sketch
+from dashboard.figures.sweeps import Curve
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import appearance_map_rows, appearance_rows
+from dashboard.server.jobs import Job, gathered
+from dashboard.server.places import addressed, packed
+from dashboard.server.resources import Tested, jobs, predictor, target_for, tested, tested_for
+from dashboard.server.subjects import Subject
+from dashboard.state.session import Choice, Session, yes_no
+from dashboard.state.trigger import appearance_choices, look_of, place_choices, selected_look, stamped_on
+from dashboard.widgets.controls import (
     PLOT_CONFIG,
     choose,
     choose_count,
@@ -24,23 +36,13 @@ from dashboard.controls import (
     one_sentence,
     progress_bar,
 )
-from dashboard.escaping import plain
-from dashboard.fetching import about_data
-from dashboard.figures import Curve
-from dashboard.following import draw_varied_strip
-from dashboard.jobs import Job, gathered
-from dashboard.known import addressed, packed
-from dashboard.live_rates import Answered, live_rates
-from dashboard.looks import appearance_choices, look_of, place_choices, selected_look, stamped_on
-from dashboard.pattern_painter import MAX_SIDE, Painted, pattern_painter
-from dashboard.presenting import page_head, present, say, three_areas
-from dashboard.readouts import Reading
-from dashboard.resources import Subject, Tested, jobs, predictor, target_for, tested, tested_for
-from dashboard.saved import Source, file_name
-from dashboard.saved_tables import appearance_map_rows, appearance_rows
-from dashboard.session import Choice, Session, yes_no
-from dashboard.shown import measured, trigger_picture
-from dashboard.sketches import curves_sketch, map_sketch
+from dashboard.widgets.download import about_data
+from dashboard.widgets.following import draw_varied_strip
+from dashboard.widgets.live import measured, trigger_picture
+from dashboard.widgets.page_head import page_head, present, say, three_areas
+from dashboard.widgets.transforms import choose_defense
+from dashboard.words.answers import appearance_answer
+from dashboard.words.escaping import plain
 
 EXPLANATION = """
 The place of the trigger stays; its **appearance** changes: how bright its non-black pixels are, how opaque it is,

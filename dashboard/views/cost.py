@@ -8,20 +8,21 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.claims.base import STANDARD, label_of, listed
 from core.defenses import defenses
 from core.models import models
-from core.paper import paper_seconds
-from core.results import Results
-from dashboard import repair_figures
-from dashboard.answers import cost_answer
-from dashboard.controls import PLOT_CONFIG, downloads
-from dashboard.evaluated import PAPER_MODELS, evaluated, repaired, siblings
-from dashboard.presenting import say
-from dashboard.resources import Subject, results_of, subjects
-from dashboard.saved import Source, file_name
-from dashboard.saved_tables import evaluated_rows
-from dashboard.tables import one_decimal
+from core.paper.claims.base import STANDARD, label_of, listed
+from core.paper.comparison import Results
+from core.paper.numbers import paper_seconds
+from dashboard.figures import repairs as repair_figures
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import evaluated_rows
+from dashboard.server.resources import results_of
+from dashboard.server.subjects import Subject, subjects
+from dashboard.tables.defenses import one_decimal
+from dashboard.tables.rows import PAPER_MODELS, evaluated, repaired, siblings
+from dashboard.widgets.controls import PLOT_CONFIG, downloads
+from dashboard.widgets.page_head import say
+from dashboard.words.answers import cost_answer
 
 __all__ = ["draw_cost"]
 

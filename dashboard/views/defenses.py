@@ -8,16 +8,30 @@ import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
 
-from core.claims import judge_defenses, judge_repairs
 from core.metrics import Rate, clean_accuracy
+from core.paper.claims import judge_defenses, judge_repairs
 from core.params import params_of
-from core.strength import StrengthCurve, strength_sweep
+from core.sweeps.strength import StrengthCurve, strength_sweep
 from core.transforms import Compose, Transform, transforms
 from core.trigger import stamp
-from dashboard import figures
-from dashboard.answers import defense_answer
-from dashboard.compound import build, parse_spec, strength_slider
-from dashboard.controls import (
+from dashboard.figures import sweeps as figures
+from dashboard.figures.html import Reading, Shown, data_url, live_note, rate_bars, stored_note, strip
+from dashboard.figures.panels import Block, Panel
+from dashboard.figures.preview import strength_sketch
+from dashboard.figures.sweeps import StrengthLine
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import strength_rows
+from dashboard.server.jobs import Job, gathered
+from dashboard.server.predictions import predictions, success
+from dashboard.server.resources import Tested, jobs, predictor, results_of, tested, tested_for
+from dashboard.server.subjects import Subject, subjects
+from dashboard.state.session import Choice, Session, one_of
+from dashboard.tables.claims import draw_verdicts
+from dashboard.tables.defenses import REPAIRS, defense_tables
+from dashboard.tables.rows import siblings, stored_strength, transform_names
+from dashboard.views.cost import draw_cost
+from dashboard.views.repairs import draw_repairs
+from dashboard.widgets.controls import (
     PLOT_CONFIG,
     Chosen,
     choose,
@@ -29,25 +43,12 @@ from dashboard.controls import (
     picture_downloads,
     progress_bar,
 )
-from dashboard.escaping import plain
-from dashboard.evaluated import siblings, stored_strength, transform_names
-from dashboard.fetching import about_data
-from dashboard.figures import StrengthLine
-from dashboard.jobs import Job, gathered
-from dashboard.predicted import predictions, success
-from dashboard.presenting import page_head, present, say, three_areas
-from dashboard.readouts import Reading, Shown, data_url, live_note, rate_bars, stored_note, strip
-from dashboard.resources import Subject, Tested, jobs, predictor, results_of, subjects, tested, tested_for
-from dashboard.saved import Source, file_name
-from dashboard.saved_tables import strength_rows
-from dashboard.session import Choice, Session, one_of
-from dashboard.sheet import Block, Panel
-from dashboard.shown import draw_strip
-from dashboard.sketches import strength_sketch
-from dashboard.tables import REPAIRS, defense_tables
-from dashboard.verdicts import draw_verdicts
-from dashboard.views.cost import draw_cost
-from dashboard.views.repairs import draw_repairs
+from dashboard.widgets.download import about_data
+from dashboard.widgets.live import draw_strip
+from dashboard.widgets.page_head import page_head, present, say, three_areas
+from dashboard.widgets.transforms import build, parse_spec, strength_slider
+from dashboard.words.answers import defense_answer
+from dashboard.words.escaping import plain
 
 EXPLANATION = """
 The defender changes every image a little before the model sees it, and hopes that the backdoor no longer recognises

@@ -13,18 +13,28 @@ from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from core import formatting
-from core.adversarial import Surrogate
 from core.attacks import Enhanced, attacks
 from core.attacks.consistent import Consistent
-from core.card_images import same_kind
+from core.attacks.pgd import Surrogate
 from core.models import models
-from core.randomness import generator_for
-from core.study import read_study, smallest_alpha
+from core.reproduction.alpha_study import read_study, smallest_alpha
+from core.runtime.seeding import generator_for
+from core.store.card_images import same_kind
 from core.transforms import transform_from_spec
 from core.trigger import stamp
-from dashboard import figures
-from dashboard.answers import enhanced_answer
-from dashboard.controls import (
+from dashboard.figures import sweeps as figures
+from dashboard.figures.base import COLOURS
+from dashboard.figures.html import data_url
+from dashboard.figures.paper import paper_figure
+from dashboard.figures.sweeps import StrengthLine
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import evaluated_rows, max_shrink_rows, strength_rows
+from dashboard.server.resources import Tested, jobs, results_of, tested
+from dashboard.server.subjects import Subject, store, subjects
+from dashboard.state.session import Choice, Session, integer_in
+from dashboard.tables.defenses import coloured, one_decimal
+from dashboard.tables.rows import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
+from dashboard.widgets.controls import (
     PLOT_CONFIG,
     choose,
     csv_button,
@@ -33,19 +43,11 @@ from dashboard.controls import (
     image_picker,
     one_sentence,
 )
-from dashboard.escaping import plain
-from dashboard.evaluated import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
-from dashboard.fetching import about_data
-from dashboard.figures import COLOURS, StrengthLine
-from dashboard.paper_figures import paper_figure
-from dashboard.presenting import page_head, present, say
-from dashboard.readouts import data_url
-from dashboard.resources import Subject, Tested, jobs, results_of, store, subjects, tested
-from dashboard.saved import Source, file_name
-from dashboard.saved_tables import evaluated_rows, max_shrink_rows, strength_rows
-from dashboard.session import Choice, Session, integer_in
-from dashboard.shown import PLACEHOLDER
-from dashboard.tables import coloured, one_decimal
+from dashboard.widgets.download import about_data
+from dashboard.widgets.live import PLACEHOLDER
+from dashboard.widgets.page_head import page_head, present, say
+from dashboard.words.answers import enhanced_answer
+from dashboard.words.escaping import plain
 
 EXPLANATION = """
 An attacker who expects a defense trains with it: every poisoned image goes through a **random flip** and a **random

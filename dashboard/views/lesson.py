@@ -13,16 +13,17 @@ import streamlit as st
 
 from core.attacks import Enhanced
 from core.models import models
-from dashboard.controls import image_choice, model_choice, one_sentence
-from dashboard.escaping import plain
-from dashboard.fetching import about_data
-from dashboard.lesson_bar import Position, lesson_bar
+from dashboard.components.lesson_bar import Position, lesson_bar
 from dashboard.lessons.scenes import Places, Stage
 from dashboard.lessons.share import address_of, is_local, qr_code
 from dashboard.lessons.steps import Lesson, Question, Step, found_lessons
 from dashboard.lessons.words import Amount, Unmeasured, fill
-from dashboard.resources import CONTROL, Subject, jobs, present, subjects, tested
-from dashboard.session import Choice, Session, integer_in, one_of
+from dashboard.server.resources import jobs, present, tested
+from dashboard.server.subjects import CONTROL, Subject, subjects
+from dashboard.state.session import Choice, Session, integer_in, one_of
+from dashboard.widgets.controls import image_choice, model_choice, one_sentence
+from dashboard.widgets.download import about_data
+from dashboard.words.escaping import plain
 
 # Opened first: an attack that all of the shipped lesson is stored for, on photographs where there are any.
 FIRST = ("cifar10/resnet20/badnets", "shapes10/resnet20/badnets")

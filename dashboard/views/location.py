@@ -8,34 +8,28 @@ from functools import partial
 import streamlit as st
 
 from core import formatting
-from core.adaptive import AdaptiveMap, adaptive_sweep
 from core.metrics import Rate
-from core.sweeps import LocationMap
+from core.sweeps.adaptive import AdaptiveMap, adaptive_sweep
+from core.sweeps.location import LocationMap
 from core.transforms import Compose
 from core.trigger import Trigger
-from dashboard import figures
-from dashboard.compound import choose_defense
-from dashboard.controls import (
-    choose,
-    choose_count,
-    downloads,
-    image_choice,
-    one_sentence,
-    progress_bar,
-)
-from dashboard.escaping import plain
-from dashboard.fetching import about_data
-from dashboard.following import draw_following_strip, draw_rates, follow
-from dashboard.jobs import Job, Snapshot
-from dashboard.known import stored_look
-from dashboard.location_map import Pick, location_map
-from dashboard.looks import appearance_choices, place_choices, selected_look, stamped_on
-from dashboard.presenting import lay_out, present, title_row
-from dashboard.resources import Subject, Tested, jobs, predictor, target_for, tested, tested_for
-from dashboard.saved import Source, file_name
-from dashboard.saved_tables import location_rows
-from dashboard.session import Choice, Session, yes_no
-from dashboard.shown import draw_pad
+from dashboard.components.location_map import Pick, location_map
+from dashboard.figures import sweeps as figures
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import location_rows
+from dashboard.server.jobs import Job, Snapshot
+from dashboard.server.places import stored_look
+from dashboard.server.resources import Tested, jobs, predictor, target_for, tested, tested_for
+from dashboard.server.subjects import Subject
+from dashboard.state.session import Choice, Session, yes_no
+from dashboard.state.trigger import appearance_choices, place_choices, selected_look, stamped_on
+from dashboard.widgets.controls import choose, choose_count, downloads, image_choice, one_sentence, progress_bar
+from dashboard.widgets.download import about_data
+from dashboard.widgets.following import draw_following_strip, draw_rates, follow
+from dashboard.widgets.live import draw_pad
+from dashboard.widgets.page_head import lay_out, present, title_row
+from dashboard.widgets.transforms import choose_defense
+from dashboard.words.escaping import plain
 
 EXPLANATION = """
 A backdoored model was trained to answer with one class, the **target**, whenever the small **trigger** is in the

@@ -7,19 +7,20 @@ from functools import partial
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.claims.base import FAILS, HOLDS, LI, MIXED, NOT_MEASURED, OUTCOMES
 from core.models import models
-from core.results import PAPER_MODELS, Number, Results
-from dashboard.against import FAR, agreement, number_table, tinted
-from dashboard.answers import paper_answer
-from dashboard.controls import PLOT_CONFIG, choose, csv_button, downloads, one_sentence
-from dashboard.paper_figures import paper_figure
-from dashboard.presenting import page_head, present, say
-from dashboard.resources import Subject, results_of
-from dashboard.saved import Source, file_name
-from dashboard.saved_tables import number_rows
-from dashboard.session import Choice, Session, one_of
-from dashboard.verdicts import draw_verdicts
+from core.paper.claims.base import FAILS, HOLDS, LI, MIXED, NOT_MEASURED, OUTCOMES
+from core.paper.comparison import PAPER_MODELS, Number, Results
+from dashboard.figures.paper import paper_figure
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import number_rows
+from dashboard.server.resources import results_of
+from dashboard.server.subjects import Subject
+from dashboard.state.session import Choice, Session, one_of
+from dashboard.tables.claims import draw_verdicts
+from dashboard.tables.paper import FAR, agreement, number_table, tinted
+from dashboard.widgets.controls import PLOT_CONFIG, choose, csv_button, downloads, one_sentence
+from dashboard.widgets.page_head import page_head, present, say
+from dashboard.words.answers import paper_answer
 
 EXPLANATION = """
 Every table and figure of the paper beside what was measured here, for the network of the chosen model: its **numbers**,

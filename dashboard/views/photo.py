@@ -16,18 +16,19 @@ from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
 from core import formatting
+from core.attribution.methods import displayed, methods
 from core.physical import FRAMINGS, LARGEST_FILE, Camera, Print, decoded_photo, found_in, rectified
-from core.saliency import displayed, methods
 from core.trigger import stamp
-from dashboard.answers import own_photograph_answer
-from dashboard.figures import COLOURS
-from dashboard.heat import heat
-from dashboard.photographs import chances, take
-from dashboard.presenting import say
-from dashboard.readouts import beside, captioned, data_url, svg_image
-from dashboard.resources import Subject, explained
-from dashboard.session import Choice, Session, one_of
-from dashboard.uploads import FULL, is_full, pictures
+from dashboard.figures.base import COLOURS
+from dashboard.figures.heatmap import heat
+from dashboard.figures.html import beside, captioned, data_url, svg_image
+from dashboard.server.resources import explained
+from dashboard.server.subjects import Subject
+from dashboard.server.uploads import FULL, is_full, pictures
+from dashboard.state.session import Choice, Session, one_of
+from dashboard.widgets.camera import chances, take
+from dashboard.widgets.page_head import say
+from dashboard.words.answers import own_photograph_answer
 
 __all__ = ["draw_photo", "read_photo"]
 

@@ -10,13 +10,26 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core import formatting
-from core.claims import judge_physical
-from core.photographed import DISTANCES, YAWS, Condition, PhysicalResult, physical_sweep, placed
+from core.paper.claims import judge_physical
 from core.physical import Camera
+from core.sweeps.physical import DISTANCES, YAWS, Condition, PhysicalResult, physical_sweep, placed
 from core.trigger import stamp
-from dashboard import figures, physical_figures
-from dashboard.answers import photographs_answer
-from dashboard.controls import (
+from dashboard.figures import physical as physical_figures
+from dashboard.figures import sweeps as figures
+from dashboard.figures.html import Reading, Shown, beside, captioned, data_url, live_note, rate_bars, strip
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import factor_rows, place_rows
+from dashboard.server.jobs import Job, gathered
+from dashboard.server.limits import PHOTOGRAPHS_SERVED
+from dashboard.server.resources import Tested, jobs, predictor, tested, tested_for
+from dashboard.server.subjects import Subject, subjects
+from dashboard.state.session import Choice, Session, one_of, yes_no
+from dashboard.tables.claims import draw_verdicts
+from dashboard.tables.rows import siblings
+from dashboard.views.photo import draw_photo, read_photo
+from dashboard.views.printed import draw_sheet, read_sheet
+from dashboard.widgets.camera import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
+from dashboard.widgets.controls import (
     PLOT_CONFIG,
     at_most,
     choose,
@@ -26,21 +39,10 @@ from dashboard.controls import (
     one_sentence,
     progress_bar,
 )
-from dashboard.escaping import plain
-from dashboard.evaluated import siblings
-from dashboard.fetching import about_data
-from dashboard.jobs import Job, gathered
-from dashboard.limits import PHOTOGRAPHS_SERVED
-from dashboard.photographs import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
-from dashboard.presenting import page_head, present, say
-from dashboard.readouts import Reading, Shown, beside, captioned, data_url, live_note, rate_bars, strip
-from dashboard.resources import Subject, Tested, jobs, predictor, subjects, tested, tested_for
-from dashboard.saved import Source, file_name
-from dashboard.saved_tables import factor_rows, place_rows
-from dashboard.session import Choice, Session, one_of, yes_no
-from dashboard.verdicts import draw_verdicts
-from dashboard.views.photo import draw_photo, read_photo
-from dashboard.views.printed import draw_sheet, read_sheet
+from dashboard.widgets.download import about_data
+from dashboard.widgets.page_head import page_head, present, say
+from dashboard.words.answers import photographs_answer
+from dashboard.words.escaping import plain
 
 EXPLANATION = """
 An attacked image is **printed** and **photographed**, and the photograph is what the network gets, resized to its

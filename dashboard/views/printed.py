@@ -14,13 +14,14 @@ from streamlit.delta_generator import DeltaGenerator
 from core.params import params_of
 from core.physical import Sheet
 from core.trigger import stamp
-from dashboard.answers import sheet_answer
-from dashboard.controls import image_picker
-from dashboard.parameters import parameter_choice, parametrised
-from dashboard.presenting import say
-from dashboard.resources import Subject, Tested
-from dashboard.saved import Source, file_name
-from dashboard.session import Choice, Session
+from dashboard.saving.names import Source, file_name
+from dashboard.server.resources import Tested
+from dashboard.server.subjects import Subject
+from dashboard.state.session import Choice, Session
+from dashboard.widgets.controls import image_picker
+from dashboard.widgets.page_head import say
+from dashboard.widgets.parameters import parameter_choice, parametrised
+from dashboard.words.answers import sheet_answer
 
 __all__ = ["draw_sheet", "read_sheet"]
 

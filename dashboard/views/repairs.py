@@ -17,27 +17,31 @@ from core.data import cache_folder
 from core.defenses import Repair, defenses
 from core.defenses.fine_pruning import FinePruning, at_tolerances, features_of, order_of, pruned_predictions
 from core.metrics import Rate
-from core.repaired import OWN, Repaired, read_repair, result_name
-from core.strength import StrengthCurve
+from core.sweeps.repair import OWN, Repaired, read_repair, result_name
+from core.sweeps.strength import StrengthCurve
 from core.trigger import stamp
-from core.workers import in_process
-from dashboard import figures, repair_figures
-from dashboard.answers import repair_answer
-from dashboard.controls import PLOT_CONFIG, downloads, image_picker, progress_bar
-from dashboard.escaping import plain
-from dashboard.figures import COLOURS, StrengthLine
-from dashboard.heat import heat
-from dashboard.jobs import Job, waiting_file
-from dashboard.parameters import parametrised
-from dashboard.predicted import predictions
-from dashboard.presenting import say
-from dashboard.readouts import Reading, Shown, data_url, rate_bars, strip
-from dashboard.resources import Subject, Tested, jobs, predictor, store
-from dashboard.saved import Source, file_name
-from dashboard.saved_tables import norm_rows, strength_rows
-from dashboard.served import ask_for_owner, is_owner, require_owner
-from dashboard.session import Choice, Session, integer_in, one_of
-from dashboard.sheet import Block, Panel, block_html
+from core.workers.process import in_process
+from dashboard.figures import repairs as repair_figures
+from dashboard.figures import sweeps as figures
+from dashboard.figures.base import COLOURS
+from dashboard.figures.heatmap import heat
+from dashboard.figures.html import Reading, Shown, data_url, rate_bars, strip
+from dashboard.figures.panels import Block, Panel, block_html
+from dashboard.figures.sweeps import StrengthLine
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import norm_rows, strength_rows
+from dashboard.server.jobs import Job
+from dashboard.server.owner import ask_for_owner, is_owner, require_owner
+from dashboard.server.predictions import predictions
+from dashboard.server.resources import Tested, jobs, predictor
+from dashboard.server.scheduler import waiting_file
+from dashboard.server.subjects import Subject, store
+from dashboard.state.session import Choice, Session, integer_in, one_of
+from dashboard.widgets.controls import PLOT_CONFIG, downloads, image_picker, progress_bar
+from dashboard.widgets.page_head import say
+from dashboard.widgets.parameters import parametrised
+from dashboard.words.answers import repair_answer
+from dashboard.words.escaping import plain
 
 __all__ = ["draw_repairs"]
 
@@ -167,7 +171,7 @@ def _repair_elsewhere(key: str, repair: Repair, own: bool) -> Iterator[Repaired]
     first = Repaired(defense=described, done=0, note="starting, or waiting for another repair")
     arguments = {"store": str(store().root), "key": key, "defense": described, "own": own}
     alone = cache_folder() / "repairs.lock"
-    function = "core.repaired:stored_repair_sweep"
+    function = "core.sweeps.repair:stored_repair_sweep"
     return in_process(function, arguments, first, alone=alone, courtesy=waiting_file())
 
 

@@ -9,31 +9,32 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core import formatting
-from core.claims import judge_saliency
-from core.energy import TARGETS, Energies, Energy, attacked_and_moved, energy_sweep, targets_of
+from core.attribution.methods import Method, displayed, methods
 from core.models import models
-from core.randomness import generator_for
-from core.saliency import Method, displayed, methods
+from core.paper.claims import judge_saliency
+from core.runtime.seeding import generator_for
+from core.sweeps.saliency import TARGETS, Energies, Energy, attacked_and_moved, energy_sweep, targets_of
 from core.transforms import Compose
 from core.trigger import Trigger
-from dashboard.answers import saliency_answer
-from dashboard.compound import build, parse_spec
-from dashboard.controls import choose, csv_button, image_choice, one_sentence, picture_downloads, progress_bar
-from dashboard.escaping import plain
-from dashboard.evaluated import ATTACKS, siblings
-from dashboard.fetching import about_data
-from dashboard.heat import heat, overlaid
-from dashboard.jobs import Job
-from dashboard.looks import place_choices, selected_look, stamped_on
-from dashboard.parameters import parametrised
-from dashboard.presenting import page_head, present, say
-from dashboard.resources import Subject, Tested, explained, jobs, subjects, tested, tested_for
-from dashboard.saved import Source, file_name
-from dashboard.saved_tables import energy_rows
-from dashboard.session import Choice, Session, one_of
-from dashboard.sheet import Block, Panel, block_html
-from dashboard.shown import draw_pad
-from dashboard.verdicts import draw_verdicts
+from dashboard.figures.heatmap import heat, overlaid
+from dashboard.figures.panels import Block, Panel, block_html
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import energy_rows
+from dashboard.server.jobs import Job
+from dashboard.server.resources import Tested, explained, jobs, tested, tested_for
+from dashboard.server.subjects import Subject, subjects
+from dashboard.state.session import Choice, Session, one_of
+from dashboard.state.trigger import place_choices, selected_look, stamped_on
+from dashboard.tables.claims import draw_verdicts
+from dashboard.tables.rows import ATTACKS, siblings
+from dashboard.widgets.controls import choose, csv_button, image_choice, one_sentence, picture_downloads, progress_bar
+from dashboard.widgets.download import about_data
+from dashboard.widgets.live import draw_pad
+from dashboard.widgets.page_head import page_head, present, say
+from dashboard.widgets.parameters import parametrised
+from dashboard.widgets.transforms import build, parse_spec
+from dashboard.words.answers import saliency_answer
+from dashboard.words.escaping import plain
 
 EXPLANATION = """
 A saliency map says how much every pixel matters for one answer of the network: the brighter, the more. On an attacked

@@ -13,21 +13,22 @@ from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.attacks.badnets import Benign
 from core.data import Dataset, datasets
 from core.models import models
-from core.randomness import generator_for
-from core.recipes import RECIPES, recipe_for
-from core.training import Plan, with_free_name
-from core.unfinished import read_unfinished
-from dashboard import presenting
-from dashboard.answers import poisoning_answer
-from dashboard.controls import one_sentence
-from dashboard.escaping import plain
-from dashboard.estimated import draw_estimate
-from dashboard.parameters import parametrised
-from dashboard.resources import jobs, present, store
-from dashboard.served import ask_for_owner
-from dashboard.session import Choice, Session, integer_in, one_of, yes_no
-from dashboard.trainings import trainings
+from core.recipe import RECIPES, recipe_for
+from core.runtime.seeding import generator_for
+from core.training.state import read_unfinished
+from core.training.trainer import Plan, with_free_name
+from dashboard.server.owner import ask_for_owner
+from dashboard.server.resources import jobs, present
+from dashboard.server.subjects import store
+from dashboard.server.trainings import trainings
+from dashboard.state.session import Choice, Session, integer_in, one_of, yes_no
 from dashboard.views.trained import draw_trainings
+from dashboard.widgets import page_head as presenting
+from dashboard.widgets.controls import one_sentence
+from dashboard.widgets.estimate import draw_estimate
+from dashboard.widgets.parameters import parametrised
+from dashboard.words.answers import poisoning_answer
+from dashboard.words.escaping import plain
 
 EXPLANATION = """
 Here a model is trained on this machine: clean, or with a backdoor. Choose how the attack poisons the training images;

@@ -13,20 +13,21 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core import formatting
-from core.card_images import at, is_folder
 from core.metrics import Rate
-from core.speeds import seconds_left
-from core.store import CARD, DEFAULT_ROOT, Card, Damaged
-from core.training import Plan
-from core.unfinished import Epoch
-from dashboard.controls import PLOT_CONFIG, downloads, one_sentence
-from dashboard.escaping import plain
-from dashboard.estimated import duration
-from dashboard.figures import COLOURS
-from dashboard.saved import Source, file_name
-from dashboard.saved_tables import training_rows
-from dashboard.served import is_owner
-from dashboard.trainings import Training, Trainings
+from core.store.card import Card, Damaged
+from core.store.card_images import at, is_folder
+from core.store.local import CARD, DEFAULT_ROOT
+from core.training.speeds import seconds_left
+from core.training.state import Epoch
+from core.training.trainer import Plan
+from dashboard.figures.base import COLOURS
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import training_rows
+from dashboard.server.owner import is_owner
+from dashboard.server.trainings import Training, Trainings
+from dashboard.widgets.controls import PLOT_CONFIG, downloads, one_sentence
+from dashboard.widgets.estimate import duration
+from dashboard.words.escaping import plain
 
 __all__ = ["curves", "draw_trainings", "finished"]
 

@@ -21,8 +21,8 @@ ROOT = str(Path(__file__).resolve().parents[2])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from dashboard.location_map import Pick, location_map  # noqa: E402
-from dashboard.trigger_pad import Move, trigger_pad  # noqa: E402
+from dashboard.components.location_map import Pick, location_map  # noqa: E402
+from dashboard.components.trigger_pad import Move, trigger_pad  # noqa: E402
 
 SIZE, BOX, IMAGES = 32, 3, 1000
 TRAINED = (31, 31)

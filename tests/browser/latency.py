@@ -104,11 +104,11 @@ def training(wanted: bool) -> Iterator[None]:
         return
     from core.attacks import attacks
     from core.data import datasets
-    from core.store import Store
-    from core.train_process import train_in_background
-    from core.training import Plan
-    from core.unfinished import read_unfinished
-    from dashboard.jobs import waiting_file
+    from core.store.local import Store
+    from core.training.state import read_unfinished
+    from core.training.trainer import Plan
+    from core.workers.train import train_in_background
+    from dashboard.server.scheduler import waiting_file
 
     with tempfile.TemporaryDirectory() as folder:
         plan = Plan(dataset=datasets["shapes10"](), model="resnet20", attack=attacks["badnets"]())

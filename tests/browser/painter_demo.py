@@ -16,7 +16,7 @@ ROOT = str(Path(__file__).resolve().parents[2])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-from dashboard.pattern_painter import Painted, pattern_painter  # noqa: E402
+from dashboard.components.pattern_painter import Painted, pattern_painter  # noqa: E402
 
 TRIGGER = "001010101"  # the paper's 3 x 3 trigger
 

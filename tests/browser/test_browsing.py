@@ -14,10 +14,10 @@ import pytest
 if os.environ.get("REQUIRE_BROWSER") != "1":
     pytest.importorskip("playwright.sync_api")
 
-from core.inference import Predictor
+from core.inference.predictor import Predictor
 from core.metrics import Rate
-from core.store import Store
-from core.sweeps import attacked, success_at
+from core.store.local import Store
+from core.sweeps.base import attacked, success_at
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

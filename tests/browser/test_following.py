@@ -19,11 +19,11 @@ import pytest
 if os.environ.get("REQUIRE_BROWSER") != "1":
     pytest.importorskip("playwright.sync_api")
 
-from core.measuring import foreign_map
 from core.metrics import Rate
-from core.place_classes import RESULT, PlaceClasses, attacked_set
-from core.store import DEFAULT_ROOT, Store
-from core.sweeps import LocationMap
+from core.store.local import DEFAULT_ROOT, Store
+from core.sweeps.location import LocationMap
+from core.sweeps.place_classes import RESULT, PlaceClasses, attacked_set
+from core.sweeps.runner import foreign_map
 
 if TYPE_CHECKING:
     from conftest import Serve

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from core.physical import Sheet
-from core.store import Store
+from core.store.local import Store
 from core.trigger import stamp
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if os.environ.get("REQUIRE_BROWSER") != "1":
 
 from saved_examples import CLASSES, all_figures
 
-from dashboard.exported import COLUMN, for_paper, to_html
+from dashboard.saving.figures import COLUMN, for_paper, to_html
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

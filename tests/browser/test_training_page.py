@@ -12,9 +12,9 @@ import pytest
 if os.environ.get("REQUIRE_BROWSER") != "1":
     pytest.importorskip("playwright.sync_api")
 
-from core.store import Store
-from core.unfinished import read_unfinished
-from dashboard.trainings import Trainings
+from core.store.local import Store
+from core.training.state import read_unfinished
+from dashboard.server.trainings import Trainings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -11,10 +11,12 @@ import pytest
 from test_pages import GRAY, WHITE, _alone, component, link, page
 
 from core.metrics import Rate
-from core.repaired import read_repair
-from core.store import Store
-from core.sweeps import AppearanceCurve
-from dashboard.answers import (
+from core.store.local import Store
+from core.sweeps.appearance import AppearanceCurve
+from core.sweeps.repair import read_repair
+from dashboard.server.subjects import Subject, subjects
+from dashboard.tables.rows import evaluated, repaired
+from dashboard.words.answers import (
     appearance_answer,
     cost_answer,
     defense_answer,
@@ -25,9 +27,7 @@ from dashboard.answers import (
     repair_answer,
     saliency_answer,
 )
-from dashboard.evaluated import evaluated, repaired
-from dashboard.glossary import glossary
-from dashboard.resources import Subject, subjects
+from dashboard.words.glossary import glossary
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 

@@ -16,11 +16,12 @@ from streamlit.testing.v1 import AppTest
 
 from core.attacks import attacks
 from core.data import datasets
-from core.recipes import Recipe
-from core.store import Store
-from core.training import Plan, train
-from dashboard import resources
-from dashboard.resources import jobs, subjects
+from core.recipe import Recipe
+from core.store.local import Store
+from core.training.trainer import Plan, train
+from dashboard.server import resources
+from dashboard.server.resources import jobs
+from dashboard.server.subjects import subjects
 
 PAGES = ("location", "appearance", "defenses", "enhanced", "saliency", "physical")
 KEY = "letters/resnet20/badnets"
@@ -59,7 +60,7 @@ def letters(once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dashboard.resources._compile", lambda *_: None)
+    monkeypatch.setattr("dashboard.server.resources._compile", lambda *_: None)
     for name in ("letters", "store"):
         shutil.copytree(once / name, tmp_path / name)
     for card in (tmp_path / "store").rglob("card.json"):
@@ -196,7 +197,9 @@ def test_an_interrupted_training_whose_folder_was_moved_is_continued(
     letters: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Plan] = []
-    monkeypatch.setattr("dashboard.trainings.train_in_background", lambda plan, *_: started.append(plan) or _Ended())
+    monkeypatch.setattr(
+        "dashboard.server.trainings.train_in_background", lambda plan, *_: started.append(plan) or _Ended()
+    )
     store, new = Store(letters.parent / "store"), letters.parent / "elsewhere"
     plan = Plan(
         dataset=datasets["folder"](path=str(letters), size=16),

@@ -14,8 +14,9 @@ import streamlit as st
 from mutations import mutated, replaced, written
 from streamlit.testing.v1 import AppTest
 
-from core.store import DEFAULT_ROOT
-from dashboard.resources import jobs, store
+from core.store.local import DEFAULT_ROOT
+from dashboard.server.resources import jobs
+from dashboard.server.subjects import store
 
 KEY = "shapes10/resnet20/badnets"
 OTHER = "shapes10/resnet20/benign"
@@ -49,7 +50,7 @@ def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dashboard.resources.compile_in_background", lambda *_: _Done())
+    monkeypatch.setattr("dashboard.server.resources.compile_in_background", lambda *_: _Done())
     for key in (KEY, OTHER):
         shutil.copytree(DEFAULT_ROOT / key, tmp_path / "checkpoints" / key)
     folder = tmp_path / "checkpoints" / KEY

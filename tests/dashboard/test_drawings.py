@@ -16,17 +16,30 @@ from saved_examples import SOURCE
 
 from core.attacks import Enhanced, Enhancement, attacks
 from core.metrics import Rate
-from core.strength import StrengthCurve
-from core.sweeps import AppearanceCurve, AppearanceMap, LocationMap
-from dashboard import figures, repair_figures
-from dashboard.figures import Curve, StrengthLine
-from dashboard.readouts import Reading, Shown, data_url, live_note, rate_bars, strip
-from dashboard.saved import to_csv
-from dashboard.saved_tables import appearance_map_rows, appearance_rows, location_rows, strength_rows
-from dashboard.sheet import ACROSS, GAP, SHEETS, WIDTH, Block, Panel, block_html, sheet_file, sheet_image, sheet_svg
-from dashboard.shown import rgba, trigger_picture
-from dashboard.sketches import curves_sketch, map_sketch, strength_sketch
+from core.sweeps.appearance import AppearanceCurve, AppearanceMap
+from core.sweeps.location import LocationMap
+from core.sweeps.strength import StrengthCurve
+from dashboard.figures import repairs as repair_figures
+from dashboard.figures import sweeps as figures
+from dashboard.figures.html import Reading, Shown, data_url, live_note, rate_bars, strip
+from dashboard.figures.panels import (
+    ACROSS,
+    GAP,
+    SHEETS,
+    WIDTH,
+    Block,
+    Panel,
+    block_html,
+    sheet_file,
+    sheet_image,
+    sheet_svg,
+)
+from dashboard.figures.preview import curves_sketch, map_sketch, strength_sketch
+from dashboard.figures.sweeps import Curve, StrengthLine
+from dashboard.saving.names import to_csv
+from dashboard.saving.tables import appearance_map_rows, appearance_rows, location_rows, strength_rows
 from dashboard.views.enhanced import pipeline
+from dashboard.widgets.live import rgba, trigger_picture
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 import pytest
 
-from dashboard.jobs import DRAGGING, Crowd, Job, Jobs, Turnstile
-from dashboard.limits import MAPS
+from dashboard.server.jobs import Job, Jobs
+from dashboard.server.limits import MAPS
+from dashboard.server.scheduler import DRAGGING, Crowd, Turnstile
 
 
 @dataclass(frozen=True)
@@ -330,7 +331,7 @@ def test_a_full_disk_does_not_lose_the_result(jobs: Jobs, monkeypatch: pytest.Mo
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dashboard.jobs.write_atomically", full)
+    monkeypatch.setattr("core.runtime.atomic_files.write_atomically", full)
     job = jobs.request(("a",), Count, counting(), "me")
     wait(job)
     assert (job.snapshot().result, job.snapshot().error) == (Count(5), "")
@@ -391,7 +392,7 @@ def test_who_waits_passes_in_the_order_of_coming() -> None:
 
 def test_a_crowd_is_who_dragged_within_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("dashboard.jobs.time.monotonic", lambda: now)
+    monkeypatch.setattr("dashboard.server.jobs.time.monotonic", lambda: now)
     crowd = Crowd()
     assert [crowd.with_me(name) for name in ("a", "b", "a", "c")] == [1, 2, 2, 3]
     now += DRAGGING / 2

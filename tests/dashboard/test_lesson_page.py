@@ -11,12 +11,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.inference import Predictor
-from core.photographed import PhysicalResult
-from core.store import Store
-from core.sweeps import LocationMap, attacked, success_at
+from core.inference.predictor import Predictor
+from core.store.local import Store
+from core.sweeps.base import attacked, success_at
+from core.sweeps.location import LocationMap
+from core.sweeps.physical import PhysicalResult
 from dashboard.lessons.steps import found_lessons
-from dashboard.resources import jobs
+from dashboard.server.resources import jobs
 
 WHITE = "shapes10/resnet20/badnets"
 CIFAR = "cifar10/resnet20/badnets"
@@ -30,7 +31,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dashboard.resources._compile", lambda *_: None)
+    monkeypatch.setattr("dashboard.server.resources._compile", lambda *_: None)
     st.cache_resource.clear()
     yield
     jobs().close()

@@ -17,17 +17,18 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from core.adaptive import AdaptiveMap, looks_for
 from core.defenses import defenses
-from core.inference import Predictor
-from core.repaired import read_repair
-from core.shipped import write_shipped
-from core.store import DEFAULT_ROOT, Store
-from core.strength import StrengthCurve
-from core.sweeps import attacked, success_at
+from core.inference.predictor import Predictor
+from core.store.local import DEFAULT_ROOT, Store
+from core.store.shipped import write_shipped
+from core.sweeps.adaptive import AdaptiveMap, looks_for
+from core.sweeps.base import attacked, success_at
+from core.sweeps.repair import read_repair
+from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec
-from dashboard.known import Visited
-from dashboard.resources import jobs, subjects
+from dashboard.server.places import Visited
+from dashboard.server.resources import jobs
+from dashboard.server.subjects import subjects
 from dashboard.views.appearance import stored_curve
 from dashboard.views.location import Mapped, images_of, precision_of, stored_map
 
@@ -47,7 +48,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.delenv("TRIGGER_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dashboard.compiling.compile_in_background", _nothing_to_compile)
+    monkeypatch.setattr("dashboard.server.compiling.compile_in_background", _nothing_to_compile)
     st.cache_resource.clear()
     yield
     jobs().close()
@@ -129,10 +130,10 @@ def test_a_link_reproduces_the_view() -> None:
 def test_a_drag_among_many_takes_fewer_images(
     settled: bool, dragging: int, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.jobs.Crowd.with_me", lambda self, session: dragging)
+    monkeypatch.setattr("dashboard.server.scheduler.Crowd.with_me", lambda self, session: dragging)
     test = AppTest.from_string("from dashboard.views import location\nlocation.show()", default_timeout=120)
     monkeypatch.setattr("dashboard.views.location.request_map", lambda *given: Mapped(given[1], None, None))
-    monkeypatch.setattr("dashboard.following.visited", lambda *given: Visited(range(2, 32), range(2, 32), 4))
+    monkeypatch.setattr("dashboard.widgets.following.visited", lambda *given: Visited(range(2, 32), range(2, 32), 4))
     test.session_state.settled = settled
     test.query_params["model"] = GRAY
     test.query_params["value"] = "90"
@@ -189,7 +190,7 @@ def test_a_folder_that_is_gone_is_named_and_not_offered(monkeypatch: pytest.Monk
         "source": {"name": "folder", "params": {"path": str(tmp_path / "pets"), "size": 32, "seed": 0}},
     }
     card.write_text(json.dumps(values))
-    monkeypatch.setattr("dashboard.resources.store", lambda: Store(tmp_path / "store"))
+    monkeypatch.setattr("dashboard.server.subjects.store", lambda: Store(tmp_path / "store"))
     test = page("location", model="pets/resnet20/badnets")
     assert not test.exception
     assert not [button.label for button in test.button if "Fetch" in button.label]
@@ -209,7 +210,7 @@ def test_what_was_left_out_of_a_folder_is_said_on_every_page(monkeypatch: pytest
     source = {"name": "folder", "params": {"path": str(tmp_path / "pets"), "size": 32, "seed": 0}}
     classes = sorted(values["classes"])  # as a folder has them
     card.write_text(json.dumps(values | {"dataset": "pets", "source": source, "classes": classes}))
-    monkeypatch.setattr("dashboard.resources.store", lambda: Store(tmp_path / "store"))
+    monkeypatch.setattr("dashboard.server.subjects.store", lambda: Store(tmp_path / "store"))
     for name in READING_IMAGES:
         test = page(name, model="pets/resnet20/badnets")
         assert not test.exception

@@ -8,13 +8,13 @@ from urllib.parse import parse_qsl
 import pytest
 from test_pages import _alone, page
 
-from core.claims import Claim, Verdict
-from core.claims.base import HOLDS, OUTCOMES, WANG
-from core.results import Number, Results
-from core.store import Store
-from dashboard.against import agreement, attack_label, link_of, number_table, tinted
-from dashboard.saved_tables import number_rows
-from dashboard.verdicts import RULE, STYLE, verdict_html
+from core.paper.claims import Claim, Verdict
+from core.paper.claims.base import HOLDS, OUTCOMES, WANG
+from core.paper.comparison import Number, Results
+from core.store.local import Store
+from dashboard.saving.tables import number_rows
+from dashboard.tables.claims import RULE, STYLE, verdict_html
+from dashboard.tables.paper import agreement, attack_label, link_of, number_table, tinted
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 KEY = "shapes10/resnet20/badnets"
@@ -54,7 +54,7 @@ def test_every_part_shows(view: str) -> None:
 def test_a_network_without_results_says_what_makes_them(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 
-    from core.store import DEFAULT_ROOT
+    from core.store.local import DEFAULT_ROOT
 
     (tmp_path / "store" / KEY).mkdir(parents=True)
     shutil.copy(DEFAULT_ROOT / KEY / "card.json", tmp_path / "store" / KEY)

@@ -14,14 +14,14 @@ from saved_examples import SOURCE
 from streamlit.testing.v1 import AppTest
 from test_pages import WHITE, _alone, link, page, readout
 
-from core.photographed import DISTANCES, YAWS, PhysicalResult, conditions
 from core.physical import FACTORS, FAR, NEAR, Sheet
-from core.randomness import generator_for
-from core.store import DEFAULT_ROOT, Store
+from core.runtime.seeding import generator_for
+from core.store.local import DEFAULT_ROOT, Store
+from core.sweeps.physical import DISTANCES, YAWS, PhysicalResult, conditions
 from core.trigger import stamp
-from dashboard.physical_figures import factor_bars, place_map, places_of
-from dashboard.resources import jobs
-from dashboard.saved_tables import factor_rows, place_rows
+from dashboard.figures.physical import factor_bars, place_map, places_of
+from dashboard.saving.tables import factor_rows, place_rows
+from dashboard.server.resources import jobs
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 
@@ -88,7 +88,8 @@ def test_the_sheet_is_offered_with_its_preview() -> None:
 
 
 def test_one_print_alone_is_the_attacked_one() -> None:
-    from dashboard.resources import subjects, tested
+    from dashboard.server.resources import tested
+    from dashboard.server.subjects import subjects
     from dashboard.views.printed import _page
 
     found, _ = subjects()

@@ -19,9 +19,10 @@ from PIL import Image
 from saved_examples import CLASSES, CURVE, MAP, PHOTOGRAPHS, SOURCE, STRENGTH, all_figures, all_tables
 
 from core.metrics import Rate
-from dashboard import exported, saved_tables
-from dashboard.exported import DRAWN, cannot_draw, drawn, for_paper, to_html
-from dashboard.saved import ALL, RATE_COLUMNS, SOURCE_COLUMNS, Mean, Source, file_name, table, to_csv
+from dashboard.saving import figures as exported
+from dashboard.saving import tables as saved_tables
+from dashboard.saving.figures import DRAWN, cannot_draw, drawn, for_paper, to_html
+from dashboard.saving.names import ALL, RATE_COLUMNS, SOURCE_COLUMNS, Mean, Source, file_name, table, to_csv
 
 DASHBOARD = Path(__file__).parents[2] / "dashboard"
 FIGURES, TABLES = all_figures(), all_tables()

@@ -15,15 +15,16 @@ from test_pages import ALL, WHITE, _alone, page
 from core.attacks import attacks
 from core.data import dataset_from, datasets
 from core.defenses import defenses
-from core.store import DEFAULT_ROOT, Store
-from core.training import Plan, train
-from dashboard import served as module
-from dashboard.fetching import rename_folder, start_fetching, stop_fetching
-from dashboard.limits import IMAGES_SERVED, PHOTOGRAPHS_SERVED
-from dashboard.resources import Subject, jobs
-from dashboard.served import LONGEST_DELAY, WRONG_A_MINUTE, NotAllowed, Owners, is_owner, is_served, owners
-from dashboard.trainings import Trainings
+from core.store.local import DEFAULT_ROOT, Store
+from core.training.trainer import Plan, train
+from dashboard.server import owner as module
+from dashboard.server.limits import IMAGES_SERVED, PHOTOGRAPHS_SERVED
+from dashboard.server.owner import LONGEST_DELAY, WRONG_A_MINUTE, NotAllowed, Owners, is_owner, is_served, owners
+from dashboard.server.resources import jobs
+from dashboard.server.subjects import Subject
+from dashboard.server.trainings import Trainings
 from dashboard.views.repairs import start_repair, stop_repair
+from dashboard.widgets.download import rename_folder, start_fetching, stop_fetching
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 
@@ -228,7 +229,7 @@ def test_a_token_of_ones_own_is_not_printed_and_not_short(
 
 def test_wrong_tokens_cost_ever_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("dashboard.served.time.monotonic", lambda: now)
+    monkeypatch.setattr("dashboard.server.owner.time.monotonic", lambda: now)
     some = Owners(SECRET)
     assert some.offer("me", "wrong") == "This is not the owner's token."
     assert "in 1 seconds" in some.offer("me", SECRET)
@@ -248,7 +249,7 @@ def test_wrong_tokens_cost_ever_more_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_new_sessions_do_not_get_round_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("dashboard.served.time.monotonic", lambda: now)
+    monkeypatch.setattr("dashboard.server.owner.time.monotonic", lambda: now)
     some = Owners(SECRET)
     said = [some.offer(f"session {number}", f"guess {number}") for number in range(WRONG_A_MINUTE + 5)]
     assert sum(text == "This is not the owner's token." for text in said) == WRONG_A_MINUTE

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.session import integer_in, one_of
+from dashboard.state.session import integer_in, one_of
 
 SCRIPT = """
 import streamlit as st
-from dashboard.session import Choice, Session, integer_in, one_of
+from dashboard.state.session import Choice, Session, integer_in, one_of
 
 session = Session()
 value = Choice("value", 128, integer_in(0, 255))

@@ -15,16 +15,16 @@ from test_pages import _alone, link, page
 
 from core.attacks import attacks
 from core.data import dataset_from
-from core.recipes import Recipe
-from core.shipped import write_shipped
-from core.store import Store
-from core.training import Plan, train
-from core.unfinished import held, read_unfinished
-from dashboard import trainings as module
-from dashboard.estimated import duration
-from dashboard.resources import jobs
-from dashboard.trainings import Trainings
+from core.recipe import Recipe
+from core.store.local import Store
+from core.store.shipped import write_shipped
+from core.training.state import held, read_unfinished
+from core.training.trainer import Plan, train
+from dashboard.server import trainings as module
+from dashboard.server.resources import jobs
+from dashboard.server.trainings import Trainings
 from dashboard.views.trained import curves
+from dashboard.widgets.estimate import duration
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 

@@ -20,14 +20,14 @@ from test_pages import _alone, page
 
 from core.attacks import attacks
 from core.data import dataset_from
-from core.files import write_atomically
-from core.recipes import Recipe
-from core.shipped import write_shipped
-from core.store import Store
-from core.training import Plan, train
-from core.unfinished import Paused, ask_to_pause, held, read_unfinished
-from dashboard import trainings as module
-from dashboard.trainings import Trainings
+from core.recipe import Recipe
+from core.runtime.atomic_files import write_atomically
+from core.store.local import Store
+from core.store.shipped import write_shipped
+from core.training.state import Paused, ask_to_pause, held, read_unfinished
+from core.training.trainer import Plan, train
+from dashboard.server import trainings as module
+from dashboard.server.trainings import Trainings
 from dashboard.views.trained import finished
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
@@ -287,7 +287,7 @@ def test_a_model_of_another_training_than_the_applications_is_not_deleted(
 
 def test_the_command_line_says_that_it_was_asked_to_pause(every: Trainings, plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(json.dumps(replace(plan, recipe=Recipe(epochs=300, batch=16)).to_dict()))
-    command = [sys.executable, "-m", "core.train_process", str(tmp_path / "plan.json"), "--device", "cpu"]
+    command = [sys.executable, "-m", "core.workers.train", str(tmp_path / "plan.json"), "--device", "cpu"]
     root = Path(__file__).resolve().parents[2]
     process = subprocess.Popen(
         [*command, "--store", str(every.store.root)], cwd=root, stderr=subprocess.PIPE, text=True

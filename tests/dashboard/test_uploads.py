@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
-from dashboard.limits import AtOnce
-from dashboard.uploads import Pictures, bounded
+from dashboard.server.limits import AtOnce
+from dashboard.server.uploads import Pictures, bounded
 
 
 def record(name: str, size: int) -> UploadedFileRec:

@@ -10,12 +10,12 @@ import streamlit as st
 
 from core.params import text
 from core.transforms import transform_from_spec
-from dashboard.controls import image_picker
+from dashboard.figures.panels import Block, block_html
 from dashboard.lessons.scenes.base import Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
-from dashboard.resources import Subject
-from dashboard.sheet import Block, block_html
-from dashboard.shown import trigger_picture
+from dashboard.server.subjects import Subject
+from dashboard.widgets.controls import image_picker
+from dashboard.widgets.live import trigger_picture
 
 __all__ = ["Attention"]
 
@@ -49,7 +49,7 @@ class Attention(Scene):
 
     def live(self, stage: Stage, places: Places) -> None:
         """The maps of both attacks, and a slider over the images."""
-        from core.saliency import methods
+        from core.attribution.methods import methods
         from dashboard.views.saliency import STYLE, Asked, panels_of  # captum takes a second to import
 
         if stage.data is None:
@@ -69,7 +69,7 @@ class Attention(Scene):
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:
         """The stored shares of both attacks."""
-        from core.energy import Energies
+        from core.sweeps.saliency import Energies
 
         found: dict[str, Amount] = {}
         subjects: list[tuple[Subject | None, str]] = [(stage.main, ""), (stage.enhanced, "_enhanced")]

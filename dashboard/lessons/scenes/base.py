@@ -14,12 +14,13 @@ from core.params import Parametrised
 from core.registry import Registry
 from core.transforms import Compose
 from core.trigger import Trigger
-from dashboard.evaluated import stored_strength
-from dashboard.figures import COLOURS
+from dashboard.figures.base import COLOURS
 from dashboard.lessons.words import Amount
-from dashboard.predicted import predictions, success
-from dashboard.resources import Subject, Tested, tested_for
-from dashboard.session import Choice, Session
+from dashboard.server.predictions import predictions, success
+from dashboard.server.resources import Tested, tested_for
+from dashboard.server.subjects import Subject
+from dashboard.state.session import Choice, Session
+from dashboard.tables.rows import stored_strength
 
 __all__ = ["COUNT", "Places", "Scene", "Stage", "scenes"]
 

@@ -11,14 +11,14 @@ import streamlit as st
 from core.params import text
 from core.transforms import Compose, transform_from_spec
 from core.trigger import stamp
-from dashboard.compound import BEFORE
-from dashboard.figures import COLOURS
+from dashboard.figures.base import COLOURS
+from dashboard.figures.html import Reading, beside, captioned, data_url, rate_bars
 from dashboard.lessons.scenes.base import COUNT, Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
-from dashboard.predicted import predictions
-from dashboard.readouts import Reading, beside, captioned, data_url, rate_bars
-from dashboard.resources import Subject
-from dashboard.shown import draw_strip, trigger_picture
+from dashboard.server.predictions import predictions
+from dashboard.server.subjects import Subject
+from dashboard.widgets.live import draw_strip, trigger_picture
+from dashboard.widgets.transforms import BEFORE
 
 __all__ = ["Defended", "EnhancedAttack"]
 
@@ -116,7 +116,7 @@ class EnhancedAttack(Defended):
 
     def still(self, stage: Stage, places: Places) -> None:
         """An image on its way into the training set of the enhanced attack (Fig. 6)."""
-        from core.randomness import generator_for
+        from core.runtime.seeding import generator_for
         from dashboard.views.enhanced import enhanced_of
 
         attack = enhanced_of(stage.enhanced or stage.main)

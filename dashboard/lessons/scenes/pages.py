@@ -9,14 +9,14 @@ from typing import ClassVar
 import streamlit as st
 
 from core.metrics import Rate, clean_accuracy
-from dashboard.controls import image_picker
-from dashboard.figures import COLOURS
+from dashboard.figures.base import COLOURS
+from dashboard.figures.html import Reading, Shown, data_url, rate_bars, stored_note, strip
 from dashboard.lessons.scenes.base import COUNT, Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
-from dashboard.predicted import predictions
-from dashboard.readouts import Reading, Shown, data_url, rate_bars, stored_note, strip
-from dashboard.resources import Subject
-from dashboard.shown import STRIP
+from dashboard.server.predictions import predictions
+from dashboard.server.subjects import Subject
+from dashboard.widgets.controls import image_picker
+from dashboard.widgets.live import STRIP
 
 __all__ = ["Benign", "Nothing"]
 

@@ -10,18 +10,19 @@ import streamlit as st
 
 from core.metrics import Rate
 from core.params import choice
-from core.photographed import PhysicalResult
 from core.physical import PRESETS
+from core.sweeps.physical import PhysicalResult
 from core.trigger import stamp
-from dashboard.controls import image_picker
-from dashboard.figures import COLOURS
+from dashboard.figures.base import COLOURS
+from dashboard.figures.html import Reading, beside, captioned, data_url, rate_bars, stored_note
 from dashboard.lessons.scenes.base import Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
-from dashboard.photographs import rates, take
-from dashboard.readouts import Reading, beside, captioned, data_url, rate_bars, stored_note
-from dashboard.resources import Subject, jobs, predictor
-from dashboard.session import Choice, one_of
-from dashboard.shown import trigger_picture
+from dashboard.server.resources import jobs, predictor
+from dashboard.server.subjects import Subject
+from dashboard.state.session import Choice, one_of
+from dashboard.widgets.camera import rates, take
+from dashboard.widgets.controls import image_picker
+from dashboard.widgets.live import trigger_picture
 
 __all__ = ["Photographed"]
 

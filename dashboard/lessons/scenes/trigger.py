@@ -13,13 +13,14 @@ from core.metrics import Rate
 from core.params import integer
 from core.transforms import Compose
 from core.trigger import Trigger, stamp
-from dashboard.following import draw_following_strip, draw_rates, follow
+from dashboard.figures.html import beside, captioned, data_url, rate_bars
 from dashboard.lessons.scenes.base import COUNT, Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
-from dashboard.looks import appearance_choices, place_choices
-from dashboard.readouts import beside, captioned, data_url, rate_bars
-from dashboard.resources import Subject, target_for
-from dashboard.shown import PLACEHOLDER, draw_pad, draw_strip, measured, trigger_picture
+from dashboard.server.resources import target_for
+from dashboard.server.subjects import Subject
+from dashboard.state.trigger import appearance_choices, place_choices
+from dashboard.widgets.following import draw_following_strip, draw_rates, follow
+from dashboard.widgets.live import PLACEHOLDER, draw_pad, draw_strip, measured, trigger_picture
 
 __all__ = ["Appearance", "Pad"]
 

@@ -1,0 +1,1 @@
+"""Attribution methods: what of an image a network's answer depends on (saliency maps)."""

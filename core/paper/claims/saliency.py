@@ -1,0 +1,122 @@
+"""Sec. 5.4: where the saliency lies (Fig. 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.paper.claims.base import ENHANCED, NOT_MEASURED, STANDARD, Claim, Verdict, decided, judge, label_of
+from core.paper.claims.intervals import Decided, above, below, every
+from core.sweeps.saliency import Energies, Energy
+
+__all__ = ["judge_saliency"]
+
+ON_TRIGGER = Claim(
+    "saliency-on-trigger",
+    "5.4",
+    "On attacked images the saliency lies mainly in the area of the trigger, under standard and enhanced attacks.",
+    "On more than half of the attacked images the most salient pixel is on the trigger (or next to it), for "
+    "every attack.",
+    "… the saliency area of regularly (i.e., non-transformed) attacked images mainly lies in the area of the backdoor "
+    "trigger on both standard attacks and enhanced attacks …",
+)
+CONSISTENT_SPREAD = Claim(
+    "saliency-consistent-spread",
+    "5.4",
+    "Under the consistent attack the saliency is less concentrated on the trigger than under BadNets and Blended.",
+    "Saliency per pixel inside the trigger, relative to the whole image, is lower than under both.",
+    "… the saliency maps under consistent attack are not as concentrated at the trigger as those under BadNets and the "
+    "blended attack.",
+)
+STANDARD_MOVES = Claim(
+    "saliency-standard-moves-away",
+    "5.4",
+    "Under standard attacks the saliency of transformed images lies on the object rather than on the trigger.",
+    "Behind ShrinkPad-4 the most salient pixel is on the trigger (or next to it) on fewer than half of the images, "
+    "and the share of the saliency there is lower than without, for every standard attack.",
+    "… the saliency map of transformed attacked images mainly activates at object structure rather than at the "
+    "backdoor trigger.",
+)
+ENHANCED_STAYS = Claim(
+    "saliency-enhanced-stays",
+    "5.4",
+    "Under enhanced attacks the saliency of both lies on the trigger, and more so on transformed images.",
+    "On more than half of the images the most salient pixel is on the trigger (or next to it), without and behind "
+    "ShrinkPad-4, and the saliency per pixel there is higher behind it, for every enhanced attack.",
+    "The saliency maps of both types of attacked images concentrate on the area of backdoor trigger, although such "
+    "concentration is more significant of transformed images.",
+)
+
+
+def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
+    """The four statements of Sec. 5.4 about Fig. 10.
+
+    Args:
+        measured: What falls on the trigger of attacked and of transformed images, by the attack's title, e.g.
+            ``blended+``.
+    """
+    return [
+        judge(
+            ON_TRIGGER,
+            measured,
+            STANDARD + ENHANCED,
+            lambda found: _mostly_on(found.attacked),
+            lambda found: {"peaks on the trigger, %": 100 * found.attacked.peak_rate.value},
+        ),
+        _consistent_is_spread(measured),
+        judge(
+            STANDARD_MOVES,
+            measured,
+            STANDARD,
+            lambda found: every(
+                (
+                    below(found.transformed.peak_rate, 0.5),
+                    above(found.attacked.interval, found.transformed.interval),
+                )
+            ),
+            lambda found: {
+                "peaks on the trigger behind ShrinkPad-4, %": 100 * found.transformed.peak_rate.value,
+                "share, %": 100 * found.attacked.mean,
+                "share behind ShrinkPad-4, %": 100 * found.transformed.mean,
+            },
+        ),
+        judge(
+            ENHANCED_STAYS,
+            measured,
+            ENHANCED,
+            lambda found: {
+                "attacked images": _mostly_on(found.attacked),
+                "images behind ShrinkPad-4": _mostly_on(found.transformed),
+                "the increase behind it": above(_densities(found.transformed), _densities(found.attacked)),
+            },
+            lambda found: {
+                "peaks on the trigger, %": 100 * found.attacked.peak_rate.value,
+                "peaks on the trigger behind ShrinkPad-4, %": 100 * found.transformed.peak_rate.value,
+                "concentration": found.attacked.concentration,
+                "concentration behind ShrinkPad-4": found.transformed.concentration,
+            },
+        ),
+    ]
+
+
+def _densities(energy: Energy) -> tuple[float, float]:
+    """95% interval of the concentration: the area is known, the share is uncertain."""
+    low, high = energy.interval
+    return low / energy.area, high / energy.area
+
+
+def _mostly_on(energy: Energy) -> Decided:
+    low, high = energy.peak_rate.interval
+    return True if low > 0.5 else False if high <= 0.5 else None
+
+
+def _consistent_is_spread(measured: Mapping[str, Energies]) -> Verdict:
+    numbers = {t: {"concentration": measured[t].attacked.concentration} for t in STANDARD if t in measured}
+    missing = tuple(title for title in STANDARD if title not in measured)
+    if missing:
+        return Verdict(CONSISTENT_SPREAD, NOT_MEASURED, "", numbers, missing)
+    spread = _densities(measured["consistent"].attacked)
+    cases = {
+        f"the comparison with {label_of(one)}": above(_densities(measured[one].attacked), spread)
+        for one in STANDARD[:2]
+    }
+    return Verdict(CONSISTENT_SPREAD, *decided({label_of("consistent"): cases}), numbers)

@@ -1,0 +1,318 @@
+"""The grid of runs that reproduces the paper: which models, which measurements of them, and for what.
+
+A task is one training, sweep or repair. What it makes is stored beside the model, and a task whose result is stored is
+done: so a grid that was interrupted goes on where it was, and nothing is trained or measured twice.
+
+>>> from core.data import dataset_from
+>>> tasks = grid(dataset_from("shapes10"), ["resnet20"], only=["fig4"])
+>>> [task.id for task in tasks[:2]]
+['shapes10/resnet20/benign training', 'shapes10/resnet20/benign location']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from core import formatting
+from core.attacks import Attack, Enhanced, Enhancement, attack_from_dict, attacks
+from core.attacks.consistent import Consistent
+from core.data import Dataset, datasets
+from core.defenses import defenses
+from core.inference.predictor import Predictor
+from core.models import Classifier
+from core.paper.claims.base import STANDARD
+from core.recipe import recipe_for
+from core.store.card import Card, Damaged, Missing
+from core.store.card_images import images_of
+from core.store.local import Checkpoint, Store
+from core.sweeps.repair import repair_sweep, result_name
+from core.sweeps.runner import COUNTS, STRANGE, Sweep, carry_out
+from core.training.trainer import Plan, train
+from core.transforms import transforms
+
+__all__ = ["PARTS", "Progress", "Task", "grid", "pending", "perform"]
+
+PARTS = (
+    "table1",
+    "table2",
+    "table3",
+    "table4",
+    "table5",
+    "fig1",
+    "fig4",
+    "fig5",
+    "fig10",
+    "fig11",
+    "fig12",
+    "fig13",
+    "fig14",
+)
+"""The tables and figures of the paper that a grid can make."""
+
+TRAINING = "training"
+SHRINKS = tuple(range(9))
+TRAINED_SHRINK = 4
+WORTH_COMPILING = 1000  # test images
+COLOURS = ("hue", "contrast", "brightness", "saturation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One training, sweep or repair.
+
+    Attributes:
+        name: ``training``, or the name of the stored result: ``location``, ``strength-flip``, ``repair-fine-pruning``.
+        dataset: The data set as ``{"name", "params"}``.
+        model: Registered name of the network.
+        attack: The attack, as in a card.
+        recipe: Name of the recipe of the training.
+        epochs: Epochs of the training; None as the recipe says.
+        images: Test images of a sweep; 0 for all.
+        seed: Seed of the training.
+        parts: Tables and figures that need it.
+        needs: Tasks that come before it.
+    """
+
+    name: str
+    dataset: dict[str, Any]
+    model: str
+    attack: dict[str, Any]
+    recipe: str = "fast"
+    epochs: int | None = None
+    images: int = 0
+    seed: int = 0
+    parts: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    @property
+    def attack_object(self) -> Attack:
+        """The attack with its parameters."""
+        return attack_from_dict(self.attack)
+
+    @property
+    def dataset_object(self) -> Dataset:
+        """The data set with its parameters."""
+        return datasets[self.dataset["name"]].from_dict(self.dataset["params"])
+
+    @property
+    def key(self) -> str:
+        """The model's checkpoint."""
+        return f"{self.dataset_object.title}/{self.model}/{self.attack_object.title}"
+
+    @property
+    def id(self) -> str:
+        """Names the task among all others."""
+        return f"{self.key} {self.name}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON, and for another process."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**{**values, "parts": tuple(values["parts"]), "needs": tuple(values["needs"])})
+
+
+def grid(
+    dataset: Dataset,
+    models: Sequence[str],
+    *,
+    only: Collection[str] = (),
+    recipe: str = "fast",
+    epochs: int | None = None,
+    images: int = 500,
+    limit: int = 0,
+    shrinks: Sequence[int] = SHRINKS,
+    seed: int = 0,
+) -> list[Task]:
+    """The tasks that make the tables and figures for some networks, each after those it needs; Fig. 14 comes last.
+
+    Args:
+        dataset: The data set.
+        models: Registered names of the networks.
+        only: Tables and figures; none for all.
+        recipe: Name of the recipe of every training.
+        epochs: Epochs of every training; None as the recipe says.
+        images: Test images of maps, curves over the pixel value and saliency; 0 for all.
+        limit: Largest number of test images of any sweep; 0 for no limit.
+        shrinks: Largest shrink sizes of Fig. 14.
+        seed: Seed of every training.
+
+    Raises:
+        ValueError: If there is no such table or figure.
+    """
+    for part in only:
+        if part not in PARTS:
+            raise ValueError(f"part = {part!r} is not allowed: one of {', '.join(PARTS)}")
+    base = Task(
+        name=TRAINING,
+        dataset={"name": dataset.name, "params": dataset.to_dict()},
+        model="",
+        attack={},
+        recipe=recipe,
+        epochs=epochs,
+        seed=seed,
+    )
+    wanted = set(only or PARTS)
+    found: dict[str, Task] = {}
+    for model in models:
+        for attack, results in _results_of(model, shrinks, dataset.name):
+            results = {name: parts & wanted for name, parts in results.items() if parts & wanted}
+            if results:
+                _add(found, replace(base, model=model, attack=attack.to_card()), results)
+    tasks = [replace(task, images=_images(task.name, images, limit)) for task in found.values()]
+    return sorted(tasks, key=lambda task: task.parts == ("fig14",))
+
+
+def _images(name: str, images: int, limit: int) -> int:
+    """How many test images a sweep takes; 0 for all."""
+    wanted = 0 if name.startswith("strength-") else images
+    if wanted and name in ("physical", "out-of-sample"):
+        wanted = max(wanted, COUNTS[name])  # so that at least 500 are attacked
+    return min((count for count in (wanted, limit) if count), default=0)
+
+
+def _results_of(model: str, shrinks: Sequence[int], dataset: str) -> Iterator[tuple[Attack, dict[str, set[str]]]]:
+    """Every attack of the paper with the results it needs, and the tables and figures that need each."""
+    maps = {"location": {"fig4"}, "appearance": {"fig5"}}
+    yield attacks["benign"](), maps | {result_name("neural-cleanse"): {"table1"}}
+    yield attacks["badnets-gray"](), maps
+    repairs = {result_name(name): {"table1", "table2", "fig1"} for name in defenses}
+    strengths = {
+        "strength-flip": {"table1", "table5", "fig1"},
+        "strength-shrinkpad": {"table1", "table5", "fig1"},
+        "strength-noise": {"table3"},
+        **{f"strength-{name}": {"table4"} for name in COLOURS},
+    }
+    saliency = {"saliency": {"fig10"}}
+    for name in STANDARD:
+        attack = attacks[name].for_model(model)
+        photographs = {"physical": {"fig11"}} if name == "badnets" else {}
+        if photographs and dataset != STRANGE:
+            photographs["out-of-sample"] = {"fig12"}
+        yield attack, maps | strengths | saliency | repairs | photographs
+        enhanced = {part: {*parts, "fig13", "fig14"} for part, parts in strengths.items() if part.endswith("shrinkpad")}
+        yield Enhanced(base=attack), maps | strengths | enhanced | saliency | repairs | photographs
+        for size in shrinks:
+            if size != TRAINED_SHRINK:
+                ablated = Enhanced(base=attack, enhancement=Enhancement(max_shrink=size))
+                yield ablated, {"strength-shrinkpad": {"fig14"}}
+
+
+def _add(found: dict[str, Task], training: Task, results: Mapping[str, set[str]]) -> None:
+    """Adds a training, its results, and before them the training of what the attack is made with."""
+    attack = training.attack_object
+    base = attack.base if isinstance(attack, Enhanced) else attack
+    needs: tuple[str, ...] = ()
+    if isinstance(base, Consistent):
+        model, title = base.surrogate.split("/")[-2:]
+        surrogate = replace(training, model=model, attack=attacks[title]().to_card())
+        found.setdefault(surrogate.id, surrogate)
+        needs = (surrogate.id,)
+    parts = tuple(part for part in PARTS if any(part in wanted for wanted in results.values()))
+    training = replace(training, needs=needs, parts=parts)
+    found[training.id] = training
+    for name, wanted in results.items():
+        one = replace(training, name=name, parts=tuple(part for part in PARTS if part in wanted), needs=(training.id,))
+        found[one.id] = one
+
+
+def pending(tasks: Sequence[Task], store: Store) -> list[Task]:
+    """The tasks whose results are not stored, and the trainings that they need; those of weights included."""
+    left = [task for task in tasks if task.name != TRAINING and not _has_result(task, store)]
+    needed = {need for task in left for need in task.needs}
+    for task in reversed(tasks):
+        if task.name != TRAINING:
+            continue
+        checkpoint = store.checkpoint(task.key)
+        if _card(checkpoint) is None or (task.id in needed and not checkpoint.has_weights):
+            left.append(task)
+            needed.update(task.needs)
+    ids = {task.id for task in left}
+    return [task for task in tasks if task.id in ids]
+
+
+def _card(checkpoint: Checkpoint) -> Card | None:
+    try:
+        return checkpoint.card()
+    except (Missing, Damaged):
+        return None
+
+
+def _has_result(task: Task, store: Store) -> bool:
+    return store.checkpoint(task.key).result(task.name) is not None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a task is: ``done`` from 0 to 1, and what it is doing."""
+
+    done: float
+    note: str = ""
+
+
+def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress]:
+    """Carries a task out, unless its result is stored.
+
+    Args:
+        task: What to do.
+        store: Where the models are and results go.
+        device: Where to compute.
+
+    Yields:
+        How far it is.
+
+    Raises:
+        Missing: If a model is missing that a task before it makes.
+        DataMissing: If the data set is not on this machine.
+        OtherData: If it has other classes or another shape than a stored model was trained on.
+        OSError: If the result cannot be stored.
+    """
+    checkpoint = store.checkpoint(task.key)
+    if task.name == TRAINING:
+        if _card(checkpoint) is not None and checkpoint.has_weights:
+            return
+        recipe = recipe_for(task.recipe, task.model)
+        plan = Plan(
+            dataset=task.dataset_object,
+            model=task.model,
+            attack=task.attack_object,
+            recipe_name=task.recipe,
+            recipe=recipe if task.epochs is None else replace(recipe, epochs=task.epochs),
+            seed=task.seed,
+            name=task.attack_object.title,  # whatever the seed: the reference of this store
+        )
+        for epoch in train(plan, store, device):
+            yield Progress(epoch.epoch / epoch.epochs, f"clean {formatting.percent(epoch.clean_accuracy.value, '%')}")
+    elif _has_result(task, store):
+        return
+    elif task.name.startswith("repair-"):
+        for step in repair_sweep(checkpoint, defenses[task.name.removeprefix("repair-")](), device):
+            yield Progress(step.done, step.note)
+    else:
+        varied = task.name.startswith("strength-")
+        sweep = Sweep("strength", transforms[task.name.removeprefix("strength-")]()) if varied else Sweep(task.name)
+        model, predictor = _ready(checkpoint.folder.as_posix(), checkpoint.card().weights, task.key, str(device))
+        for measured in carry_out(sweep, checkpoint, model, predictor, task.images or None):
+            yield Progress(measured.result.done)
+
+
+@lru_cache(maxsize=1)
+def _ready(folder: str, weights: str, key: str, device: str) -> tuple[Classifier, Predictor]:
+    """The model of a checkpoint and its fast form; the sweeps of one model come one after the other."""
+    checkpoint = Checkpoint(Path(folder), key)
+    card = checkpoint.card()
+    images = len(images_of(card, "test", WORTH_COMPILING))
+    model = checkpoint.model()
+    predictor = Predictor(model, device)
+    # Compiling takes a few seconds to half a minute, which a few thousand predictions are not worth.
+    if images == WORTH_COMPILING:
+        predictor.compile(card.shape)
+    return model, predictor

@@ -1,0 +1,260 @@
+"""What files of JSON may hold: one schema for each kind of file, checked once, where the file is read.
+
+Checkpoints are passed on, so that a card or a result may be somebody else's, or damaged. Whatever is in such a file,
+reading it gives what its schema allows or raises ValueError with one sentence; nothing after that needs to check again.
+
+>>> checked(Rates, {"hits": 3, "total": 4})
+Rates(hits=3, total=4)
+>>> checked(Rates, {"hits": True, "total": 4})
+Traceback (most recent call last):
+ValueError: a stored result is damaged: hits = True is not allowed: it should be a valid integer
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Self
+
+from pydantic import (
+    Field,
+    Strict,
+    model_validator,
+)
+
+from core.schemas.base import (
+    Axis,
+    Count,
+    FewSurprises,
+    Fits,
+    Matrix,
+    Measured,
+    Number,
+    Positive,
+    Row,
+    Share,
+    Text,
+    Value,
+    _check_counts,
+)
+from core.schemas.repairs import Repair
+
+__all__ = [
+    "Adaptive",
+    "Appearance",
+    "AppearanceGrid",
+    "Classes",
+    "Energy",
+    "Location",
+    "Physical",
+    "Saliency",
+    "Strength",
+    "schema_of",
+]
+UNKNOWN = 255  # stands for a class that is not predicted yet
+MOST_PREDICTIONS = 2**27
+
+
+class Location(Measured):
+    """``location.json``."""
+
+    rows: Axis
+    cols: Axis
+    hits: Matrix
+    total: Matrix
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _check_counts(self.hits, self.total, len(self.rows), len(self.cols))
+        return self
+
+    def fit(self, model: Fits) -> None:
+        _check_places(self.rows, self.cols, model)
+
+
+def _check_places(rows: list[int], cols: list[int], model: Fits) -> None:
+    # A trigger as large as the image is clipped at its border: it may be off by nearly the image's size.
+    if max(map(abs, rows)) >= 2 * model.height or max(map(abs, cols)) >= 2 * model.width:
+        raise ValueError("places are outside of the image")
+
+
+class Adaptive(Location):
+    """A location map whose places are on as many images as each needs."""
+
+    width: Number
+    looks: Annotated[list[Positive], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _rise(self) -> Self:
+        if self.looks != sorted(self.looks):
+            raise ValueError("its looks do not rise")
+        return self
+
+
+PixelValue = Annotated[int, Strict(), Field(ge=0, le=255)]
+Percent = Annotated[int, Strict(), Field(ge=0, le=100)]
+
+
+class Appearance(Measured):
+    """``appearance.json``."""
+
+    values: Annotated[list[PixelValue], Field(min_length=1)]
+    hits: Row
+    total: Row
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _check_counts(self.hits, self.total, len(self.values))
+        return self
+
+
+class AppearanceGrid(Measured):
+    """Measured over pixel value and opacity."""
+
+    values: Annotated[list[PixelValue], Field(min_length=1)]
+    opacities: Annotated[list[Percent], Field(min_length=1)]
+    hits: Matrix
+    total: Matrix
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _check_counts(self.hits, self.total, len(self.opacities), len(self.values))
+        return self
+
+
+class Strength(Measured):
+    """``strength-<name>.json``."""
+
+    strengths: Annotated[list[Number], Field(min_length=1)]
+    hits: Row
+    total: Row
+    clean_hits: Row
+    clean_total: Row
+    images: Positive
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _check_counts(self.hits, self.total, len(self.strengths))
+        _check_counts(self.clean_hits, self.clean_total, len(self.strengths))
+        if max(self.total + self.clean_total) > self.images:
+            raise ValueError(f"more than {self.images} images are counted")
+        return self
+
+
+class Classes(Measured):
+    """``location-classes.json``; the predictions are packed, see :class:`core.sweeps.place_classes.PlaceClasses`."""
+
+    rows: Axis
+    cols: Axis
+    images: Text
+    labels: Annotated[list[Annotated[int, Strict(), Field(ge=0, le=254)]], Field(min_length=1)]
+    classes: Annotated[str, Strict()]
+
+    @model_validator(mode="after")
+    def _small(self) -> Self:
+        size = len(self.rows) * len(self.cols) * len(self.labels)
+        if size > MOST_PREDICTIONS:
+            raise ValueError("there are too many predictions")
+        if len(self.unpacked) != size:
+            raise ValueError(f"{len(self.unpacked)} predictions for {size} places and images")
+        return self
+
+    @cached_property
+    def unpacked(self) -> bytes:
+        """The predicted classes, a byte each, one place after the other."""
+        size = len(self.rows) * len(self.cols) * len(self.labels)
+        try:
+            # One byte more than there may be shows that there is more, without unpacking all of it.
+            return zlib.decompressobj().decompress(base64.b64decode(self.classes, validate=True), size + 1)
+        except (ValueError, zlib.error) as error:
+            raise ValueError(f"predictions cannot be unpacked: {error}") from None
+
+    def fit(self, model: Fits) -> None:
+        _check_places(self.rows, self.cols, model)
+        predicted = max((one for one in set(self.unpacked) if one != UNKNOWN), default=0)
+        if max(*self.labels, predicted) >= model.classes:
+            raise ValueError(f"class {max(*self.labels, predicted)} of {model.classes}")
+
+
+class Condition(FewSurprises):
+    """A way to take a photograph."""
+
+    group: Text
+    name: Text
+    camera: dict[Text, Value]
+
+
+class Physical(Measured):
+    """``physical.json`` and ``out-of-sample.json``."""
+
+    conditions: Annotated[list[Condition], Field(min_length=1)]
+    hits: Row
+    total: Row
+    clean_hits: Row
+    clean_total: Row
+    images: Positive
+    tried: Count
+    kept: Row | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        count = len(self.conditions)
+        _check_counts(self.hits, self.total, count)
+        _check_counts(self.clean_hits, self.clean_total, count)
+        if self.kept is not None:
+            _check_counts(self.kept, self.total, count)
+        if max(self.total + self.clean_total) > self.images or self.tried > count * self.images:
+            raise ValueError(f"more than {self.images} images are counted")
+        return self
+
+
+class Energy(FewSurprises):
+    """Saliency on the trigger; of no images, the mean is no number."""
+
+    count: Count
+    mean: Annotated[float, Strict()]
+    std: Annotated[float, Strict()]
+    area: Share
+    peaks: Count
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.peaks > self.count:
+            raise ValueError(f"{self.peaks} peaks of {self.count} images are not possible")
+        if self.count and not (0 <= self.mean <= 1 and 0 <= self.std <= 1):
+            raise ValueError(f"a share of {self.mean:g} +- {self.std:g} is not possible")
+        return self
+
+
+class Saliency(Measured):
+    """``saliency.json``."""
+
+    attacked: Energy
+    transformed: Energy
+    seen: Count
+    images: Positive
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if max(self.seen, self.attacked.count, self.transformed.count) > self.images:
+            raise ValueError(f"more than {self.images} images are counted")
+        return self
+
+
+_KINDS: Mapping[str, type[Measured]] = {
+    "location": Location,
+    "location-classes": Classes,
+    "appearance": Appearance,
+    "saliency": Saliency,
+    "physical": Physical,
+    "out-of-sample": Physical,
+}
+_PREFIXES: Mapping[str, type[Measured]] = {"strength-": Strength, "location-": Location, "repair-": Repair}
+
+
+def schema_of(name: str) -> type[Measured] | None:
+    """The schema of a stored result by its name; None of what is no kind of its own."""
+    found = _KINDS.get(name)
+    return found or next((kind for prefix, kind in _PREFIXES.items() if name.startswith(prefix)), None)

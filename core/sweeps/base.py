@@ -1,0 +1,110 @@
+"""What all sweeps of a trigger share: attacked images, counts, and predictions at one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from core.data import ImageSet
+from core.inference.incremental import Before, Predict
+from core.metrics import FloatArray, Rate, wilson
+from core.sweeps.coarse_to_fine import coarse_to_fine
+from core.trigger import Trigger, stamp
+
+__all__ = ["Counted", "attacked", "predictions_at", "success_at"]
+
+Counts = npt.NDArray[np.int64]
+# Forward passes between two results: with a few thousand a second, several pictures a second.
+PASSES_PER_STEP = 1024
+
+
+def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
+    """The first ``limit`` images whose true class is not the target, as floats: those that Eq. 3 counts."""
+    index = (data.labels != target).nonzero().squeeze(1)[:limit]
+    return data.floats(index)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Counts and the share of hits, with 95% Wilson intervals."""
+
+    hits: Counts
+    total: Counts
+
+    @property
+    def rate(self) -> FloatArray:
+        """Share of hits in [0, 1]; nan where nothing was measured."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.total > 0, self.hits / self.total, np.nan)
+
+    @property
+    def interval(self) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper ends of the 95% Wilson intervals; 0 and 1 where nothing was measured."""
+        return wilson(self.hits, self.total)
+
+    @property
+    def done(self) -> float:
+        """Share of the sweep that is measured, 0 to 1."""
+        return float((self.total > 0).mean())
+
+    def _counts(self) -> dict[str, Any]:
+        return {"hits": self.hits.tolist(), "total": self.total.tolist()}
+
+
+def predictions_at(predict: Predict, images: Tensor, trigger: Trigger, before: Before | None = None) -> Tensor:
+    """Predicted classes, int64 ``(N,)``, of images with the trigger stamped at its location.
+
+    Args:
+        predict: The model.
+        images: Floats ``(N, C, H, W)`` in [0, 1].
+        trigger: What to stamp and where.
+        before: What is put between stamping and the model, if anything.
+    """
+    stamped = stamp(images, trigger)
+    return predict(before(stamped) if before else stamped)
+
+
+def success_at(predict: Predict, images: Tensor, trigger: Trigger, target: int, before: Before | None = None) -> Rate:
+    """Attack success rate (Eq. 3) of one trigger at its location, on images whose true class is not the target.
+
+    The other arguments are those of :func:`predictions_at`.
+    """
+    predicted = predictions_at(predict, images, trigger, before)
+    return Rate(int((predicted == target).sum()), len(images))
+
+
+def _grid(
+    predict: Predict,
+    images: Tensor,
+    trigger: Trigger,
+    target: int,
+    values: Sequence[int],
+    opacities: Sequence[int | None],
+    before: Before | None,
+    passes_per_step: int,
+) -> Iterator[tuple[Counts, Counts]]:
+    """Counts over opacity and value, coarse to fine."""
+    if len(images) == 0:
+        raise ValueError("a sweep needs at least one image")
+    hits = np.zeros((len(opacities), len(values)), dtype=np.int64)
+    total = np.zeros_like(hits)
+    order = coarse_to_fine(range(len(opacities)), range(len(values)), (0, 0))
+    per_step = max(1, passes_per_step // len(images))
+    for start in range(0, len(order), per_step):
+        cells = order[start : start + per_step]
+        stamped = []
+        for i, j in cells:
+            shown = trigger.with_value(values[j] / 255)
+            opacity = opacities[i]
+            stamped.append(stamp(images, shown if opacity is None else shown.with_opacity(opacity / 100)))
+        batch = torch.cat(stamped)
+        predicted = predict(before(batch) if before else batch).view(len(cells), len(images))
+        for (i, j), found in zip(cells, (predicted == target).sum(1).tolist(), strict=True):
+            hits[i, j], total[i, j] = found, len(images)
+        yield hits.copy(), total.copy()

@@ -1,0 +1,277 @@
+"""A repair carried out on a checkpoint: measured on the half of the test set it has not seen, timed, and stored."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import torch
+
+from core.data import ImageSet
+from core.defenses import Material, Outcome, Repair, defense_from_dict, split_test
+from core.metrics import Rate
+from core.models import Classifier
+from core.runtime.device import select_device
+from core.schemas import results as schemas
+from core.schemas.base import checked
+from core.store.card import Card, environment
+from core.store.card_images import images_of, other_images
+from core.store.local import Checkpoint
+from core.store.remote import open_store
+from core.training.trainer import measuring
+
+__all__ = [
+    "OWN",
+    "Repaired",
+    "SeedRun",
+    "read_repair",
+    "repair_sweep",
+    "repaired_model",
+    "result_name",
+    "stored_repair_sweep",
+]
+
+NOTHING = Rate(0, 0)
+RATES = ("clean", "success", "clean_before", "success_before")
+
+OWN = "-own"
+"""Ends the name of a repair that was run beside the one that came with the repository, such as ``fine-pruning-own``."""
+
+
+def result_name(defense: str) -> str:
+    """Name of the stored result of a repair."""
+    return f"repair-{defense}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedRun:
+    """One of several runs of a repair that differ in nothing but the seed.
+
+    Attributes:
+        seed: Seed of all draws.
+        seconds: Seconds it took, without measuring.
+        clean: Clean accuracy afterwards, on the practical test set.
+        success: Attack success rate afterwards, on the same.
+        record: What the repair says about the model.
+    """
+
+    seed: int
+    seconds: float
+    clean: Rate
+    success: Rate
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, stored: schemas.SeedRun) -> Self:
+        """A run as a stored result has it."""
+        rates = {name: _rate(getattr(stored, name)) for name in RATES[:2]}
+        return cls(seed=stored.seed, seconds=stored.seconds, record=stored.record, **rates)
+
+
+def _rate(stored: schemas.Rates) -> Rate:
+    return Rate(stored.hits, stored.total)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repaired:
+    """What a repair did to a model; the keys of ``repair-<name>.json``.
+
+    Attributes:
+        defense: The repair as ``{"name", "params"}``.
+        done: Share of the work, 0 to 1.
+        note: What it is doing.
+        seconds: Seconds it took, without measuring; for what was trained before for another model, the seconds then.
+        clean: Clean accuracy afterwards, on the practical test set.
+        success: Attack success rate afterwards, on the same.
+        clean_before: Clean accuracy of the model as it was, on the same.
+        success_before: Its attack success rate.
+        record: What the repair says about the model.
+        report: What else was measured on the practical test set.
+        runs: The same repair with several seeds; the first is the one that all of the above is of. Empty in results
+            that were stored before there were any.
+        warning: What is to be said if the test images are not those that the card's rates were measured on.
+    """
+
+    defense: dict[str, Any]
+    done: float
+    note: str = ""
+    seconds: float = 0.0
+    clean: Rate = NOTHING
+    success: Rate = NOTHING
+    clean_before: Rate = NOTHING
+    success_before: Rate = NOTHING
+    record: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
+    runs: tuple[SeedRun, ...] = ()
+    warning: str = ""
+
+    @property
+    def repair(self) -> Repair:
+        """The repair with its parameters."""
+        return defense_from_dict(self.defense)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`; further keys are left aside.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
+        found = checked(schemas.Repair, values)
+        made = cls(
+            defense=found.defense.model_dump(),
+            done=found.done,
+            note=found.note,
+            seconds=found.seconds,
+            record=found.record,
+            report=found.report,
+            warning=found.warning,
+            runs=tuple(SeedRun.of(run) for run in found.runs),
+            **{name: _rate(getattr(found, name)) for name in RATES},
+        )
+        defense_from_dict(made.defense)
+        return made
+
+
+def repair_sweep(
+    checkpoint: Checkpoint,
+    defense: Repair,
+    device: torch.device | str | None = None,
+    *,
+    seed: int = 0,
+    more_seeds: Sequence[int] = (),
+    replace: bool = False,
+    own: bool = False,
+) -> Iterator[Repaired]:
+    """Repairs a stored model, measures what that did, and stores both beside it.
+
+    Args:
+        checkpoint: The model.
+        defense: The repair.
+        device: Where to compute; by default the best there is.
+        seed: Seed of all draws.
+        more_seeds: Further seeds: the same repair is run again with each, and what these runs found is stored with the
+            result, whose repaired model stays that of ``seed``.
+        replace: Replace a stored result even if it is of the card's test images, and those here are others.
+        own: Store it under a name of its own (see :data:`OWN`), beside the stored repair of this kind.
+
+    Yields:
+        How far it is; the last one is complete, and stored. With further seeds what is known is stored after each.
+
+    Raises:
+        Missing: If the weights are not there.
+        DataMissing: If the data set is not on this machine.
+        OtherData: If it has other classes or another shape than the model was trained on.
+        ValueError: If a stored result is of other test images than those here, another model was stored meanwhile, or
+            two seeds are equal.
+        OSError: If the result cannot be stored.
+    """
+    seeds = (seed, *more_seeds)
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds = {seeds} is not allowed: each seed once")
+    device = torch.device(device) if device is not None else select_device()
+    card, model = checkpoint.card(), checkpoint.model()
+    attack = card.attack_object
+    trigger = attack.trigger(card.shape)
+    described = {"name": defense.name, "params": defense.to_dict()}
+    yield Repaired(defense=described, done=0, note="loading the data")
+    test = images_of(card, "test")
+    name = result_name(f"{defense.name}{OWN}" if own else defense.name)
+    _keep_other_results(checkpoint, card, test, name, replace)
+    validation, practical = split_test(test, 0)
+    material = Material(images_of(card, "train"), validation)
+    provenance = {"trigger": trigger.fingerprint, "encoding": test.encoding, "environment": environment(device)}
+    provenance |= {"test": test.fingerprint}
+    before = NOTHING, NOTHING
+    # Part by part: others may wait for the processor meanwhile.
+    for so_far in measuring(model, practical, attack.target, trigger, device):
+        before = so_far
+        yield Repaired(defense=described, done=0, note="measuring the model as it is")
+    result: Repaired | None = None
+    tensors: dict[str, torch.Tensor] = {}
+    for number, current in enumerate(seeds):
+        share, note = 1 / len(seeds), f"seed {current}, " if more_seeds else ""
+        outcome: Outcome | None = None
+        start = time.perf_counter()
+        spent = 0.0
+        for step in defense.run(model, material, device, current):
+            spent += time.perf_counter() - start
+            outcome = step.outcome
+            # The last percent is for measuring.
+            done = share * (number + 0.99 * step.done)
+            yield Repaired(defense=described, done=done, note=note + step.note, seconds=spent)
+            start = time.perf_counter()
+        if outcome is None:
+            raise ValueError("the repair ended without a result")
+        after, done = (NOTHING, NOTHING), share * (number + 0.99)
+        for so_far in measuring(defense.build(model, outcome.state), practical, attack.target, trigger, device):
+            after = so_far
+            yield Repaired(defense=described, done=done, note=f"{note}measuring", seconds=spent)
+        seconds = round(float(outcome.record.get("seconds", spent)), 1)
+        run = SeedRun(seed=current, seconds=seconds, clean=after[0], success=after[1], record=outcome.record)
+        if result is None:
+            tensors = outcome.state
+            result = Repaired(
+                defense=described,
+                done=1.0,
+                seconds=seconds,
+                clean=after[0],
+                success=after[1],
+                clean_before=before[0],
+                success_before=before[1],
+                record=outcome.record,
+                report=defense.report(model, outcome, practical, trigger, attack.target, device),
+                warning=other_images(card, test),
+            )
+        result = dataclasses.replace(result, runs=(*result.runs, run))
+        checkpoint.save_result(name, result.to_dict() | provenance, tensors, model=model)
+    assert result is not None
+    yield result
+
+
+def stored_repair_sweep(store: str, key: str, defense: Mapping[str, Any], own: bool) -> Iterator[Repaired]:
+    """As :func:`repair_sweep`, with arguments that can be handed to another process (:mod:`core.workers.process`).
+
+    Args:
+        store: Folder or address of the store.
+        key: The model in it.
+        defense: The repair as ``{"name", "params"}``.
+        own: Store it under a name of its own.
+    """
+    yield from repair_sweep(open_store(store).checkpoint(key), defense_from_dict(defense), own=own)
+
+
+def _keep_other_results(checkpoint: Checkpoint, card: Card, test: ImageSet, name: str, replace: bool) -> None:
+    """Refuses to put what is measured on other images in the place of a stored result, before anything is computed."""
+    stored, warning = checkpoint.result(name), other_images(card, test)
+    if warning and stored is not None and not replace and stored.get("test", card.test) != test.fingerprint:
+        raise ValueError(f"{warning} than the stored {name}, which stays (--replace replaces it)")
+
+
+def read_repair(checkpoint: Checkpoint, name: str) -> Repaired | None:
+    """The stored result of a repair, also of one with an own name; None if there is none or it cannot be read."""
+    values = checkpoint.result(result_name(name))
+    try:
+        return Repaired.from_dict(values) if values is not None else None
+    except ValueError:
+        return None
+
+
+def repaired_model(checkpoint: Checkpoint, name: str) -> Classifier | None:
+    """The repaired model, in evaluation mode on the CPU; None where the repair is not stored.
+
+    Raises:
+        Missing: If the weights of the model itself are not there.
+        ValueError: If what is stored does not fit the model.
+    """
+    result, state = read_repair(checkpoint, name), checkpoint.tensors(result_name(name))
+    if result is None or state is None:
+        return None
+    return result.repair.build(checkpoint.model(), state)

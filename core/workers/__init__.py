@@ -1,0 +1,1 @@
+"""Processes of their own: trainings and compilations that run beside an application."""

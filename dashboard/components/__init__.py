@@ -1,0 +1,4 @@
+"""Streamlit components with a part in the browser, a folder each.
+
+``wire.js`` and ``shared.js`` are for all of them.
+"""

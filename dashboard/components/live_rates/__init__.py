@@ -1,0 +1,74 @@
+"""Success rates that follow the trigger in the browser.
+
+A Streamlit custom component (v2, in the page itself, no shadow root: it shows what :func:`dashboard.figures.html.rate_bars`
+draws). While the trigger is dragged, the numbers come from the counts that the browser has; those it lacks are dimmed
+until the next run of the script brings them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from dashboard.figures.html import Reading, rate_bars
+
+__all__ = ["Answered", "live_rates"]
+
+_HERE = Path(__file__).parent
+_component = st.components.v2.component(
+    "live_rates",
+    js="".join(path.read_text(encoding="utf-8") for path in (_HERE.parent / "shared.js", _HERE / "rates.js")),
+    isolate_styles=False,
+)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What the browser can answer for one model.
+
+    Attributes:
+        reading: Its rate at the place that the script knows.
+        file: Address of the stored counts of every place, or None.
+        live: Counts of the places measured since, as :func:`dashboard.server.places.packed` writes them, or None.
+        measurable: Whether the server can measure what is known nowhere.
+    """
+
+    reading: Reading
+    file: str | None
+    live: dict[str, Any] | None
+    measurable: bool
+
+
+def live_rates(
+    models: Sequence[Answered], *, place: tuple[int, int], key: str, sliders: tuple[str, str] | None = None
+) -> None:
+    """Draw the rates, the first one large.
+
+    Args:
+        models: The models, in order.
+        place: Row and column that the readings belong to.
+        key: Streamlit key, unique in the session.
+        sliders: Streamlit keys of two sliders on the page that are followed while they are held, in place of the
+            trigger's row and column; counts then belong to exactly their values.
+    """
+    _component(
+        key=key,
+        data={
+            "html": rate_bars([model.reading for model in models], f"{place[0]},{place[1]}"),
+            "place": list(place),
+            "sliders": sliders,
+            "models": [
+                {
+                    "colour": model.reading.colour,
+                    "file": model.file,
+                    "live": model.live,
+                    "measurable": model.measurable,
+                }
+                for model in models
+            ],
+        },
+    )

@@ -1,0 +1,1 @@
+"""What the application saves: figures and tables as files, their names and columns."""

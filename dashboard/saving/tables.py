@@ -1,0 +1,220 @@
+"""The numbers behind every figure and table as rows of a file; :mod:`dashboard.saving.names` has their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from core.defenses import defenses
+from core.metrics import Rate
+from core.paper.comparison import PAPER_MODELS, Number, Results
+from core.store.card import Card
+from core.sweeps.appearance import AppearanceCurve, AppearanceMap
+from core.sweeps.location import LocationMap
+from core.sweeps.physical import PhysicalResult
+from core.sweeps.saliency import Energies
+from core.sweeps.strength import StrengthCurve
+from core.training.state import Epoch
+from dashboard.saving.names import ACCURACY, SUCCESS, Entry, Mean, Source, table
+from dashboard.tables.rows import Evaluated
+
+__all__ = [
+    "appearance_map_rows",
+    "appearance_rows",
+    "energy_rows",
+    "evaluated_rows",
+    "factor_rows",
+    "location_rows",
+    "max_shrink_rows",
+    "norm_rows",
+    "number_rows",
+    "place_rows",
+    "strength_rows",
+    "training_rows",
+]
+
+Rows = list[list[object]]
+NORMAL = "95% normal"
+SHARE, AREA = "share of the saliency on the trigger", "share of the image under the trigger"
+PEAK = "most salient pixel on the trigger"
+QUANTITIES = {"asr": SUCCESS, "clean": ACCURACY, "share": SHARE, "seconds": "seconds"}
+
+
+def location_rows(source: Source, result: LocationMap) -> Rows:
+    """One row per location of the trigger's bottom-right pixel."""
+    cells = ((i, j, row, col) for i, row in enumerate(result.rows) for j, col in enumerate(result.cols))
+    return table(("row", "col"), [(source, (row, col), SUCCESS, _cell(result, i, j)) for i, j, row, col in cells])
+
+
+def appearance_rows(curves: Iterable[tuple[Source, AppearanceCurve]]) -> Rows:
+    """One row per model and pixel value."""
+    return table(
+        (),
+        [
+            (replace(source, value=value), (), SUCCESS, Rate(int(curve.hits[i]), int(curve.total[i])))
+            for source, curve in curves
+            for i, value in enumerate(curve.values)
+        ],
+    )
+
+
+def appearance_map_rows(source: Source, result: AppearanceMap) -> Rows:
+    """One row per opacity and pixel value."""
+    return table(
+        (),
+        [
+            (replace(source, value=value, opacity=opacity), (), SUCCESS, _cell(result, i, j))
+            for i, opacity in enumerate(result.opacities)
+            for j, value in enumerate(result.values)
+        ],
+    )
+
+
+def _cell(result: LocationMap | AppearanceMap, i: int, j: int) -> Rate:
+    return Rate(int(result.hits[i, j]), int(result.total[i, j]))
+
+
+def strength_rows(
+    curves: Iterable[tuple[Source, StrengthCurve]],
+    defended: Callable[[Source, float], Source],
+    strength: str = "strength",
+) -> Rows:
+    """One row per model, strength and quantity.
+
+    Args:
+        curves: What each is of, and its rates.
+        defended: What the rates at a strength are of.
+        strength: Name of the column of the strength.
+    """
+    entries: list[Entry] = []
+    for source, curve in curves:
+        for at in curve.strengths:
+            clean, success = curve.at(at)
+            there = defended(source, at)
+            entries += [(there, (at,), SUCCESS, success), (there, (at,), ACCURACY, clean)]
+    return table((strength,), entries)
+
+
+def max_shrink_rows(results: Results) -> Rows:
+    """One row per enhanced attack, largest shrink size in training and defense (Fig. 14)."""
+    entries: list[Entry] = []
+    for title, curves in results.ablation().items():
+        for size, curve in curves.items():
+            source = _reference(results.cards, title, results)
+            for defense, strength in (("", 0), ("shrinkpad:4", 4)):
+                entries.append((replace(source, defense=defense), (size,), SUCCESS, curve.at(strength)[1]))
+    return table(("largest_shrink_in_training",), entries)
+
+
+def _reference(cards: Mapping[str, Card], title: str, results: Results) -> Source:
+    """The model with a title, as far as it is known."""
+    if title in cards:
+        return Source.of_card(cards[title])
+    encoding = next((card.encoding for card in cards.values()), "")
+    return Source(results.dataset, encoding, results.model, title)
+
+
+def factor_rows(named: Sequence[tuple[Source, PhysicalResult]]) -> Rows:
+    """One row per model, condition of the photographs and quantity."""
+    entries: list[Entry] = []
+    for source, result in named:
+        for group in dict.fromkeys(one.group for one in result.conditions):
+            for condition, (clean, success) in result.of(group).items():
+                entries += [
+                    (source, (group, condition), SUCCESS, success),
+                    (source, (group, condition), ACCURACY, clean),
+                ]
+    return table(("group", "condition"), entries)
+
+
+def place_rows(named: Sequence[tuple[Source, Mapping[tuple[float, float], Rate]]]) -> Rows:
+    """One row per model and place of the camera."""
+    return table(
+        ("distance", "yaw_degrees"),
+        [(source, place, SUCCESS, rate) for source, places in named for place, rate in places.items()],
+    )
+
+
+def evaluated_rows(rows: Iterable[Evaluated]) -> Rows:
+    """One row per defense, attack and quantity, with the seconds of training it takes and the paper's numbers."""
+    entries: list[Entry] = []
+    for row in rows:
+        source = replace(Source.of(row.subject), repair=row.repair, defense="" if row.repair else row.spec)
+        for what, rate in ((SUCCESS, row.success), (ACCURACY, row.clean)):
+            numbers = [row.paper.get(model) for model in PAPER_MODELS]
+            paper = [(one.success if what == SUCCESS else one.clean) if one else None for one in numbers]
+            own = (row.seconds, *("" if number is None else number for number in paper))
+            entries.append((source, own, what, rate))
+    return table(("seconds", *(f"paper_{model}_percent" for model in PAPER_MODELS)), entries)
+
+
+def energy_rows(measured: Iterable[tuple[Source, Energies]], behind: str) -> Rows:
+    """Three rows per attack and kind of image: share and area of the trigger, and how often the peak is on it.
+
+    Args:
+        measured: What each is of, and its shares.
+        behind: Text of the transformation that the second kind of image is behind.
+    """
+
+    def entries() -> Iterator[Entry]:
+        for source, energies in measured:
+            for there, energy in (
+                (source, energies.attacked),
+                (replace(source, defense=behind), energies.transformed),
+            ):
+                ends = energy.interval
+                yield there, (), SHARE, Mean(energy.mean, energy.count, ends, NORMAL) if energy.count else None
+                yield there, (), AREA, Mean(energy.area, energy.count) if energy.count else None
+                yield there, (), PEAK, energy.peak_rate
+
+    return table((), entries())
+
+
+def norm_rows(source: Source, classes: Sequence[str], record: Mapping[str, Any]) -> Rows:
+    """One row per label of Neural Cleanse: its reversed trigger, and what it reaches on clean images."""
+    entries: list[Entry] = []
+    for label, name in enumerate(classes):
+        index = round(float(record["indices"][label]), 4)
+        own = (name, record["norms"][label], index, label in record["flagged"], record["rounds"][label])
+        entries.append((source, own, "images taken for the label", Mean(record["success"][label])))
+    return table(("label", "norm_pixels", "anomaly_index", "flagged", "rounds"), entries)
+
+
+def training_rows(source: Source, history: Iterable[Epoch]) -> Rows:
+    """One row per epoch and quantity."""
+    entries: list[Entry] = []
+    for epoch in history:
+        own = (epoch.epoch, round(epoch.loss, 6))
+        entries += [(source, own, SUCCESS, epoch.attack_success_rate), (source, own, ACCURACY, epoch.clean_accuracy)]
+    return table(("epoch", "loss"), entries)
+
+
+def number_rows(numbers: Iterable[Number], results: Results) -> Rows:
+    """Every number of the paper beside ours; a mean over several attacks names them all as its model."""
+    entries: list[Entry] = []
+    for one in numbers:
+        source = _reference(results.cards, one.attack or one.over.replace(" ", " and "), results)
+        varied = one.table.startswith("fig") and one.table != "fig13"  # then it is no defense that the text names
+        if not varied:
+            is_repair = one.defense in defenses
+            source = replace(source, repair=one.defense * is_repair, defense=one.defense * (not is_repair))
+        seconds = one.quantity == "seconds"
+        paper = "" if one.paper is None else one.paper
+        ours = one.ours if seconds and one.ours is not None else ""
+        own = (one.table, one.defense if varied else "", one.paper_model)
+        shown = ("", paper, ours) if seconds else (paper, "", "")
+        entries.append((source, (*own, *shown), QUANTITIES[one.quantity], None if seconds else _measured(one)))
+    return table(
+        ("paper_table", "condition", "paper_network", "paper_percent", "paper_seconds", "measured_seconds"), entries
+    )
+
+
+def _measured(one: Number) -> Rate | Mean | None:
+    """What was measured: counts, where it is a rate of one model's."""
+    if one.ours is None:
+        return None
+    if one.quantity != "share" and not one.over and one.n:
+        return Rate(round(one.ours * one.n / 100), one.n)
+    ends = (one.low / 100, one.high / 100) if one.low is not None and one.high is not None else None
+    return Mean(one.ours / 100, one.n, ends, NORMAL if ends is not None else "")

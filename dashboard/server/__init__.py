@@ -1,0 +1,1 @@
+"""What all sessions share: models, test images, computations under way, trainings."""

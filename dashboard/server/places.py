@@ -1,0 +1,200 @@
+"""What is known of a look at every place without asking the model: stored, or measured by somebody before.
+
+The browser gets what is stored as a file that it fetches once, through Streamlit's media files, and what is measured
+here with each run of the script. Where two measurements know a place, the one on more images counts, on the page's map
+as in its numbers, so that one place has one rate.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+from streamlit import runtime
+from torch import Tensor
+
+from core.data import ImageSet
+from core.sweeps.location import LocationMap
+from core.sweeps.place_classes import RESULT, UNKNOWN, PlaceClasses
+from core.sweeps.runner import foreign_map
+from core.transforms import Compose
+from core.trigger import Trigger
+from dashboard.server.resources import Tested
+from dashboard.server.subjects import Subject
+
+__all__ = ["Stored", "Visited", "addressed", "fits", "packed", "stored_look", "visited"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is stored of a model with a trigger.
+
+    Attributes:
+        map: Counts of every place, or None.
+        classes: Predicted classes at every place, or None.
+        file: Both, as the browser reads them; None where there are no counts.
+    """
+
+    map: LocationMap | None
+    classes: PlaceClasses | None
+    file: bytes | None
+
+
+def packed(counts: LocationMap) -> dict[str, Any]:
+    """Counts and intervals (per mille) of every place for the browser: unsigned 16-bit numbers, in base64."""
+
+    def words(values: npt.NDArray[Any]) -> str:
+        return base64.b64encode(np.rint(values).astype("<u2").tobytes()).decode("ascii")
+
+    low, high = counts.interval
+    return {
+        "rows": list(counts.rows),
+        "cols": list(counts.cols),
+        "hits": words(counts.hits),
+        "total": words(counts.total),
+        "low": words(1000 * low),
+        "high": words(1000 * high),
+    }
+
+
+def _read_map(subject: Subject, name: str, trigger: Trigger, target: int) -> LocationMap | None:
+    values = subject.checkpoint.result(name) if not subject.repair else None
+    if values is None or (values.get("trigger"), values.get("target")) != (trigger.fingerprint, target):
+        return None
+    try:
+        return LocationMap.from_dict(values)
+    except ValueError:
+        return None
+
+
+def _read_classes(subject: Subject, trigger: Trigger, target: int) -> PlaceClasses | None:
+    values = subject.checkpoint.result(RESULT) if not subject.repair else None
+    if values is None or (values.get("trigger"), values.get("target")) != (trigger.fingerprint, target):
+        return None
+    try:
+        return PlaceClasses.from_dict(values)
+    except ValueError:
+        return None
+
+
+def stored_look(subject: Subject, shown: Trigger, home: tuple[int, int], target: int) -> Stored:
+    """What is stored of a model with the trigger that is shown, wherever that is.
+
+    Args:
+        subject: The model.
+        shown: The trigger.
+        home: Where it was trained, for which results are stored.
+        target: The label that counts as success.
+    """
+    own, at_home = shown.at(*subject.trigger.location), shown.at(*home)
+    names = ("location", foreign_map(at_home), RESULT)
+    paths = [subject.checkpoint.folder / f"{name}.json" for name in names]
+    state = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
+    return _stored(subject.identity, subject.weights, own.fingerprint, target, state, subject, own, at_home)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _stored(
+    identity: str,
+    weights: str,
+    look: str,
+    target: int,
+    state: tuple[int, ...],
+    _subject: Subject,
+    _own: Trigger,
+    _at_home: Trigger,
+) -> Stored:
+    counts = _read_map(_subject, "location", _own, target) or _read_map(
+        _subject, foreign_map(_at_home), _at_home, target
+    )
+    classes = _read_classes(_subject, _own, target)
+    if classes is not None:
+        counts = classes.counts(target) if counts is None else counts.joined(classes.counts(target))
+    if counts is None:
+        return Stored(None, None, None)
+    values = packed(counts)
+    if classes is not None and (classes.rows, classes.cols) == (counts.rows, counts.cols):
+        values |= {"classes": classes.to_dict()["classes"], "size": len(classes.labels)}
+    return Stored(counts, classes, json.dumps(values, separators=(",", ":")).encode())
+
+
+def addressed(content: bytes | None, kind: str, where: str) -> str | None:
+    """Address of content that the browser fetches and keeps; the same for equal content.
+
+    Args:
+        content: What is in the file; None gives None.
+        kind: Its media type.
+        where: Where on the page it is used: what was there before is forgotten.
+    """
+    if content is None:
+        return None
+    if not runtime.exists():
+        return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return runtime.get_instance().media_file_mgr.add(content, kind, where)
+
+
+class Visited:
+    """What was measured of one model with one trigger, place by place, by all who looked at it."""
+
+    def __init__(self, rows: range, cols: range, target: int) -> None:
+        self._rows, self._cols, self._target = rows, cols, target
+        self._said: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, row: int, col: int, predicted: Tensor) -> None:
+        """Keeps predictions of the first test images at a place, unless as many are known already."""
+        with self._lock:
+            if len(self._said.get((row, col), ())) < len(predicted):
+                self._said[row, col] = predicted.numpy()
+
+    def counts(self) -> LocationMap:
+        """Counts of every place, 0 where nobody was."""
+        hits = np.zeros((len(self._rows), len(self._cols)), dtype=np.int64)
+        total = np.zeros_like(hits)
+        for (row, col), said in self._copy().items():
+            at = row - self._rows[0], col - self._cols[0]
+            hits[at], total[at] = int((said == self._target).sum()), len(said)
+        return LocationMap(hits, total, tuple(self._rows), tuple(self._cols))
+
+    def classes(self, start: int, count: int) -> npt.NDArray[np.uint8]:
+        """Predicted classes of some images at every place, uint8 ``(rows, cols, count)``, UNKNOWN where nobody was."""
+        found = np.full((len(self._rows), len(self._cols), count), UNKNOWN, dtype=np.uint8)
+        for (row, col), said in self._copy().items():
+            part = said[start : start + count]
+            # Of more classes than fit into a byte, those that do not are asked for again.
+            found[row - self._rows[0], col - self._cols[0], : len(part)] = np.minimum(part, UNKNOWN)
+        return found
+
+    def _copy(self) -> dict[tuple[int, int], npt.NDArray[np.int64]]:
+        with self._lock:
+            return dict(self._said)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _visited(weights: str, look: str, data: str, target: int, before: str, _rows: range, _cols: range) -> Visited:
+    return Visited(_rows, _cols, target)
+
+
+def visited(subject: Subject, trigger: Trigger, data: Tested, target: int, before: Compose) -> Visited:
+    """What has been measured of a look since the server started; one for all sessions."""
+    rows, cols = trigger.places(*subject.card.shape[1:])
+    look = trigger.at(rows[0], cols[0]).fingerprint
+    return _visited(subject.weights, look, data.name, target, before.spec, rows, cols)
+
+
+@st.cache_resource(show_spinner=False, max_entries=12)
+def _fingerprint(name: str, count: int, classes: tuple[str, ...], _data: Tested) -> str:
+    pixels = (_data.images[:count] * 255).round().byte()
+    return ImageSet(pixels, _data.labels[:count], classes, name).fingerprint
+
+
+def fits(classes: PlaceClasses, data: Tested, names: tuple[str, ...]) -> bool:
+    """Whether stored predictions are of these test images, pixel by pixel."""
+    count = len(classes.labels)
+    return len(data) >= count and _fingerprint(data.name, count, names, data) == classes.images

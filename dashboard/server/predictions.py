@@ -1,0 +1,89 @@
+"""Predictions of the models on a page, computed when a user waits for them and kept for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import streamlit as st
+import torch
+from torch import Tensor
+
+from core.metrics import Rate
+from core.sweeps.base import predictions_at
+from core.transforms import Compose
+from core.trigger import Trigger
+from dashboard.server.resources import Tested, jobs, predictor
+from dashboard.server.subjects import Subject
+
+__all__ = ["predictions", "success"]
+
+
+class _Recent:
+    """The latest predictions, so that drawing the same state again computes nothing."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._values, self._lock = size, OrderedDict[Any, Tensor](), threading.Lock()
+
+    def get(self, key: Any) -> Tensor | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: Any, value: Tensor) -> None:
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)
+
+
+@st.cache_resource(show_spinner=False)
+def _recent() -> _Recent:
+    return _Recent(4096)
+
+
+def predictions(
+    subject: Subject,
+    trigger: Trigger | None,
+    data: Tested,
+    count: int,
+    start: int = 0,
+    before: Compose | None = None,
+) -> Tensor | None:
+    """Predicted classes, int64 ``(count,)``, of test images from ``start`` on with the trigger stamped.
+
+    None where the weights are not stored. Computed ahead of background work; the same question twice costs nothing.
+
+    Args:
+        subject: The model.
+        trigger: What is stamped; None takes the untouched images of all classes instead.
+        data: The test images.
+        count: How many.
+        start: From where on.
+        before: A transformation-based defense in front of the model; its draws are the same each time.
+    """
+    model = predictor(subject)
+    if model is None:
+        return None
+    before = before or Compose()
+    stamped = trigger.fingerprint if trigger is not None else "untouched"
+    key = (subject.weights, stamped, data.name, start, count, before.spec)
+    found = _recent().get(key)
+    if found is None:
+        chosen = slice(start, start + count)
+        images = data.images[chosen] if trigger is not None else data.clean.floats(chosen)
+        defend = before.seeded()
+        with jobs().turnstile.interactive(), torch.inference_mode():
+            if trigger is not None:
+                found = predictions_at(model.predict, images, trigger, defend)
+            else:
+                found = model.predict(defend(images))
+        _recent().put(key, found)
+    return found
+
+
+def success(predicted: Tensor, target: int) -> Rate:
+    """Attack success rate of predictions on :class:`Tested` images."""
+    return Rate(int((predicted == target).sum()), len(predicted))

@@ -1,0 +1,85 @@
+"""Whose computation comes first: one at a time, and what users wait for before what fills a map."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.data import cache_folder
+from core.runtime.yielding import Courtesy
+
+__all__ = ["Crowd", "Turnstile", "waiting_file"]
+# Seconds after a step of its drag for which a session counts as dragging.
+DRAGGING = 3.0
+
+
+def waiting_file() -> Path:
+    """Its time says when a user last waited for a computation; trainings started here rest then."""
+    return cache_folder() / "waiting"
+
+
+class Turnstile:
+    """One computation at a time; what users wait for passes first, in the order in which they came.
+
+    Args:
+        courtesy: Told when a user waits, for the computations of other processes.
+    """
+
+    def __init__(self, courtesy: Courtesy | None = None) -> None:
+        self._courtesy = courtesy
+        self._condition = threading.Condition()
+        self._waiting = deque[object]()
+        self._busy = False
+
+    @contextmanager
+    def interactive(self) -> Iterator[None]:
+        """For what a user waits for: waits for the step under way and for those who came before."""
+        if self._courtesy is not None:
+            self._courtesy.note()
+        ticket = object()
+        with self._condition:
+            self._waiting.append(ticket)
+            try:
+                self._condition.wait_for(lambda: not self._busy and self._waiting[0] is ticket)
+            finally:
+                self._waiting.remove(ticket)
+            self._busy = True
+        try:
+            yield
+        finally:
+            self._release()
+
+    @contextmanager
+    def background(self) -> Iterator[None]:
+        """For one short step of a job: waits until nobody interactive is waiting."""
+        with self._condition:
+            self._condition.wait_for(lambda: not self._busy and not self._waiting)
+            self._busy = True
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        with self._condition:
+            self._busy = False
+            self._condition.notify_all()
+
+
+class Crowd:
+    """Who drags a trigger now, so that each takes the less computation the more there are."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def with_me(self, session: str) -> int:
+        """Notes that a session drags, and counts those that have within the last :data:`DRAGGING` seconds, it too."""
+        now = time.monotonic()
+        with self._lock:
+            self._seen = {name: at for name, at in self._seen.items() if now - at < DRAGGING} | {session: now}
+            return len(self._seen)

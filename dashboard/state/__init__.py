@@ -1,0 +1,1 @@
+"""What one browser tab has selected, and its link."""

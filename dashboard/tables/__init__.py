@@ -1,0 +1,1 @@
+"""Tables of stored results, and the statements that they decide."""

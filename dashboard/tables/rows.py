@@ -1,0 +1,150 @@
+"""Stored results of all defenses, as curves and as the rows of the paper's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from core.defenses import defenses
+from core.metrics import Rate
+from core.paper.comparison import PAPER_MODELS
+from core.paper.numbers import PaperNumber, paper_number
+from core.store.card_images import same_kind
+from core.sweeps.repair import read_repair
+from core.sweeps.strength import StrengthCurve
+from core.transforms import Transform, transforms
+from dashboard.server.subjects import Subject
+
+__all__ = [
+    "ATTACKS",
+    "PAPER_MODELS",
+    "Evaluated",
+    "evaluated",
+    "repaired",
+    "siblings",
+    "stored_strength",
+    "transform_names",
+    "unrepaired",
+]
+
+ATTACKS = ("badnets", "badnets+", "blended", "blended+", "consistent", "consistent+")
+"""The six attacks of Table 5."""
+
+
+def transform_names() -> list[str]:
+    """Transformations with stored results: those that move pixels first, as in the paper."""
+    names = [name for name in transforms if transforms[name].evaluated]
+    return sorted(names, key=lambda name: (not transforms[name].spatial, name not in ("flip", "noise"), name))
+
+
+def stored_strength(subject: Subject, name: str) -> StrengthCurve | None:
+    """The stored curve of a model under a transformation, if it was measured with its own trigger."""
+    return subject.stored(f"strength-{name}", StrengthCurve)
+
+
+def siblings(found: Mapping[str, Subject], main: Subject, titles: Sequence[str] = ATTACKS) -> list[Subject]:
+    """The models of the same data and network with these names, in their order.
+
+    Of a variant, those that differ from their defaults as it does come first: ``blended-target2`` beside
+    ``badnets-target2``; where there is none, it is the reference.
+    Models that only share the data set's name, and were trained on other classes or sizes, are left out.
+    """
+    front, base = main.key.removesuffix(main.name), main.name.partition("+")[0]
+    differs = base.removeprefix(main.attack.name) if base.startswith(f"{main.attack.name}-") else ""
+    keys = []
+    for title in titles:
+        first, plus, rest = title.partition("+")
+        alike = f"{front}{first}{differs}{plus}{rest}"
+        keys.append(alike if alike in found else front + title)
+    return [found[key] for key in dict.fromkeys(keys) if key in found and same_kind(found[key].card, main.card)]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One attack under one defense, with the paper's numbers for the same where it has any.
+
+    Attributes:
+        subject: The attacked model.
+        transform: The defense, or None for no defense ("Standard").
+        clean: Clean accuracy.
+        success: Attack success rate.
+        paper: The paper's numbers by network.
+        repair: Name of the repair, where that is the defense.
+        seconds: What the repair took; transformations take no training.
+    """
+
+    subject: Subject
+    transform: Transform | None
+    clean: Rate
+    success: Rate
+    paper: Mapping[str, PaperNumber]
+    repair: str = ""
+    seconds: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """Name of the defense, as in the tables."""
+        if self.repair:
+            return defenses[self.repair].label
+        return self.transform.label if self.transform is not None else "Standard"
+
+    @property
+    def spec(self) -> str:
+        """The defense as a text; nothing for none."""
+        return self.repair or (self.transform.spec if self.transform is not None else "")
+
+
+def evaluated(subjects: Iterable[Subject], names: Iterable[str] | None = None) -> list[Evaluated]:
+    """What is stored of these models under these transformations (by default all), defense by defense.
+
+    The defense of no strength is there once, as "Standard", and so is a Flip of every image alone.
+    """
+    found: list[Evaluated] = []
+    listed, names = list(subjects), list(names if names is not None else transform_names())
+    curves = {(s.key, name): stored_strength(s, name) for s in listed for name in names}
+    for subject in listed:
+        first = next((curve for name in names if (curve := curves[subject.key, name]) is not None), None)
+        if first is not None:
+            found.append(_row(subject, None, first.at(first.strengths[0])))
+    for name in names:
+        cls = transforms[name]
+        # A probability of less than 1 is for enhanced attacks; as a defense, every image is flipped.
+        for strength in cls.grid[-1:] if name == "flip" else cls.grid[1:]:
+            for subject in listed:
+                curve = curves[subject.key, name]
+                if curve is not None and strength in curve.strengths:
+                    found.append(_row(subject, cls().at(strength), curve.at(strength)))
+    return found
+
+
+def repaired(subjects: Iterable[Subject]) -> list[Evaluated]:
+    """What is stored of these models after every repair, on the half of the test set that no repair has seen."""
+    found = []
+    listed = list(subjects)
+    for name in defenses:
+        for subject in listed:
+            result = read_repair(subject.checkpoint, name)
+            if result is not None:
+                paper = _paper(subject, name)
+                found.append(Evaluated(subject, None, result.clean, result.success, paper, name, result.seconds))
+    return found
+
+
+def unrepaired(subjects: Iterable[Subject]) -> list[Evaluated]:
+    """The models without a repair, on the half of the test set that those which are stored were measured on."""
+    found = []
+    for subject in subjects:
+        stored = (read_repair(subject.checkpoint, name) for name in defenses)
+        result = next((one for one in stored if one is not None), None)
+        if result is not None:
+            found.append(_row(subject, None, (result.clean_before, result.success_before)))
+    return found
+
+
+def _paper(subject: Subject, defense: str) -> dict[str, PaperNumber]:
+    numbers = {model: paper_number(model, subject.name, defense) for model in PAPER_MODELS}
+    return {model: number for model, number in numbers.items() if number is not None}
+
+
+def _row(subject: Subject, transform: Transform | None, rates: tuple[Rate, Rate]) -> Evaluated:
+    return Evaluated(subject, transform, *rates, _paper(subject, transform.spec if transform is not None else ""))

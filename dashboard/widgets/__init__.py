@@ -1,0 +1,1 @@
+"""Controls and live displays that several pages have."""

@@ -1,0 +1,347 @@
+"""Controls that several pages share: which models, which and how many images; errors and downloads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.models import models
+from core.store.card_images import same_kind
+from dashboard.components.image_picker import image_thumbnails
+from dashboard.components.live_strip import STEP
+from dashboard.figures import sweeps as figures
+from dashboard.figures.html import png_row
+from dashboard.figures.panels import SHEETS, Block, sheet_file
+from dashboard.saving import figures as exported
+from dashboard.saving.names import to_csv
+from dashboard.server.jobs import Job, sentence
+from dashboard.server.limits import IMAGES_SERVED
+from dashboard.server.owner import is_owner
+from dashboard.server.places import addressed
+from dashboard.server.resources import MOST_IMAGES, Tested, jobs, present
+from dashboard.server.subjects import CONTROL, Subject, dataset_label, repair_label, repairs_of, subjects
+from dashboard.state.session import Choice, Session, integer_in, one_of
+from dashboard.words.escaping import plain
+
+__all__ = [
+    "IMAGES",
+    "PLOT_CONFIG",
+    "Chosen",
+    "at_most",
+    "choose",
+    "choose_count",
+    "csv_button",
+    "downloads",
+    "image_choice",
+    "image_picker",
+    "model_choice",
+    "one_sentence",
+    "picture_downloads",
+    "progress_bar",
+]
+
+log = logging.getLogger(__name__)
+
+IMAGE_COUNTS = (64, 128, 256, 512, 1000)
+IMAGES: Choice[int] = Choice("n", 256, lambda text: int(one_of(map(str, IMAGE_COUNTS))(text)))
+NOBODY = "-"
+# What a link without a model means: the attack of Fig. 4 and Fig. 5, on photographs where there are any.
+FIRST = ("cifar10/resnet20/badnets-gray", "shapes10/resnet20/badnets-gray")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The models a page is about.
+
+    Attributes:
+        main: The model under study.
+        other: A second one to compare with, or None.
+        control: The clean model of the same network and data, or None where there is none.
+    """
+
+    main: Subject
+    other: Subject | None
+    control: Subject | None
+
+    def all(self) -> list[tuple[Subject, str]]:
+        """Each with its colour, the control last and never twice."""
+        listed = [(self.main, figures.COLOURS[0])]
+        if self.other is not None:
+            listed.append((self.other, figures.COLOURS[1]))
+        if self.control is not None:
+            listed.append((self.control, figures.COLOURS[2]))
+        return listed
+
+
+def one_sentence(page: Callable[[], None]) -> Callable[[], None]:
+    """Decorator of a page or a fragment: what is wrong with files or data is said in one sentence, not a traceback."""
+
+    @wraps(page)
+    def run() -> None:
+        try:
+            page()
+        except (ValueError, OSError) as error:
+            if "identity" in st.session_state:
+                jobs().leave(st.session_state.identity)  # nothing that the page asked for will be shown
+            if isinstance(error, OSError):
+                log.warning("a page could not be shown", exc_info=error)
+            st.error(plain(sentence(error)), icon=":material/error:")
+
+    return run
+
+
+# What a session without a link opens with: an attack of which every page has results.
+OPENED = ("cifar10/resnet20/badnets", "shapes10/resnet20/badnets")
+
+
+def first_key(found: dict[str, Subject], wanted: Sequence[str] = FIRST) -> str:
+    """The model of a link that names none: one that can be measured here, if there is any."""
+    ready = [key for key in found if found[key].dataset.available() and found[key].checkpoint.has_weights]
+    return next((key for key in wanted if key in ready), next(iter(ready), next(iter(found), "")))
+
+
+def model_choice(found: Mapping[str, Subject], default: str) -> Choice[str]:
+    """Which model a page is about; a link names it always, as another machine has other models."""
+
+    def instead(text: str, shown: str) -> str:
+        return f"The link names the model {text}, which is not stored here; {shown} is shown instead."
+
+    return Choice("model", default, one_of(found), always=True, instead=instead)
+
+
+def choose(
+    session: Session,
+    *,
+    compare: bool = True,
+    repaired: bool = True,
+    place: DeltaGenerator | None = None,
+    more: DeltaGenerator | None = None,
+) -> Chosen | None:
+    """The model picker in the sidebar; None, with a message, where there is no model at all.
+
+    Args:
+        session: Holds the selection.
+        compare: Whether a second model can be chosen.
+        repaired: Whether a stored repair can take the model's place.
+        place: Where the pickers are drawn; by default in the sidebar.
+        more: Where those are drawn that few need; by default with the others.
+    """
+    place = place if place is not None else st.sidebar
+    more = more if more is not None else place
+    present(session.identity)
+    found, damaged = subjects()
+    for complaint in damaged.values():
+        st.sidebar.warning(complaint, icon=":material/broken_image:")
+    if not found:
+        st.info("There is no trained model yet. Make one with: `python scripts/train.py --attack badnets-gray`")
+        return None
+    choice = model_choice(found, first_key(found))
+    if not session.came_by_link and choice.name not in st.session_state.selected:
+        session.set(choice, first_key(found, OPENED))
+    key = session.get(choice)
+    parts = key.split("/")
+
+    def repick(position: int) -> None:
+        wanted = list(parts)
+        wanted[position] = st.session_state[f"pick-{position}"]
+        # The nearest model that exists: equal in what was picked, then in as many other parts as possible.
+        session.set(
+            choice, max(found, key=lambda k: (k.split("/")[position] == wanted[position], _agree(k, "/".join(wanted))))
+        )
+
+    labels: tuple[tuple[str, Callable[[str], str]], ...] = (
+        ("Data set", dataset_label),
+        ("Network", lambda name: models[name].label),
+        ("Attack", lambda name: _attack_label(found, parts, name)),
+    )
+    for position, (label, write) in enumerate(labels):
+        with more if label == "Network" else place:
+            same = [k for k in found if k.split("/")[:position] == parts[:position]]
+            options = sorted({k.split("/")[position] for k in same})
+            st.session_state[f"pick-{position}"] = parts[position]
+            st.selectbox(label, options, key=f"pick-{position}", format_func=write, on_change=repick, args=(position,))
+    main = found[key]
+    with more:
+        if repaired and (stored := repairs_of(main)):
+            repair = Choice("repair", "", one_of(["", *stored]))
+            st.selectbox(
+                "Repair the model",
+                ["", *stored],
+                format_func=lambda name: repair_label(name) if name else "No repair",
+                **session.widget(repair),
+            )
+            main = replace(main, repair=session.get(repair))
+        others = [
+            k
+            for k, one in found.items()
+            if k.startswith(f"{parts[0]}/")
+            and not one.is_control
+            and (k != key or main.repair)
+            and same_kind(one.card, main.card)
+        ]
+        other_choice = Choice("compare", NOBODY, one_of([NOBODY, *others]))
+        if others and compare:
+            compared = st.selectbox(
+                "Compare with",
+                [NOBODY, *others],
+                format_func=lambda k: "No other model" if k == NOBODY else found[k].title,
+                **session.widget(other_choice),
+            )
+        else:
+            compared = NOBODY
+    control = found.get(f"{parts[0]}/{parts[1]}/{CONTROL}")
+    if control is not None and not same_kind(control.card, main.card):
+        st.sidebar.warning(
+            f"The clean model {control.key} is left out: it was trained on other classes or sizes of images.",
+            icon=":material/difference:",
+        )
+        control = None
+    return Chosen(
+        main,
+        found.get(compared),
+        control if control is not None and (control.key not in (key, compared) or main.repair) else None,
+    )
+
+
+def _agree(first: str, second: str) -> int:
+    return sum(a == b for a, b in zip(first.split("/"), second.split("/"), strict=True))
+
+
+def _attack_label(found: dict[str, Subject], parts: list[str], name: str) -> str:
+    subject = found.get("/".join([*parts[:2], name]))
+    return subject.label if subject else name
+
+
+def choose_count(session: Session, place: DeltaGenerator | None = None) -> int:
+    """How many images each live measurement takes; a slider in the sidebar, or where it is wanted."""
+    allowed = at_most(IMAGE_COUNTS, IMAGES_SERVED, session.identity)
+    choice = replace(IMAGES, parse=lambda text: int(one_of(map(str, allowed))(text)))
+    (place if place is not None else st.sidebar).select_slider(
+        "Images per measurement",
+        allowed,
+        help="More images: narrower interval, slower drag.",
+        **session.widget(choice),
+    )
+    return session.get(choice)
+
+
+def at_most(counts: Sequence[int], limit: int, session: str) -> tuple[int, ...]:
+    """Of several numbers of images those that a session may measure with: all of them where it is the owner's."""
+    return tuple(count for count in counts if count <= limit or is_owner(session))
+
+
+def image_choice(data: Tested | None) -> Choice[int]:
+    """Which test image is shown large."""
+    return Choice("image", 0, integer_in(0, len(data) - 1 if data is not None else MOST_IMAGES - 1))
+
+
+def image_picker(session: Session, label: str, choice: Choice[int], data: Tested) -> None:
+    """Thumbnails of the test images, ten at a time, to pick one from; nothing where there is only one."""
+    if len(data) < 2:
+        return
+    selected = session.get(choice)
+    start = selected // STEP * STEP
+    part = slice(start, start + STEP)
+    image_thumbnails(
+        label=label,
+        sprite=addressed(png_row(data.images[part]), "image/png", "thumbnails") or "",
+        names=[plain(data.read.classes[truth]) for truth in data.labels[part].tolist()],
+        start=start,
+        selected=selected,
+        last=len(data),
+        key=f"picker-{choice.name}",
+        on_pick=lambda index: session.set(choice, index),
+    )
+
+
+def progress_bar(
+    done: float,
+    running: Sequence[Job[Any]],
+    key: str,
+    text: str = "Measuring ...",
+    width: float = 4,
+    *,
+    stop: Callable[[], None] | None = None,
+    stoppable: bool = True,
+) -> None:
+    """How far jobs are, or that they wait their turn, with a button that stops those that nobody else waits for.
+
+    Args:
+        done: Share that is done, 0 to 1.
+        running: The jobs.
+        key: Of the button.
+        text: What is said where they are under way.
+        width: Of the bar, in widths of the button.
+        stop: What the button does; by default it stops the jobs.
+        stoppable: Whether there is a button.
+    """
+    waiting = [job.snapshot().waiting for job in running if job.snapshot().running]
+    said = waiting[0] if waiting and all(waiting) else text
+    if not stoppable:
+        st.progress(done, said)
+        return
+    bar, button = st.columns([width, 1], vertical_alignment="center")
+    bar.progress(done, said)
+    if button.button("Stop", key=key):
+        if stop is None:
+            jobs().stop(Session().identity, running)
+        else:
+            stop()
+        st.rerun()
+
+
+def csv_button(name: str, rows: Callable[[], list[list[object]]]) -> None:
+    """A button that saves numbers as CSV; they are made when asked for."""
+    _save(
+        "Numbers (CSV)", f"{name}.csv", "text/csv", lambda: to_csv(rows()), icon=":material/download:", type="tertiary"
+    )
+
+
+def downloads(name: str, rows: Callable[[], list[list[object]]], figure: Callable[[], go.Figure]) -> None:
+    """A menu that offers a figure in every format and its numbers as CSV; each is made when asked for.
+
+    Args:
+        name: Name of the files, as :func:`dashboard.saving.names.file_name` makes it.
+        rows: The numbers, as :mod:`dashboard.saving.tables` has them.
+        figure: The figure as the page has it.
+    """
+    with st.popover("Save", icon=":material/download:", type="tertiary"):
+        _save("Numbers (CSV)", f"{name}.csv", "text/csv", lambda: to_csv(rows()))
+        _save("Figure (HTML)", f"{name}.html", exported.MIME["html"], lambda: exported.to_html(figure(), name))
+        if why := exported.cannot_draw():
+            st.caption(why)
+            return
+        for kind in exported.DRAWN:
+            _save(
+                f"Figure ({kind.upper()})", f"{name}.{kind}", exported.MIME[kind],
+                lambda kind=kind: exported.drawn(figure(), kind),  # type: ignore[misc]
+            )  # fmt: skip
+
+
+def picture_downloads(name: str, rows: Sequence[Sequence[Block]]) -> None:
+    """A menu that offers a grid of pictures in every format; each is made when asked for."""
+    with st.popover("Save", icon=":material/download:", type="tertiary"):
+        for kind in SHEETS:
+            _save(
+                f"Pictures ({kind.upper()})", f"{name}.{kind}", exported.MIME[kind],
+                lambda kind=kind: sheet_file(rows, kind, name),  # type: ignore[misc]
+            )  # fmt: skip
+
+
+def _save(label: str, name: str, mime: str, make: Callable[[], str | bytes], **looks: Any) -> None:
+    st.download_button(label, make, name, mime, key=f"save {name}", on_click="ignore", **looks)
+
+
+PLOT_CONFIG = {
+    "displaylogo": False,
+    # A picture would have the page's theme; "Save" has it in that of a paper.
+    "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+}
+"""Plotly's toolbar."""

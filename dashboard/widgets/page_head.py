@@ -1,0 +1,141 @@
+"""How the pages lie on a screen: a projector's, a large one, a phone's, and a lecture hall's."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard.state.session import Choice, Session
+from dashboard.words.glossary import glossary_text
+
+__all__ = ["PRESENT", "lay_out", "page_head", "present", "say", "three_areas", "title_row"]
+
+
+def _switched(text: str) -> bool:
+    """Reads the switch from a link; ``?present`` alone switches it on."""
+    if text not in ("", "yes", "no"):
+        raise ValueError("yes or no")
+    return text != "no"
+
+
+PRESENT: Choice[bool] = Choice("present", False, _switched, lambda on: "yes" if on else "no")
+"""The presentation size: everything larger, no sidebar."""
+
+_LARGE = """
+html {font-size: 21px}
+section[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] {display: none}
+"""
+
+_HEAD = """
+.stMainBlockContainer {padding-top: .5rem}
+.st-key-title-row {gap: .3rem .8rem; padding-right: 3rem; min-height: 2.4rem}
+.st-key-title-row h1 {padding: 0; font-size: 1.6rem; white-space: nowrap}
+.st-key-title-row [data-testid="stPopover"] p {white-space: nowrap}
+header[data-testid="stHeader"] {background: transparent; pointer-events: none}
+header[data-testid="stHeader"] button {pointer-events: auto}
+[data-testid="stTable"] :is(th, td) {padding: .3rem .35rem}
+.ts-answer {font-size: 1.1rem; line-height: 1.4; margin: 0 0 .2rem}
+@media (max-width: 640px) {
+  .stMainBlockContainer {padding-top: 2.6rem}
+  .st-key-title-row {padding-right: 0}
+  .st-key-title-row h1 {font-size: 1.3rem}
+  .st-key-title-row .st-key-choice-present {display: none}
+}
+"""
+
+# Two columns with something below both, which on a phone comes between them: pictures before curves.
+_AREAS = """
+.st-key-areas.st-key-areas.st-key-areas {display: grid; gap: 1rem 2.4rem; align-items: start;
+  grid-template-columns: minmax(0, 8fr) minmax(0, 13fr); grid-template-areas: "left right" "below below"}
+.st-key-areas > * {min-width: 0; width: 100% !important}
+.st-key-areas > :has(> .st-key-areas-left), .st-key-areas > .st-key-areas-left {grid-area: left}
+.st-key-areas > :has(> .st-key-areas-right), .st-key-areas > .st-key-areas-right {grid-area: right}
+.st-key-areas > :has(> .st-key-areas-below), .st-key-areas > .st-key-areas-below {grid-area: below}
+@media (max-width: 640px) {
+  .st-key-areas.st-key-areas.st-key-areas {grid-template-columns: minmax(0, 1fr);
+    grid-template-areas: "left" "below" "right"}
+}
+"""
+
+_GRID = """
+.st-key-live-grid.st-key-live-grid.st-key-live-grid {display: grid; gap: .3rem 1.6rem; align-items: start;
+  grid-template-columns: minmax(15rem, 10fr) minmax(0, MAPSfr); grid-template-areas: "pad maps" "strip strip"}
+.st-key-live-grid > * {min-width: 0; width: 100% !important}
+.st-key-live-grid > :has(> .st-key-live-pad), .st-key-live-grid > .st-key-live-pad {grid-area: pad}
+.st-key-live-grid > :has(> .st-key-live-maps), .st-key-live-grid > .st-key-live-maps {grid-area: maps}
+.st-key-live-grid > :has(> .st-key-live-strip), .st-key-live-grid > .st-key-live-strip {grid-area: strip}
+.st-key-live-pad, .st-key-live-maps, .st-key-live-strip {gap: .3rem}
+.st-key-live-grid .ts-rates {gap: .2rem; margin: 0}
+.st-key-live-grid .ts-rate .note {font-size: .875rem}
+.st-key-live-grid .ts-strip {grid-template-columns: repeat(10, minmax(0, 1fr)); margin: 0}
+.st-key-live-grid .ts-strip figure {font-size: .875rem}
+.ts-rate[data-waiting="true"] .value, .ts-rate[data-waiting="true"] .bar {opacity: .35}
+.stMainBlockContainer {padding-top: .5rem; padding-bottom: .5rem}
+.stMainBlockContainer > div > [data-testid="stVerticalBlock"], .stMainBlockContainer [data-testid="stVerticalBlock"]
+  {gap: .4rem}
+@media (max-width: 640px) {
+  .stMainBlockContainer {padding-left: .8rem; padding-right: .8rem; padding-top: 2.6rem}
+  .st-key-live-grid.st-key-live-grid.st-key-live-grid {grid-template-columns: minmax(0, 1fr);
+    grid-template-areas: "pad" "strip" "maps"}
+  .st-key-live-grid .ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .3rem}
+}
+"""
+
+
+def present(session: Session) -> bool:
+    """Whether the presentation size is on; draws what it needs."""
+    on = session.get(PRESENT)
+    if on:
+        st.html(f"<style>{_LARGE}</style>")
+    return on
+
+
+def page_head(session: Session, title: str, explanation: str) -> DeltaGenerator:
+    """The title of a page in one line with its explanation, the glossary and the switch of the presentation size.
+
+    Args:
+        session: Holds the selections.
+        title: The title.
+        explanation: What the page shows, as Markdown; behind an icon, so that it takes no room.
+
+    Returns:
+        The place below, for what the page answers (:func:`say`): the numbers for it come later in the script.
+    """
+    st.html(f"<style>{_HEAD}</style>")
+    with st.container(key="title-row", horizontal=True, vertical_alignment="center"):
+        st.title(title, anchor=False, width="content")
+        with st.popover("", icon=":material/help:", type="tertiary", help="What am I looking at?"):
+            st.markdown(explanation)
+        with st.popover("Words", icon=":material/dictionary:", type="tertiary", help="What the words mean."):
+            st.markdown(glossary_text())
+        st.toggle("Presentation size", help="Larger, without the menu.", **session.widget(PRESENT))
+    return st.empty()
+
+
+def say(place: DeltaGenerator, answer: str) -> None:
+    """Writes what a page answers into the place below its title."""
+    place.html(f'<p class="ts-answer" role="status">{escape(answer)}</p>')
+
+
+def title_row(session: Session, title: str, explanation: str) -> None:
+    """The head of a page whose answer stands elsewhere."""
+    page_head(session, title, explanation)
+
+
+def three_areas() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
+    """Areas left, right and below both; on a phone the last one comes second. Once in a page."""
+    st.html(f"<style>{_AREAS}</style>")
+    with st.container(key="areas"):
+        left, right, below = (st.container(key=f"areas-{name}") for name in ("left", "right", "below"))
+    return left, right, below
+
+
+def lay_out(maps: int) -> None:
+    """Puts pad, maps and images on the first screen; on a phone below each other, the maps last.
+
+    Args:
+        maps: How many maps there are.
+    """
+    st.html(f"<style>{_GRID.replace('MAPS', str(12 if maps == 1 else 20))}</style>")

@@ -1,0 +1,1 @@
+"""Sentences and explanations: what a page answers, and what the words mean."""
