@@ -1,8 +1,8 @@
 """Ahead-of-time compilation of a frozen network, kept between processes.
 
 A compiled network is a shared library with its weights in the user's cache, named after everything that decides its
-content, and loaded in milliseconds. :mod:`core.workers.precompile` makes it in a process of its own, where others must not be
-disturbed.
+content, and loaded in milliseconds. :mod:`core.workers.precompile` makes it in a process of its own, where others
+must not be disturbed.
 
 The library is called through its C interface (``torch/csrc/inductor/aoti_runtime/interface.h``) and not through torch's
 own loader, which holds Python's global lock while the network computes: 60 ms in which no other thread of a server

@@ -178,8 +178,8 @@ class Predictor:
     def located(self, images: Tensor, trigger: Trigger) -> PlacesPredict:
         """Predicted classes of the same images with a trigger at any place, for maps of locations.
 
-        What the trigger does not change is computed once (see :mod:`core.inference.incremental`) where possible and faster: for
-        a compiled model and a trigger that leaves enough of the image alone, and as both ways are timed on this machine
+        What the trigger does not change is computed once (see :mod:`core.inference.incremental`) where possible and
+        faster: for a compiled model and a trigger that leaves enough of the image alone, and as both ways are timed on this machine
         once for each size of trigger.
 
         Args:

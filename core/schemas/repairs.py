@@ -120,9 +120,9 @@ class Repair(Measured):
     success: Rates
     clean_before: Rates
     success_before: Rates
-    record: dict[str, Any] = {}
-    report: dict[str, Any] = {}
-    runs: list[SeedRun] = []
+    record: dict[str, Any] = Field(default_factory=dict)
+    report: dict[str, Any] = Field(default_factory=dict)
+    runs: list[SeedRun] = Field(default_factory=list)
     warning: Text = ""
 
     def _records(self) -> list[Pruning | Cleanse]:

@@ -30,9 +30,9 @@ from core.metrics import BoundedRate, FloatArray, Rate, clopper_pearson
 from core.runtime.seeding import generator_for
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.base import PASSES_PER_STEP
+from core.sweeps.base import PASSES_PER_STEP, counts_of
 from core.sweeps.coarse_to_fine import coarse_to_fine
-from core.sweeps.location import LocationMap, counts_of
+from core.sweeps.location import LocationMap
 from core.trigger import Trigger
 
 __all__ = ["LEVEL", "AdaptiveMap", "adaptive_sweep", "looks_for"]

@@ -12,8 +12,7 @@ from core.inference.incremental import Before, Predict
 from core.metrics import Rate
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.base import PASSES_PER_STEP, Counted, _grid
-from core.sweeps.location import counts_of
+from core.sweeps.base import PASSES_PER_STEP, Counted, _grid, counts_of
 from core.trigger import Trigger
 
 __all__ = ["AppearanceCurve", "AppearanceMap", "appearance_map", "appearance_sweep"]

@@ -14,10 +14,11 @@ from torch import Tensor
 from core.data import ImageSet
 from core.inference.incremental import Before, Predict
 from core.metrics import FloatArray, Rate, wilson
+from core.schemas.base import Matrix, Row
 from core.sweeps.coarse_to_fine import coarse_to_fine
 from core.trigger import Trigger, stamp
 
-__all__ = ["Counted", "attacked", "predictions_at", "success_at"]
+__all__ = ["Counted", "attacked", "counts_of", "predictions_at", "success_at"]
 
 Counts = npt.NDArray[np.int64]
 # Forward passes between two results: with a few thousand a second, several pictures a second.
@@ -28,6 +29,11 @@ def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
     """The first ``limit`` images whose true class is not the target, as floats: those that Eq. 3 counts."""
     index = (data.labels != target).nonzero().squeeze(1)[:limit]
     return data.floats(index)
+
+
+def counts_of(*lists: Row | Matrix) -> tuple[Counts, ...]:
+    """Counts of a stored result as arrays."""
+    return tuple(np.asarray(one, dtype=np.int64) for one in lists)
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,11 @@ from core.inference.incremental import Before, Located, Predict, at_places
 from core.metrics import BoundedRate, Rate, wilson
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.base import PASSES_PER_STEP, Counted, Counts
+from core.sweeps.base import PASSES_PER_STEP, Counted, counts_of
 from core.sweeps.coarse_to_fine import coarse_to_fine
 from core.trigger import Trigger
 
 __all__ = ["Highest", "LocationMap", "counts_of", "location_sweep"]
-
-
-def counts_of(*lists: schemas.Row | schemas.Matrix) -> tuple[Counts, ...]:
-    """Counts of a stored result as arrays."""
-    return tuple(np.asarray(one, dtype=np.int64) for one in lists)
 
 
 class Highest(NamedTuple):

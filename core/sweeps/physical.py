@@ -16,8 +16,7 @@ from core.physical import FACTORS, NEAR, PRESETS, Camera
 from core.runtime.seeding import generator_for
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.base import Counted, Counts
-from core.sweeps.location import counts_of
+from core.sweeps.base import Counted, Counts, counts_of
 from core.trigger import Trigger, stamp
 
 __all__ = ["DISTANCES", "YAWS", "Condition", "PhysicalResult", "conditions", "physical_sweep", "placed", "presets"]

@@ -15,7 +15,7 @@ from core.defenses import Material, Outcome, Repair, defense_from_dict, split_te
 from core.metrics import Rate
 from core.models import Classifier
 from core.runtime.device import select_device
-from core.schemas import results as schemas
+from core.schemas import base, repairs
 from core.schemas.base import checked
 from core.store.card import Card, environment
 from core.store.card_images import images_of, other_images
@@ -65,13 +65,13 @@ class SeedRun:
     record: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, stored: schemas.SeedRun) -> Self:
+    def of(cls, stored: repairs.SeedRun) -> Self:
         """A run as a stored result has it."""
         rates = {name: _rate(getattr(stored, name)) for name in RATES[:2]}
         return cls(seed=stored.seed, seconds=stored.seconds, record=stored.record, **rates)
 
 
-def _rate(stored: schemas.Rates) -> Rate:
+def _rate(stored: base.Rates) -> Rate:
     return Rate(stored.hits, stored.total)
 
 
@@ -124,7 +124,7 @@ class Repaired:
         Raises:
             ValueError: If it is damaged.
         """
-        found = checked(schemas.Repair, values)
+        found = checked(repairs.Repair, values)
         made = cls(
             defense=found.defense.model_dump(),
             done=found.done,

@@ -14,8 +14,7 @@ from core.inference.incremental import Predict
 from core.metrics import Rate
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.base import Counted, Counts
-from core.sweeps.location import counts_of
+from core.sweeps.base import Counted, Counts, counts_of
 from core.transforms import Compose, Transform
 from core.trigger import Trigger, stamp
 

@@ -1,4 +1,4 @@
-"""How fast this machine trains: measured by trainings and by :mod:`core.training.throughput`, kept in the user's cache."""
+"""How fast this machine trains: measured by trainings and by :mod:`core.training.throughput`, kept in a cache."""
 
 from __future__ import annotations
 

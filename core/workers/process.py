@@ -66,7 +66,7 @@ def in_process(
         arguments: The arguments, ready for JSON.
         first: An object of that class, yielded at once and until there is another.
         alone: A lock file: the job waits while another one of this machine that was given the same file is at work.
-        courtesy: File of a :class:`core.runtime.yielding.Courtesy`: the job rests between two results while somebody waits.
+        courtesy: File of a :class:`core.runtime.yielding.Courtesy`: it rests between two results while somebody waits.
 
     Yields:
         What the function yields; the latest again where nothing new comes for :data:`PATIENCE` seconds.

@@ -36,7 +36,7 @@ def curves_sketch(curves: Sequence[Curve], current: int) -> str:
 
 
 def strength_sketch(lines: Sequence[StrengthLine], current: float) -> str:
-    """Success rate and clean accuracy against strength so far, as :func:`dashboard.figures.sweeps.strength_curves` has it."""
+    """Success rate and clean accuracy against strength, as :func:`dashboard.figures.sweeps.strength_curves` has it."""
     strengths = lines[0].result.strengths
     drawn = []
     for line in lines:

@@ -4,8 +4,8 @@ Each is a process of its own. What it is and how far it has come is read from th
 another session, or this server after a restart, sees the same, and a process that dies leaves its last epoch there.
 
 One is trained at a time, whoever started it: what is started meanwhile waits in the server's queue, whatever its page
-does, and is lost when the server ends. Only the owner starts trainings (:mod:`dashboard.server.owner`); only the owner and
-who started one pause, discard or delete it. No process is sent a signal but a child of this one: others are asked.
+does, and is lost when the server ends. Only the owner starts trainings (:mod:`dashboard.server.owner`); only the owner
+and who started one pause, discard or delete it. No process is sent a signal but a child of this one: others are asked.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from core.physical import Camera
 from core.sweeps.physical import DISTANCES, YAWS, Condition, PhysicalResult, physical_sweep, placed
 from core.trigger import stamp
 from dashboard.figures import physical as physical_figures
-from dashboard.figures import sweeps as figures
+from dashboard.figures.base import COLOURS
 from dashboard.figures.html import Reading, Shown, beside, captioned, data_url, live_note, rate_bars, strip
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import factor_rows, place_rows
@@ -147,7 +147,7 @@ def _draw_live(
                 st.html(captioned(data_url(first.photos[0]), "Its print, photographed", smooth=True))
             with said:
                 readings, hits = [], []
-                for subject, colour in zip(pair, figures.COLOURS, strict=False):
+                for subject, colour in zip(pair, COLOURS, strict=False):
                     model = predictor(subject)
                     measured = rates(subject, pair[0], data, count, camera)
                     if model is None or measured is None:

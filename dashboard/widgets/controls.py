@@ -16,7 +16,7 @@ from core.models import models
 from core.store.card_images import same_kind
 from dashboard.components.image_picker import image_thumbnails
 from dashboard.components.live_strip import STEP
-from dashboard.figures import sweeps as figures
+from dashboard.figures.base import COLOURS
 from dashboard.figures.html import png_row
 from dashboard.figures.panels import SHEETS, Block, sheet_file
 from dashboard.saving import figures as exported
@@ -72,11 +72,11 @@ class Chosen:
 
     def all(self) -> list[tuple[Subject, str]]:
         """Each with its colour, the control last and never twice."""
-        listed = [(self.main, figures.COLOURS[0])]
+        listed = [(self.main, COLOURS[0])]
         if self.other is not None:
-            listed.append((self.other, figures.COLOURS[1]))
+            listed.append((self.other, COLOURS[1]))
         if self.control is not None:
-            listed.append((self.control, figures.COLOURS[2]))
+            listed.append((self.control, COLOURS[2]))
         return listed
 
 

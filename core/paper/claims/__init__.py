@@ -2,8 +2,8 @@
 
 One rule decides every comparison: the end of the 95% interval that is less favourable. What is within its uncertainty
 of a bound is left open, and an attack that is open, or one of several that differ, makes the verdict *mixed*. What
-words such as "almost unchanged" are taken to mean stands in :mod:`core.paper.claims.base`; the paper's own numbers satisfy
-it.
+words such as "almost unchanged" are taken to mean stands in :mod:`core.paper.claims.base`; the paper's own numbers
+satisfy it.
 
 >>> nothing_measured = judge_saliency({})
 >>> [verdict.outcome for verdict in nothing_measured]
