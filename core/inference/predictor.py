@@ -179,8 +179,8 @@ class Predictor:
         """Predicted classes of the same images with a trigger at any place, for maps of locations.
 
         What the trigger does not change is computed once (see :mod:`core.inference.incremental`) where possible and
-        faster: for a compiled model and a trigger that leaves enough of the image alone, and as both ways are timed on this machine
-        once for each size of trigger.
+        faster: for a compiled model and a trigger that leaves enough of the image alone, and as both ways
+        are timed on this machine once for each size of trigger.
 
         Args:
             images: Floats ``(N, C, H, W)`` in [0, 1].

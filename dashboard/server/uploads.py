@@ -2,7 +2,8 @@
 
 Streamlit keeps every file that a browser sends until its session ends. Here each session has room for one picture of
 the largest size, all sessions together for some (:data:`dashboard.server.limits.UPLOADED`): a new picture takes the
-place of the session's older ones, and is refused where others have taken all the room. Leaving the page gives the room back.
+place of the session's older ones, and is refused where others have taken all the room. Leaving the page gives the
+room back.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Success rates that follow the trigger in the browser.
 
 A Streamlit custom component (v2, in the page itself, no shadow root: it shows what
-:func:`dashboard.figures.html.rate_bars` draws). While the trigger is dragged, the numbers come from the counts that the browser has; those it lacks are dimmed
-until the next run of the script brings them.
+:func:`dashboard.figures.html.rate_bars` draws). While the trigger is dragged, the numbers come from the counts that the
+browser has; those it lacks are dimmed until the next run of the script brings them.
 """
 
 from __future__ import annotations
