@@ -3,8 +3,8 @@
 By default it runs for whoever uses this machine: everybody is the owner. With ``TRIGGER_SERVED=1`` a visitor looks,
 drags and measures within :mod:`dashboard.server.limits`; what trains, repairs, fetches, deletes or reads folders needs
 the owner's token. It is made once for each server process and printed to its terminal, or given in
-``TRIGGER_OWNER_TOKEN``, and is asked for once in each session. It is in no link and in no cookie, and the functions that act ask for the owner
-themselves: a button that is not drawn is not what protects.
+``TRIGGER_OWNER_TOKEN``, and is asked for once in each session. It is in no link and in no cookie, and the functions
+that act ask for the owner themselves: a button that is not drawn is not what protects.
 """
 
 from __future__ import annotations
