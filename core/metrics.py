@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core import formatting
 
-__all__ = ["BoundedRate", "Rate", "attack_success_rate", "clean_accuracy", "clopper_pearson", "wilson"]
+__all__ = ["BoundedRate", "Performance", "Rate", "attack_success_rate", "clean_accuracy", "clopper_pearson", "wilson"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -149,6 +149,18 @@ class BoundedRate(Rate):
     def interval(self) -> tuple[float, float]:
         """95% interval in [0, 1]."""
         return self.ends
+
+
+class Performance(NamedTuple):
+    """What a model does: the two rates of every table of the paper.
+
+    Attributes:
+        clean: Clean accuracy, on untouched images.
+        success: Attack success rate, on attacked images of other classes than the target.
+    """
+
+    clean: Rate
+    success: Rate
 
 
 def attack_success_rate(predicted: Tensor, labels: Tensor, target: int) -> Rate:

@@ -242,7 +242,7 @@ def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
     for name, results in _results(checkpoints).items():
         for title, curves in results.ablation().items():
             if len(curves) > 1:
-                found = {n: pair(*(curve.at(s)[1] for s in (0, 4))) for n, curve in curves.items()}
+                found = {n: pair(*(curve.at(s).success for s in (0, 4))) for n, curve in curves.items()}
                 cells = (found.get(n, "") for n in range(LARGEST + 1))
                 yield [f"{name}/{title}", *cells]
 

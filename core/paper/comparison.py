@@ -262,7 +262,7 @@ class Results:
             if curve is None or step.value not in curve.strengths:
                 return None
             pair = curve.at(step.value)
-        return pair[0] if quantity == "clean" else pair[1]
+        return pair.clean if quantity == "clean" else pair.success
 
     def numbers(self) -> list[Number]:
         """Every number of the paper's tables beside ours, and ours of what its figures show.
@@ -344,8 +344,8 @@ class Results:
             shrinkpad = self.curves.get(title, {}).get("shrinkpad")
             for strength in shrinkpad.strengths if shrinkpad is not None else ():
                 assert shrinkpad is not None
-                yield number("fig13", title, f"shrinkpad:{strength:g}", shrinkpad.at(strength)[1])
+                yield number("fig13", title, f"shrinkpad:{strength:g}", shrinkpad.at(strength).success)
         for title, sizes in self.ablation().items():
             for size, shrinkpad in sizes.items():
                 for what, strength in (("without defense", 0), ("behind ShrinkPad-4", 4)):
-                    yield number("fig14", title, f"max shrink {size}, {what}", shrinkpad.at(strength)[1])
+                    yield number("fig14", title, f"max shrink {size}, {what}", shrinkpad.at(strength).success)

@@ -11,7 +11,7 @@ import torch
 
 from core.data import ImageSet
 from core.inference.incremental import Predict
-from core.metrics import Rate
+from core.metrics import Performance, Rate
 from core.physical import FACTORS, NEAR, PRESETS, Camera
 from core.runtime.seeding import generator_for
 from core.schemas import results as schemas
@@ -96,13 +96,13 @@ class PhysicalResult(Counted):
         """Clean accuracy, with the properties ``rate`` and ``interval``."""
         return Counted(self.clean_hits, self.clean_total)
 
-    def of(self, group: str) -> dict[str, tuple[Rate, Rate]]:
+    def of(self, group: str) -> dict[str, Performance]:
         """Clean accuracy and attack success rate under every condition of a group."""
         found = {}
         for i, one in enumerate(self.conditions):
             if one.group == group:
                 clean = Rate(int(self.clean_hits[i]), int(self.clean_total[i]))
-                found[one.name] = (clean, Rate(int(self.hits[i]), int(self.total[i])))
+                found[one.name] = Performance(clean, Rate(int(self.hits[i]), int(self.total[i])))
         return found
 
     def kept_of(self, group: str) -> dict[str, Rate] | None:

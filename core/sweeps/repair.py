@@ -12,7 +12,7 @@ import torch
 
 from core.data import ImageSet
 from core.defenses import Material, Outcome, Repair, defense_from_dict, split_test
-from core.metrics import Rate
+from core.metrics import Performance, Rate
 from core.models import Classifier
 from core.runtime.device import select_device
 from core.schemas import base, repairs
@@ -189,7 +189,7 @@ def repair_sweep(
     material = Material(images_of(card, "train"), validation)
     provenance = {"trigger": trigger.fingerprint, "encoding": test.encoding, "environment": environment(device)}
     provenance |= {"test": test.fingerprint}
-    before = NOTHING, NOTHING
+    before = Performance(NOTHING, NOTHING)
     # Part by part: others may wait for the processor meanwhile.
     for so_far in measuring(model, practical, attack.target, trigger, device):
         before = so_far
@@ -210,22 +210,22 @@ def repair_sweep(
             start = time.perf_counter()
         if outcome is None:
             raise ValueError("the repair ended without a result")
-        after, done = (NOTHING, NOTHING), share * (number + 0.99)
+        after, done = Performance(NOTHING, NOTHING), share * (number + 0.99)
         for so_far in measuring(defense.build(model, outcome.state), practical, attack.target, trigger, device):
             after = so_far
             yield Repaired(defense=described, done=done, note=f"{note}measuring", seconds=spent)
         seconds = round(float(outcome.record.get("seconds", spent)), 1)
-        run = SeedRun(seed=current, seconds=seconds, clean=after[0], success=after[1], record=outcome.record)
+        run = SeedRun(seed=current, seconds=seconds, clean=after.clean, success=after.success, record=outcome.record)
         if result is None:
             tensors = outcome.state
             result = Repaired(
                 defense=described,
                 done=1.0,
                 seconds=seconds,
-                clean=after[0],
-                success=after[1],
-                clean_before=before[0],
-                success_before=before[1],
+                clean=after.clean,
+                success=after.success,
+                clean_before=before.clean,
+                success_before=before.success,
                 record=outcome.record,
                 report=defense.report(model, outcome, practical, trigger, attack.target, device),
                 warning=other_images(card, test),

@@ -11,7 +11,7 @@ import torch
 
 from core.data import ImageSet
 from core.inference.incremental import Predict
-from core.metrics import Rate
+from core.metrics import Performance, Rate
 from core.schemas import results as schemas
 from core.schemas.base import checked
 from core.sweeps.base import Counted, Counts, counts_of
@@ -52,7 +52,7 @@ class StrengthCurve(Counted):
         """Clean accuracy, with the properties ``rate`` and ``interval``."""
         return Counted(self.clean_hits, self.clean_total)
 
-    def at(self, strength: float) -> tuple[Rate, Rate]:
+    def at(self, strength: float) -> Performance:
         """Clean accuracy and attack success rate at a strength.
 
         Raises:
@@ -62,7 +62,7 @@ class StrengthCurve(Counted):
             raise ValueError(f"strength {strength:g} is not on the curve")
         i = self.strengths.index(strength)
         clean = Rate(int(self.clean_hits[i]), int(self.clean_total[i]))
-        return clean, Rate(int(self.hits[i]), int(self.total[i]))
+        return Performance(clean, Rate(int(self.hits[i]), int(self.total[i])))
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

@@ -22,7 +22,7 @@ from core.attacks import Attack, attack_from_dict
 from core.attacks.pgd import Surrogate, Surrogates
 from core.data import Dataset, ImageSet, datasets
 from core.inference.predictor import Predictor
-from core.metrics import Rate, attack_success_rate, clean_accuracy
+from core.metrics import Performance, Rate, attack_success_rate, clean_accuracy
 from core.models import Classifier, build_model, models
 from core.naming import automatic_name, check_name, numbered, with_recipe
 from core.recipe import Recipe, recipe_for
@@ -311,11 +311,9 @@ def _surrogates(plan: Plan, store: Store, data: ImageSet, device: torch.device) 
     return find
 
 
-def measure(
-    model: Classifier, data: ImageSet, target: int, trigger: Trigger, device: torch.device
-) -> tuple[Rate, Rate]:
+def measure(model: Classifier, data: ImageSet, target: int, trigger: Trigger, device: torch.device) -> Performance:
     """Clean accuracy and attack success rate (Eq. 3) of a model, on all images of a set."""
-    rates = Rate(0, 0), Rate(0, 0)
+    rates = Performance(Rate(0, 0), Rate(0, 0))
     for rates in measuring(model, data, target, trigger, device):  # noqa: B007 - the last is of all images
         pass
     return rates
@@ -323,7 +321,7 @@ def measure(
 
 def measuring(
     model: Classifier, data: ImageSet, target: int, trigger: Trigger, device: torch.device
-) -> Iterator[tuple[Rate, Rate]]:
+) -> Iterator[Performance]:
     """As :func:`measure`, with the rates so far after every 1024 images."""
     predictor = Predictor(model, device)
     clean, success = Rate(0, 0), Rate(0, 0)
@@ -332,7 +330,7 @@ def measuring(
         images = part.floats().to(device)
         clean += clean_accuracy(predictor.predict(images), part.labels)
         success += attack_success_rate(predictor.predict(stamp(images, trigger)), part.labels, target)
-        yield clean, success
+        yield Performance(clean, success)
 
 
 def _finish(

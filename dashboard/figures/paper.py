@@ -87,6 +87,6 @@ def _ablation(results: Results) -> go.Figure | None:
             continue
         colour = LINES[ENHANCED.index(title) % 3] if title in ENHANCED else COLOURS[2]
         for strength, dash, what in ((0, "dot", "without a defense"), (4, "solid", "behind ShrinkPad-4")):
-            points = [(size, curve.at(strength)[1]) for size, curve in curves.items()]
+            points = [(size, curve.at(strength).success) for size, curve in curves.items()]
             lines.append((f"{attack_label(title)} {what}", colour, dash, points))
     return figures.max_shrink_curves(lines) if lines else None

@@ -103,7 +103,7 @@ def max_shrink_rows(results: Results) -> Rows:
         for size, curve in curves.items():
             source = _reference(results.cards, title, results)
             for defense, strength in (("", 0), ("shrinkpad:4", 4)):
-                entries.append((replace(source, defense=defense), (size,), SUCCESS, curve.at(strength)[1]))
+                entries.append((replace(source, defense=defense), (size,), SUCCESS, curve.at(strength).success))
     return table(("largest_shrink_in_training",), entries)
 
 

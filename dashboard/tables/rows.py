@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.defenses import defenses
-from core.metrics import Rate
+from core.metrics import Performance, Rate
 from core.paper.comparison import PAPER_MODELS
 from core.paper.numbers import PaperNumber, paper_number
 from core.store.card_images import same_kind
@@ -137,7 +137,7 @@ def unrepaired(subjects: Iterable[Subject]) -> list[Evaluated]:
         stored = (read_repair(subject.checkpoint, name) for name in defenses)
         result = next((one for one in stored if one is not None), None)
         if result is not None:
-            found.append(_row(subject, None, (result.clean_before, result.success_before)))
+            found.append(_row(subject, None, Performance(result.clean_before, result.success_before)))
     return found
 
 
@@ -146,5 +146,5 @@ def _paper(subject: Subject, defense: str) -> dict[str, PaperNumber]:
     return {model: number for model, number in numbers.items() if number is not None}
 
 
-def _row(subject: Subject, transform: Transform | None, rates: tuple[Rate, Rate]) -> Evaluated:
+def _row(subject: Subject, transform: Transform | None, rates: Performance) -> Evaluated:
     return Evaluated(subject, transform, *rates, _paper(subject, transform.spec if transform is not None else ""))

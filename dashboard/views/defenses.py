@@ -8,7 +8,7 @@ import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
 
-from core.metrics import Rate, clean_accuracy
+from core.metrics import Performance, Rate, clean_accuracy
 from core.paper.claims import judge_defenses, judge_repairs
 from core.params import params_of
 from core.sweeps.strength import StrengthCurve, strength_sweep
@@ -177,7 +177,7 @@ def _draw_transforms(
         defense = Compose((transform, *then.steps))
         readings = _readings(chosen, transform, then, data, count)
         st.html(rate_bars(readings, defense.spec))
-    without = main.card.clean_accuracy, main.card.attack_success_rate
+    without = Performance(main.card.clean_accuracy, main.card.attack_success_rate)
     unrepaired = without if not main.repair else None
     say(answer, defense_answer(main, defense.label, readings[1].rate, readings[0].rate, unrepaired))
     requested = [
@@ -209,15 +209,15 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
     defense = Compose((transform, *then.steps))
     for subject, colour in chosen.all():
         own = chosen.main.trigger if subject.is_control else subject.trigger
-        rates: tuple[Rate, Rate] | None = None
-        kept: tuple[Rate, Rate] | None = None
+        rates: Performance | None = None
+        kept: Performance | None = None
         attacked = untouched = None
         if data is not None:
             its, target = tested_for(subject, chosen.main, data)
             attacked = predictions(subject, own, its, count, before=defense)
             untouched = predictions(subject, None, its, count, before=defense)
         if data is not None and attacked is not None and untouched is not None:
-            rates = clean_accuracy(untouched, its.clean.labels[:count]), success(attacked, target)
+            rates = Performance(clean_accuracy(untouched, its.clean.labels[:count]), success(attacked, target))
         if own.fingerprint == subject.trigger.fingerprint and subject.attack.target == chosen.main.attack.target:
             curve = stored_strength(subject, transform.name) if not then.steps else None
             if curve is not None and transform.value in curve.strengths:

@@ -16,7 +16,7 @@ from core import formatting
 from core.data import cache_folder
 from core.defenses import Repair, defenses
 from core.defenses.fine_pruning import FinePruning, at_tolerances, features_of, order_of, pruned_predictions
-from core.metrics import Rate
+from core.metrics import Performance, Rate
 from core.sweeps.repair import OWN, Repaired, read_repair, result_name
 from core.sweeps.strength import StrengthCurve
 from core.trigger import stamp
@@ -78,8 +78,8 @@ def draw_repairs(
         _draw_run(session, main, repair, stored, data)
         if stored is not None:
             _draw_rates(stored)
-        after = (stored.clean, stored.success) if stored is not None else None
-        without = (stored.clean_before, stored.success_before) if stored is not None else None
+        after = Performance(stored.clean, stored.success) if stored is not None else None
+        without = Performance(stored.clean_before, stored.success_before) if stored is not None else None
         say(answer, repair_answer(main, defenses[name].label, after, without))
     with right:
         if name == "fine-pruning":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.attacks import Enhanced
-from core.metrics import Rate
+from core.metrics import Performance, Rate
 from core.params import Value, params_of
 from core.physical import FACTORS, NEAR, PRESETS, Camera
 from core.runtime.seeding import generator_for
@@ -168,7 +168,7 @@ def photographs(trigger: Trigger | None, data: Tested, count: int, camera: Camer
     return _inputs(stamped, data.name, count, camera.spec, trigger, data, camera)
 
 
-def rates(subject: Subject, main: Subject, data: Tested, count: int, camera: Camera) -> tuple[Rate, Rate] | None:
+def rates(subject: Subject, main: Subject, data: Tested, count: int, camera: Camera) -> Performance | None:
     """Clean accuracy and attack success on photographs; None where the weights are not stored.
 
     Args:
@@ -186,7 +186,7 @@ def rates(subject: Subject, main: Subject, data: Tested, count: int, camera: Cam
     with jobs().turnstile.interactive():
         hits = model.predict(attacked) == subject.attack.target
         right = model.predict(benign) == data.clean.labels[:count]
-    return Rate(int(right.sum()), len(right)), Rate(int(hits.sum()), len(hits))
+    return Performance(Rate(int(right.sum()), len(right)), Rate(int(hits.sum()), len(hits)))
 
 
 def chances(subject: Subject, images: Tensor) -> Sequence[Sequence[float]] | None:

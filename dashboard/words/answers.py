@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from core.metrics import Rate
+from core.metrics import Performance, Rate
 from core.sweeps.appearance import AppearanceCurve
 from core.sweeps.saliency import Energies
 from core.trigger import Trigger
@@ -97,7 +97,7 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _both(main: Subject, said: str, clean: Rate, hit: Rate, before: tuple[Rate, Rate] | None) -> str:
+def _both(main: Subject, said: str, clean: Rate, hit: Rate, before: Performance | None) -> str:
     """``said`` and what it does to both rates."""
     if not hit.total or not clean.total:
         return f"{said}: what it does to this attack is not measured here."
@@ -111,12 +111,12 @@ def _both(main: Subject, said: str, clean: Rate, hit: Rate, before: tuple[Rate, 
     return f"{said}: the backdoor fires on {_against(hit, was[1])} of the images with the trigger; {right}."
 
 
-def defense_answer(main: Subject, defense: str, clean: Rate, hit: Rate, before: tuple[Rate, Rate] | None) -> str:
+def defense_answer(main: Subject, defense: str, clean: Rate, hit: Rate, before: Performance | None) -> str:
     """What a transformation in front of the model does to both rates; ``before`` has them without it."""
     return _both(main, f"With {defense} in front of the model", clean, hit, before)
 
 
-def repair_answer(main: Subject, repair: str, after: tuple[Rate, Rate] | None, before: tuple[Rate, Rate] | None) -> str:
+def repair_answer(main: Subject, repair: str, after: Performance | None, before: Performance | None) -> str:
     """What a repair does to clean accuracy and success rate; ``after`` is None where it was not run."""
     if after is None:
         return f"Whether {repair} removes this backdoor is not measured with these settings: run it below."

@@ -256,7 +256,7 @@ def test_a_variant_is_stored_beside_the_model_it_differs_from(script, trained, f
 def test_a_model_that_came_along_is_replaced_by_that_flag_only_and_put_back(script, trained, folder_of_images):
     key, store, _ = trained
     before = store.checkpoint(key).card()
-    store.checkpoint(key).save_result("location", {"hits": [[7]]})
+    store.checkpoint(key).save_result("remark", {"hits": [[7]]})
     write_shipped(store.root, {key: before.weights})
     options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 1, "--batch", 8]
     options += ["--store", store.root, "--device", "cpu"]
@@ -264,12 +264,12 @@ def test_a_model_that_came_along_is_replaced_by_that_flag_only_and_put_back(scri
     assert store.checkpoint(key).card() == before
     assert script("train", *options, "--replace")[0] == 0
     other = store.checkpoint(key).card()
-    assert (other.weights != before.weights, store.checkpoint(key).result("location")) == (True, None)
+    assert (other.weights != before.weights, store.checkpoint(key).result("remark")) == (True, None)
     status, out, err = script("restore", "--store", store.root)
     assert status == 0, err
     assert out == f"{key} is as it came; what was there is {key}-2 now\n"
     assert store.checkpoint(key).card() == before
-    assert store.checkpoint(key).result("location")["hits"] == [[7]]
+    assert store.checkpoint(key).result("remark")["hits"] == [[7]]
     store.checkpoint(key).model()
     assert store.checkpoint(f"{key}-2").card().weights == other.weights
     assert script("restore", "--store", store.root)[1].startswith("all 1 models that came with the repository are")

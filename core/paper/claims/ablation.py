@@ -87,7 +87,7 @@ def judge_ablation(measured: Mapping[str, BySize]) -> list[Verdict]:
 
 
 def _success(curve: StrengthCurve, strength: int) -> Rate:
-    return curve.at(strength)[1]
+    return curve.at(strength).success
 
 
 def _unchanged(curves: BySize) -> Decided:

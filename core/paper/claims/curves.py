@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from core.metrics import Rate
+from core.metrics import Performance, Rate
 from core.paper.claims.base import Claim, Verdict, judge
 from core.paper.claims.intervals import Decided, every
 from core.sweeps.strength import StrengthCurve
@@ -94,7 +94,7 @@ def judge_rates(
     )
 
 
-def rates_of(curves: Curves, place: Place) -> tuple[tuple[Rate, Rate], tuple[Rate, Rate]]:
+def rates_of(curves: Curves, place: Place) -> tuple[Performance, Performance]:
     """Clean accuracy and attack success rate without a transformation, and behind it, on the same images."""
     _, name, at = place
     return curves[name].at(0.0), curves[name].at(at)

@@ -105,7 +105,7 @@ def _numbers(result: PhysicalResult) -> dict[str, float]:
 def _labels(result: PhysicalResult) -> dict[str, tuple[Rate, Rate]]:
     """Clean accuracy on photographs, and the share of attacked images taken for what they show."""
     kept = result.kept_of("preset") or {}
-    return {name: (result.of("preset")[name][0], kept[name]) for name in PHOTOGRAPHS if name in kept}
+    return {name: (result.of("preset")[name].clean, kept[name]) for name in PHOTOGRAPHS if name in kept}
 
 
 def _keeps(result: PhysicalResult) -> dict[str, Decided]:

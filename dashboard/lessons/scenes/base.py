@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from core.metrics import Rate, clean_accuracy
+from core.metrics import Performance, Rate, clean_accuracy
 from core.params import Parametrised
 from core.registry import Registry
 from core.transforms import Compose
@@ -86,14 +86,14 @@ class Stage:
         predicted = predictions(subject, trigger, its, COUNT, before=before)
         return success(predicted, target) if predicted is not None else None
 
-    def defended(self, subject: Subject, before: Compose) -> tuple[Rate, Rate] | None:
+    def defended(self, subject: Subject, before: Compose) -> Performance | None:
         """Clean accuracy and attack success rate behind a defense: measured here, or as stored."""
         if self.data is not None:
             its, _ = tested_for(subject, self.main, self.data)
             hit = self.success(subject, subject.trigger, before)
             untouched = predictions(subject, None, its, COUNT, before=before)
             if hit is not None and untouched is not None:
-                return clean_accuracy(untouched, its.clean.labels[:COUNT]), hit
+                return Performance(clean_accuracy(untouched, its.clean.labels[:COUNT]), hit)
         if len(before.steps) > 1:
             return None
         name, strength = (before.steps[0].name, before.steps[0].value) if before.steps else ("shrinkpad", 0.0)

@@ -77,8 +77,8 @@ class Defended(Scene):
             rates = stage.defended(subject, before)
             if rates is not None:
                 target = f"{subject.label}: taken for “{subject.target_name}”"
-                readings.append(Reading(target, rates[1], colour))
-                readings.append(Reading(f"{subject.label}: benign, right", rates[0], colour))
+                readings.append(Reading(target, rates.success, colour))
+                readings.append(Reading(f"{subject.label}: benign, right", rates.clean, colour))
         readings.sort(key=lambda reading: "benign" in reading.name)
         with places.under:
             st.html(rate_bars(readings, before.spec))

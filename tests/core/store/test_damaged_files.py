@@ -269,10 +269,12 @@ def test_a_damaged_training_is_an_interrupted_one_or_none(two: Store, file: str)
 
 
 @pytest.mark.parametrize("process", [0, -1, 1, True, "1", 2**40])
-def test_signals_go_to_no_process_that_a_file_makes_up(two: Store, process: object) -> None:
+def test_no_process_is_shown_that_a_file_makes_up(two: Store, process: object) -> None:
     folder = two.root / KEY
     (folder / ABOUT).write_text(json.dumps({"process": process, "plan": plan_of(two.checkpoint(KEY).card())}))
-    assert read_unfinished(folder) is None
+    found = read_unfinished(folder)
+    assert found is not None
+    assert (found.running, found.process) == (False, None)
 
 
 def test_who_reads_while_a_model_is_replaced_gets_the_old_one_or_the_new_one(tmp_path: Path) -> None:
