@@ -1,6 +1,6 @@
 """Backdoor attacks; each file of this package registers its own."""
 
-from core.attacks.base import Attack, attack_from_dict, attacks
-from core.attacks.enhanced import Enhanced, Enhancement
+from core.attacks.base import Attack, attacks
+from core.attacks.enhanced import Enhanced, Enhancement, attack_from_dict
 
 __all__ = ["Attack", "Enhanced", "Enhancement", "attack_from_dict", "attacks"]

@@ -16,7 +16,7 @@ from core.params import Parametrised, Value, class_label
 from core.registry import Registry
 from core.trigger import Trigger, stamp
 
-__all__ = ["Attack", "attack_from_dict", "attacks", "choose"]
+__all__ = ["Attack", "attacks", "choose"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,20 +129,6 @@ class Attack(Parametrised):
 
 
 attacks: Registry[Attack] = Registry("attack", "core.attacks", "trigger_sensitivity.attacks")
-
-
-def attack_from_dict(values: Mapping[str, Any]) -> Attack:
-    """The attack that :meth:`Attack.to_card` described.
-
-    Raises:
-        ValueError: If the name is unknown or a parameter is not allowed.
-    """
-    base = attacks[values["name"]].from_dict(values["params"])
-    if "enhanced" not in values:
-        return base
-    from core.attacks.enhanced import Enhanced, Enhancement  # builds on this module
-
-    return Enhanced(base=base, enhancement=Enhancement.from_dict(values["enhanced"]))
 
 
 def choose(candidates: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.attacks.base import Attack
+from core.attacks.base import Attack, attacks
 from core.attacks.pgd import Logits, Surrogates
 from core.data import ImageSet
 from core.params import Parametrised, Value, flag, integer, params_of, text
@@ -29,7 +29,7 @@ from core.transforms import Compose, transform_from_spec
 from core.transforms.spatial import LARGEST, Flip, RandomShrinkPad
 from core.trigger import Trigger
 
-__all__ = ["Enhanced", "Enhancement"]
+__all__ = ["Enhanced", "Enhancement", "attack_from_dict"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +128,15 @@ class Enhanced(Attack):
 
     def to_card(self) -> dict[str, Any]:
         return self.base.to_card() | {"enhanced": self.enhancement.to_dict()}
+
+
+def attack_from_dict(values: Mapping[str, Any]) -> Attack:
+    """The attack that :meth:`Attack.to_card` described.
+
+    Raises:
+        ValueError: If the name is unknown or a parameter is not allowed.
+    """
+    base = attacks[values["name"]].from_dict(values["params"])
+    if "enhanced" not in values:
+        return base
+    return Enhanced(base=base, enhancement=Enhancement.from_dict(values["enhanced"]))
