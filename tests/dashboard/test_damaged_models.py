@@ -20,7 +20,7 @@ from dashboard.server.subjects import store
 
 KEY = "shapes10/resnet20/badnets"
 OTHER = "shapes10/resnet20/benign"
-COUNT = int(os.environ.get("PAGE_MUTATIONS", "16"))
+COUNT = int(os.environ.get("PAGE_MUTATIONS", "12"))
 # What a page reads of a model, beside its card.
 READ: dict[tuple[str, str], tuple[str, ...]] = {
     ("location", ""): ("location",),
@@ -45,14 +45,16 @@ class _Done:
 
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A store of two models."""
+    """A store of two models; without weights, so that what is stored is shown and nothing is computed."""
     monkeypatch.delenv("TRIGGER_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dashboard.server.resources.compile_in_background", lambda *_: _Done())
     for key in (KEY, OTHER):
-        shutil.copytree(DEFAULT_ROOT / key, tmp_path / "checkpoints" / key)
+        shutil.copytree(
+            DEFAULT_ROOT / key, tmp_path / "checkpoints" / key, ignore=shutil.ignore_patterns("*.safetensors")
+        )
     folder = tmp_path / "checkpoints" / KEY
     card = json.loads((folder / "card.json").read_text())
     plan = {name: card[name] for name in ("model", "attack", "recipe", "seed")} | {"dataset": card["source"]}
@@ -61,6 +63,12 @@ def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "checkpoints"
     jobs().close()
     _forget()
+
+
+def prepare(root: Path, page: str) -> None:
+    """Saliency is computed on its page, for which it takes the weights."""
+    for key in (KEY, OTHER) if page == "saliency" else ():
+        shutil.copy(DEFAULT_ROOT / key / "model.safetensors", root / key)
 
 
 def _forget() -> None:
@@ -85,6 +93,7 @@ def test_random_damage_takes_no_page_down(root: Path) -> None:
         name = rng.choice(names) if rng.random() < 0.6 and names else "card"
         file = root / KEY / f"{name}.json"
         whole = file.read_text()
+        prepare(root, page)
         file.write_bytes(mutated(whole, rng))
         _forget()
         test = shown(page, query, model=KEY)
@@ -100,6 +109,7 @@ def test_a_damaged_model_is_listed_and_another_one_is_shown(root: Path, page: st
     values = json.loads(file.read_text())
     values["source"] = {"name": "folder", "params": {"path": path}}
     file.write_bytes(written(values))
+    prepare(root, page)
     test = shown(page)
     assert not test.exception
     assert not test.error
@@ -115,6 +125,7 @@ def test_the_folder_of_a_user_who_is_not_known_is_missing(root: Path, page: str)
     values = json.loads(file.read_text())
     source = {"name": "folder", "params": {"path": "~nouser/x"}}
     file.write_bytes(written(replaced(values, ("source",), source)))
+    prepare(root, page)
     test = shown(page, model=KEY)
     assert not test.exception
     assert not test.error
