@@ -94,7 +94,7 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
     kind, model = attacks[session.get(ATTACK)], session.get(MODEL)
     dataset = datasets[session.get(DATASET)]()
     with how:
-        st.markdown(f"##### {kind.label}")
+        st.markdown(f"##### {plain(kind.label)}")
         defaults = kind.by_model.get(model, {})
         attack: Attack = parametrised(session, kind, f"train-{kind.name}", defaults, dataset.classes)
     if session.get(ENHANCED):
