@@ -85,7 +85,9 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         st.markdown("##### What")
         st.selectbox("Data set", DATASETS, format_func=lambda one: datasets[one].label, **session.widget(DATASET))
         st.selectbox("Network", list(models), format_func=lambda one: models[one].label, **session.widget(MODEL))
-        st.selectbox("Attack", list(attacks), format_func=lambda one: attacks[one].label, **session.widget(ATTACK))
+        st.selectbox(
+            "Attack", list(attacks), format_func=lambda one: plain(attacks[one].label), **session.widget(ATTACK)
+        )
         st.toggle(
             "Enhanced (Sec. 4.2)",
             help="Every poisoned image is flipped and shrunk at random before the model sees it.",

@@ -8,6 +8,7 @@ import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -16,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.store.local import DEFAULT_ROOT
 from dashboard.server.resources import jobs
-from dashboard.server.subjects import store
+from dashboard.server.subjects import store, subjects
 
 KEY = "shapes10/resnet20/badnets"
 OTHER = "shapes10/resnet20/benign"
@@ -38,9 +39,8 @@ READ: dict[tuple[str, str], tuple[str, ...]] = {
 }
 
 
-class _Done:
-    def wait(self) -> int:
-        return 0
+def _nothing_to_compile(*_: Any) -> Iterator[None]:
+    yield from ()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dashboard.server.resources.compile_in_background", lambda *_: _Done())
+    monkeypatch.setattr("dashboard.server.compiling.compile_in_background", _nothing_to_compile)
     for key in (KEY, OTHER):
         shutil.copytree(
             DEFAULT_ROOT / key, tmp_path / "checkpoints" / key, ignore=shutil.ignore_patterns("*.safetensors")
@@ -131,3 +131,17 @@ def test_the_folder_of_a_user_who_is_not_known_is_missing(root: Path, page: str)
     assert not test.error
     assert not test.warning
     assert len(dict(store().cards())) == 2
+
+
+def test_a_model_that_takes_the_place_of_the_one_shown_is_not_taken_for_it(root: Path) -> None:
+    """The page has its card, its classes and its trigger; only what is shown again is of the new one."""
+    for name in ("card.json", "model.safetensors"):
+        shutil.copy(DEFAULT_ROOT / KEY / name, root / KEY / name)
+    shown_before = subjects()[0][KEY]
+    assert shown_before.model() is not None
+    other = DEFAULT_ROOT / "shapes10/resnet20/badnets-gray"
+    for name in ("card.json", "model.safetensors"):
+        shutil.copy(other / name, root / KEY / name)
+    with pytest.raises(ValueError, match=f"{KEY} has just been replaced by another model; show the page again"):
+        shown_before.model()
+    assert subjects()[0][KEY].model() is not None
