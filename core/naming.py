@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -150,7 +151,8 @@ def command_for(
     options += ["--seed", str(seed)] if seed else []
     options += ["--name", name] if name else []
     options += ["--replace"] if stored else []
-    return " ".join(["python scripts/train.py --dataset", dataset, "--model", model, "--attack", attack, *options])
+    words = ["--dataset", dataset, "--model", model, "--attack", attack, *options]
+    return f"python scripts/train.py {shlex.join(words)}"
 
 
 def _told_by_name(name: str) -> tuple[str, list[str]]:

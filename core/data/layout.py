@@ -259,6 +259,8 @@ def _classes_in(folder: Path, least: int = 2) -> tuple[dict[str, list[Path]], tu
     empty = []
     for inside in _subfolders(folder):
         if _has_images(inside):
+            if any(unicodedata.category(character) in ("Cc", "Cs") for character in inside.name):
+                raise ValueError(f"{folder} has a class whose name has control characters: {inside.name!r}; rename it")
             found.setdefault(unicodedata.normalize("NFC", inside.name), []).append(inside)
         else:
             empty.append(inside.name)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
 from core.data import ImageSet
 from core.defenses import Material, Outcome, Repair, defense_from_dict, split_test
@@ -31,6 +32,7 @@ __all__ = [
     "repair_sweep",
     "repaired_model",
     "result_name",
+    "reversed_triggers",
     "stored_repair_sweep",
 ]
 
@@ -275,3 +277,26 @@ def repaired_model(checkpoint: Checkpoint, name: str) -> Classifier | None:
     if result is None or state is None:
         return None
     return result.repair.build(checkpoint.model(), state)
+
+
+def reversed_triggers(checkpoint: Checkpoint, name: str) -> tuple[Tensor, Tensor] | None:
+    """What Neural Cleanse found for each class: masks ``(classes, 1, H, W)`` and patterns ``(classes, C, H, W)``.
+
+    Args:
+        checkpoint: The model.
+        name: Name of the stored repair.
+
+    Returns:
+        Floats in [0, 1]; None where they are not stored, or are not of such a model.
+    """
+    state, card = checkpoint.tensors(result_name(name)), checkpoint.card()
+    if state is None or not {"masks", "patterns"} <= set(state):
+        return None
+    masks, patterns = state["masks"].float(), state["patterns"].float()
+    channels, height, width = card.shape
+    shapes = (len(card.classes), 1, height, width), (len(card.classes), channels, height, width)
+    if (tuple(masks.shape), tuple(patterns.shape)) != shapes:
+        return None
+    if not all(bool(one.isfinite().all()) for one in (masks, patterns)):
+        return None
+    return masks.clamp(0, 1), patterns.clamp(0, 1)

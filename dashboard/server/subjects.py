@@ -94,14 +94,17 @@ class Subject:
         Raises:
             Missing: If the weights are not stored.
             Damaged: If they cannot be read.
-            ValueError: If the repair does not fit the model.
+            ValueError: If the repair does not fit the model, or another model has taken this one's place meanwhile.
         """
-        if not self.repair:
-            return self.checkpoint.model()
-        repaired = repaired_model(self.checkpoint, self.repair)
-        if repaired is None:
-            raise Missing(f"the repair {self.repair} of {self.key} is not stored")
-        return repaired
+        if self.repair:
+            found = repaired_model(self.checkpoint, self.repair)
+            if found is None:
+                raise Missing(f"the repair {self.repair} of {self.key} is not stored")
+            return found
+        card, model = self.checkpoint.card_and_model()
+        if card.weights != self.card.weights:  # the page would take its answers for those of the one before
+            raise ValueError(f"{self.key} has just been replaced by another model; show the page again")
+        return model
 
     def result(self, name: str) -> dict[str, Any] | None:
         """A stored result, if it was measured on this model with its own trigger; there is none of a repaired model."""

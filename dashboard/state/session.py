@@ -154,8 +154,9 @@ class Session:
             try:
                 value: T = choice.parse(choice.write(selected[choice.name]))
                 return value
-            except ValueError:
-                del selected[choice.name]  # no longer allowed, e.g. a place after a change of the trigger
+            except (ValueError, TypeError, LookupError, OverflowError):
+                # No longer allowed, e.g. a place after a change of the trigger; or nothing that its widget can send.
+                del selected[choice.name]
         return choice.default
 
     def set(self, choice: Choice[T], value: T) -> None:

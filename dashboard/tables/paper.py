@@ -15,6 +15,7 @@ from core.paper.comparison import Number
 from core.physical import PRESETS
 from core.transforms import transform_from_spec
 from dashboard.figures.base import COLOURS
+from dashboard.words.escaping import plain
 
 __all__ = ["FAR", "agreement", "attack_label", "link_of", "mean_label", "number_table", "tinted"]
 
@@ -27,12 +28,12 @@ MEASURED, DIFFERENCE = "Measured", "Difference"
 
 def attack_label(title: str) -> str:
     """An attack's title for people."""
-    return label_of(title)
+    return plain(label_of(title))
 
 
 def mean_label(titles: Sequence[str]) -> str:
     """Says what a mean is over."""
-    return f"mean of {listed(map(label_of, titles))}" if titles else "mean"
+    return f"mean of {listed(map(attack_label, titles))}" if titles else "mean"
 
 
 def _defense_label(number: Number) -> str:

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.defenses import defenses
 from core.models import models
-from core.paper.claims.base import STANDARD, label_of, listed
+from core.paper.claims.base import STANDARD, listed
 from core.paper.comparison import Results
 from core.paper.numbers import paper_seconds
 from dashboard.figures import repairs as repair_figures
@@ -19,6 +19,7 @@ from dashboard.saving.tables import evaluated_rows
 from dashboard.server.resources import results_of
 from dashboard.server.subjects import Subject, subjects
 from dashboard.tables.defenses import one_decimal
+from dashboard.tables.paper import attack_label
 from dashboard.tables.rows import PAPER_MODELS, evaluated, repaired, siblings
 from dashboard.widgets.controls import PLOT_CONFIG, downloads
 from dashboard.widgets.page_head import say
@@ -64,8 +65,8 @@ def draw_cost(main: Subject, answer: DeltaGenerator) -> None:
         numbers = [name for name in table if name not in ("Defense", "Attacks")]
         st.dataframe(one_decimal(table, *numbers), hide_index=True, width="stretch", height="content", placeholder="")
         st.caption(
-            f"Mean over the standard attacks, {listed(map(label_of, STANDARD))}; the column says which are stored. The "
-            "paper's times are for its networks on a GTX 1080; the ratio is the paper's over ours."
+            f"Mean over the standard attacks, {listed(map(attack_label, STANDARD))}; the column says which are stored. "
+            "The paper's times are for its networks on a GTX 1080; the ratio is the paper's over ours."
         )
 
 
@@ -84,7 +85,7 @@ def time_table(results: Results, free: Sequence[str] = ()) -> pd.DataFrame:
         entry: dict[str, object] = {
             "Defense": defenses[name].label,
             "Seconds here": round(seconds.mean, 1),
-            "Attacks": listed(map(label_of, seconds.attacks)),
+            "Attacks": listed(map(attack_label, seconds.attacks)),
         }
         for model in PAPER_MODELS:
             paper = paper_seconds(model, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from html import escape
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -276,7 +277,8 @@ def _draw_max_shrink(main: Subject) -> None:
     results = results_of(main)
     figure = paper_figure("fig14", results)
     if figure is None:
-        options = f"--dataset {main.dataset.spec} --model {main.card.model} --attack badnets --enhanced --max-shrink 2"
+        data = f"--dataset {quote(main.dataset.spec)} --model {main.card.model}"
+        options = f"{plain(data)} --attack badnets --enhanced --max-shrink 2"
         key = "/".join([*main.key.split("/")[:2], "badnets+max2"])
         st.info(
             "At least two models trained with different sizes are needed, such as: "

@@ -17,7 +17,7 @@ from core.data import cache_folder
 from core.defenses import Repair, defenses
 from core.defenses.fine_pruning import FinePruning, at_tolerances, features_of, order_of, pruned_predictions
 from core.metrics import Performance, Rate
-from core.sweeps.repair import OWN, Repaired, read_repair, result_name
+from core.sweeps.repair import OWN, Repaired, read_repair, reversed_triggers
 from core.sweeps.strength import StrengthCurve
 from core.trigger import stamp
 from core.workers.process import in_process
@@ -336,10 +336,10 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
         downloads(file_name("reversed-triggers", source), lambda: norm_rows(source, classes, record), lambda: figure)
     if len(stored.runs) > 1:
         _draw_seeds(main, stored)
-    tensors = main.checkpoint.tensors(result_name(place))
-    if tensors is None:
+    found = reversed_triggers(main.checkpoint, place)
+    if found is None:
         return
-    masks, patterns = tensors["masks"].float(), tensors["patterns"].float()
+    masks, patterns = found
     ground = torch.full(main.card.shape, 0.5)
     panels = [Panel(stamp(ground[None], main.trigger)[0], None, "the trigger of training")]
     for label, name in enumerate(classes):

@@ -85,7 +85,9 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         st.markdown("##### What")
         st.selectbox("Data set", DATASETS, format_func=lambda one: datasets[one].label, **session.widget(DATASET))
         st.selectbox("Network", list(models), format_func=lambda one: models[one].label, **session.widget(MODEL))
-        st.selectbox("Attack", list(attacks), format_func=lambda one: attacks[one].label, **session.widget(ATTACK))
+        st.selectbox(
+            "Attack", list(attacks), format_func=lambda one: plain(attacks[one].label), **session.widget(ATTACK)
+        )
         st.toggle(
             "Enhanced (Sec. 4.2)",
             help="Every poisoned image is flipped and shrunk at random before the model sees it.",
@@ -94,7 +96,7 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
     kind, model = attacks[session.get(ATTACK)], session.get(MODEL)
     dataset = datasets[session.get(DATASET)]()
     with how:
-        st.markdown(f"##### {kind.label}")
+        st.markdown(f"##### {plain(kind.label)}")
         defaults = kind.by_model.get(model, {})
         attack: Attack = parametrised(session, kind, f"train-{kind.name}", defaults, dataset.classes)
     if session.get(ENHANCED):

@@ -40,7 +40,9 @@ def parameter_choice(prefix: str, name: str, param: Param, classes: Sequence[str
             raise ValueError(param.allowed()) from None
 
     def write(value: Any) -> str:
-        return ("yes" if value else "no") if param.kind is bool else str(value).removesuffix(".0")
+        if param.kind is bool:
+            return "yes" if value else "no"
+        return value if isinstance(value, str) else str(value).removesuffix(".0")
 
     return Choice(f"{prefix}-{name.replace('_', '-')}", param.default, parse, write)
 

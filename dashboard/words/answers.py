@@ -222,7 +222,7 @@ def own_photograph_answer(said: Sequence[tuple[Subject, int]]) -> str:
     each = []
     for subject, label in said:
         end = ", the attacker's target" if label == subject.attack.target else ""
-        each.append(f"{subject.label} says “{subject.card.classes[label]}”{end}")
+        each.append(f"{subject.label} says “{subject.classes[label]}”{end}")
     return f"About this picture, {'; '.join(each)}."
 
 

@@ -220,3 +220,9 @@ def test_a_folder_that_cannot_be_listed_is_said(tmp_path, monkeypatch):
 
     monkeypatch.setattr("core.data.layout.os.scandir", fail)
     refused(tmp_path, "cat cannot be read: Permission denied")
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "tab\there", "bell\a"])
+def test_a_class_whose_name_no_card_can_hold_is_refused_before_anything_is_trained(tmp_path, name):
+    write(tmp_path, "cat/1.png", "cat/2.png", f"{name}/1.png", f"{name}/2.png")
+    refused(tmp_path, "has a class whose name has control characters: '")

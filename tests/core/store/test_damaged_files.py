@@ -30,7 +30,7 @@ from core.store.card_images import OtherData, images_of
 from core.store.local import DEFAULT_ROOT, Checkpoint, Store
 from core.store.weights import rounded, weights_fingerprint
 from core.sweeps.place_classes import RESULT, PlaceClasses
-from core.sweeps.repair import read_repair
+from core.sweeps.repair import read_repair, repaired_model, reversed_triggers
 from core.training.state import ABOUT, STATE, read_unfinished
 from core.training.trainer import Plan
 
@@ -343,3 +343,40 @@ def test_images_of_another_size_are_refused_before_any_is_decoded(
     with pytest.raises(OtherData, match=r"are 3 x 512 x 512 .*, but .* was trained on 3 x 32 x 32"):
         images_of(replace(card, source=source, dataset="images"), "test")
     assert not decoded
+
+
+STATES: dict[str, dict[str, torch.Tensor]] = {
+    "nothing": {},
+    "something else": {"x": torch.zeros(3)},
+    "channels that there are not": {"pruned": torch.tensor([10**6])},
+    "weights of another shape": {"pruned": torch.tensor([0]), "model.fc.weight": torch.zeros(2, 2)},
+    "weights that are missing": {"pruned": torch.tensor([0]), "model.x": torch.zeros(1)},
+    "masks of another shape": {"masks": torch.zeros(3, 1, 8, 8), "patterns": torch.zeros(3, 3, 8, 8)},
+    "masks that are no numbers": {
+        "masks": torch.full((10, 1, 32, 32), float("nan")),
+        "patterns": torch.zeros(10, 3, 32, 32),
+    },
+}
+
+
+@pytest.mark.parametrize("what", STATES)
+@pytest.mark.parametrize("name", ["fine-pruning", "neural-cleanse", "auto-encoder"])
+def test_a_repaired_model_is_made_of_what_fits_or_refused(two: Store, name: str, what: str) -> None:
+    """The fingerprint of the tensors is the one that the result names: only their shapes tell."""
+    checkpoint = two.checkpoint(KEY)
+    shutil.copy(DEFAULT_ROOT / KEY / "model.safetensors", checkpoint.folder)
+    values = checkpoint.result(f"repair-{name}")
+    assert values is not None
+    checkpoint.save_result(f"repair-{name}", values, STATES[what])
+    assert checkpoint.tensors(f"repair-{name}") is not None
+    assert reversed_triggers(checkpoint, name) is None
+    try:
+        assert repaired_model(checkpoint, name) is not None
+    except ValueError as error:
+        said(error)
+
+
+def test_reversed_triggers_are_those_of_each_class() -> None:
+    masks, patterns = reversed_triggers(Store().checkpoint(KEY), "neural-cleanse") or (torch.zeros(0), torch.zeros(0))
+    assert masks.shape == (10, 1, 32, 32)
+    assert patterns.shape == (10, 3, 32, 32)
