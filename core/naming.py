@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from core.attacks import Attack, Enhanced, attacks
@@ -27,7 +27,16 @@ from core.data import Dataset
 from core.params import Parametrised, Value, flags_of, params_of
 from core.recipe import Recipe, recipe_for
 
-__all__ = ["automatic_name", "check_name", "command_for", "is_key", "is_name", "numbered", "with_recipe"]
+__all__ = [
+    "automatic_name",
+    "check_name",
+    "command_for",
+    "is_key",
+    "is_name",
+    "numbered",
+    "recipe_flags",
+    "with_recipe",
+]
 
 LONGEST = 120
 """Bytes of a name: file systems take 255, and other files are called after it."""
@@ -128,9 +137,16 @@ def _told_by_title(dataset: Dataset) -> dict[str, Value]:
 
 
 def command_for(
-    dataset: str, model: str, attack: Attack | str, name: str = "", *, seed: int = 0, stored: bool = False
+    dataset: str,
+    model: str,
+    attack: Attack | str,
+    name: str = "",
+    *,
+    seed: int = 0,
+    stored: bool = False,
+    more: Sequence[str] = (),
 ) -> str:
-    """The command that trains a model.
+    """The command that trains a model, to be copied into a shell.
 
     Args:
         dataset: The data set as a user types it.
@@ -139,6 +155,7 @@ def command_for(
         name: Name to be given to it; by default it is the automatic one.
         seed: Seed of the training.
         stored: Whether something is stored in its place, which it is to replace.
+        more: Further flags, of the recipe and of the data set.
     """
     if isinstance(attack, str):
         attack, options = _told_by_name(attack)
@@ -151,8 +168,30 @@ def command_for(
     options += ["--seed", str(seed)] if seed else []
     options += ["--name", name] if name else []
     options += ["--replace"] if stored else []
-    words = ["--dataset", dataset, "--model", model, "--attack", attack, *options]
-    return f"python scripts/train.py {shlex.join(words)}"
+    start = ["python", "scripts/train.py", "--dataset", dataset, "--model", model, "--attack", attack]
+    return shlex.join([*start, *options, *more])
+
+
+def recipe_flags(name: str, params: Mapping[str, Value], model: str) -> list[str]:
+    """The command-line flags that make the recipe of a stored model; none where it is of another version.
+
+    Args:
+        name: Name of the recipe.
+        params: Its parameters, as a card has them; the optimizer is missing where there was only SGD.
+        model: Registered name of the network.
+
+    >>> recipe_flags("fast", Recipe(epochs=8).to_dict(), "resnet20")
+    ['--epochs', '8']
+    """
+    try:
+        found = Recipe.from_dict({"optimizer": "sgd", **params})
+        base = recipe_for(name, model, found.optimizer)
+    except ValueError:
+        return []
+    flags = ["--recipe", name] if name != "fast" else []
+    if found.optimizer != recipe_for(name, model).optimizer:
+        flags += ["--optimizer", found.optimizer]
+    return flags + flags_of(found, base.to_dict())
 
 
 def _told_by_name(name: str) -> tuple[str, list[str]]:

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tqdm import tqdm
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core.data import Dataset, dataset_from, datasets
+from core.data import Dataset, UnreadableImage, dataset_from, datasets
 from core.params import params_of
 from core.runtime.atomic_files import write_atomically
 from core.store.card import Card
@@ -29,8 +31,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def say(options: argparse.Namespace, text: str) -> None:
-    """Prints a line for people: to stderr where stdout is for a machine (``--json -``)."""
-    print(text, file=sys.stderr if str(options.json) == "-" else sys.stdout)
+    """Prints a line for people, above a progress bar: to stderr where stdout is for a machine (``--json -``)."""
+    tqdm.write(text, file=sys.stderr if str(options.json) == "-" else sys.stdout)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -107,14 +109,21 @@ def write_json(path: Path | None, values: dict[str, Any]) -> None:
         write_atomically(path, (content + "\n").encode())
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a script: what a user got wrong ends it with status 2 and one line, an interrupt with 130."""
+def run(main: Callable[[], None], *, skips_broken: bool = False) -> None:
+    """Runs a script: what a user got wrong ends it with status 2 and one line, an interrupt with 130.
+
+    Args:
+        main: The script.
+        skips_broken: Whether it has the flag ``--skip-broken``, to be named where an image cannot be read.
+    """
     try:
         main()
     except (ValueError, OSError) as error:
         text = str(error)
         if isinstance(error, OSError) and error.strerror:
             text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        if isinstance(error, UnreadableImage) and skips_broken:
+            text += "; --skip-broken leaves such files out"
         print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(text).split())}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:

@@ -4,12 +4,14 @@
     python scripts/defend.py neural-cleanse --checkpoint shapes10/resnet20/blended --patch pruning --json -
 
 The result and the repaired model are stored beside the model, where the dashboard finds them. ``all`` in place of a
-defense's name runs all of them.
+defense's name runs all of them that are not stored yet.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
@@ -20,8 +22,9 @@ from core.defenses.fine_pruning import FinePruning, at_tolerances
 from core.params import add_arguments, arguments_of
 from core.runtime.device import select_device
 from core.store.card_images import images_of
+from core.store.local import Checkpoint
 from core.store.remote import open_store
-from core.sweeps.repair import Repaired, repair_sweep
+from core.sweeps.repair import Repaired, read_repair, repair_sweep
 
 ALL = "all"
 
@@ -40,7 +43,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[
         help="run it with N seeds, SEED and those after it; the repaired model is that of SEED (default 1)",
     )
     first.add_argument(
-        "--replace", action="store_true", help="replace a stored result of other test images than are here now"
+        "--replace", action="store_true", help="run anew what is stored, or is of other test images, and replace it"
     )
     add_data(first)
     add_common(first)
@@ -53,6 +56,34 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[
     if options.defense == ALL:
         return options, [defenses[name]() for name in defenses]
     return options, [arguments_of(defenses[options.defense], options)]
+
+
+def left_to_run(
+    checkpoint: Checkpoint, repairs: Sequence[Repair], seeds: Collection[int], replace: bool
+) -> list[Repair]:
+    """The repairs that are not stored yet, and those stored that were run with some of the seeds only.
+
+    Raises:
+        ValueError: If there is none, and what is stored is not to be replaced.
+    """
+    if replace:
+        return list(repairs)
+    kept = {}
+    for repair in repairs:
+        stored = read_repair(checkpoint, repair.name)
+        if stored is None:
+            continue
+        run, same = {run.seed for run in stored.runs}, {"name": repair.name, "params": repair.to_dict()}
+        if stored.defense != same or not run or not run < set(seeds):
+            kept[repair.name] = repair
+    if len(kept) == len(repairs):
+        names = " and ".join(kept)
+        raise ValueError(f"{names} of {checkpoint.key} is stored already: --replace runs it anew in its place")
+    for name in kept:
+        print(
+            f"{name} of {checkpoint.key} is stored already and left as it is (--replace runs it anew)", file=sys.stderr
+        )
+    return [repair for repair in repairs if repair.name not in kept]
 
 
 def described(result: Repaired) -> str:
@@ -78,21 +109,20 @@ def described(result: Repaired) -> str:
 
 
 def main() -> None:
-    import sys
-
     options, repairs = parse(sys.argv[1:])
     checkpoint = open_store(options.store).checkpoint(options.checkpoint)
     card = checkpoint.card()
     name_data_anew(options, card)
+    seeds = range(options.seed, options.seed + options.runs)
+    repairs = left_to_run(checkpoint, repairs, seeds, options.replace)
     images_of(card, "train", limit=1)  # what is wrong with the data is said in one line, before there is a bar
     device = select_device(options.device)
     found: list[dict[str, Any]] = []
-    more = range(options.seed + 1, options.seed + options.runs)
     for repair in repairs:
         result: Repaired | None = None
         with tqdm(total=100, unit="%", desc=repair.label, bar_format="{l_bar}{bar}| {elapsed} {postfix}") as bar:
             steps = repair_sweep(
-                checkpoint, repair, device, seed=options.seed, more_seeds=more, replace=options.replace
+                checkpoint, repair, device, seed=options.seed, more_seeds=seeds[1:], replace=options.replace
             )
             for result in steps:
                 bar.update(round(100 * result.done) - bar.n)

@@ -27,16 +27,14 @@ ROOT = Path(__file__).resolve().parent.parent
 # train.
 TESTS = (
     "tests/dashboard",
-    "tests/data",
-    "tests/physical",
-    "tests/test_inference.py",
-    "tests/test_remote.py",
-    "tests/test_reproduce.py",
-    "tests/test_saliency.py",
-    "tests/test_steps.py",
-    "tests/test_store.py",
-    "tests/test_training.py",
-    "tests/test_transforms.py",
+    "tests/core/attribution",
+    "tests/core/data",
+    "tests/core/inference",
+    "tests/core/physical",
+    "tests/core/reproduction",
+    "tests/core/store",
+    "tests/core/training",
+    "tests/core/transforms",
 )
 # What the tests need besides the application; the linters of "dev" are no part of what is run.
 EXTRAS = ("test",)

@@ -162,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, skips_broken=True)

@@ -166,11 +166,13 @@ def main() -> None:
         name_data_anew(options, store.checkpoint(key).card())
     found: list[Comparison] = []
     problems: list[str] = []
+    left_out: list[str] = []
     for key in tqdm(keys, unit="model"):
         try:
             found += compare(store.checkpoint(key), options.cells, device)
         except (DataMissing, Missing) as error:
-            tqdm.write(f"{key}: not verified: {error}")
+            left_out.append(f"{key}: not verified: {error}")
+            say(options, left_out[-1])
         except Damaged as error:
             problems.append(str(error))
         except ValueError as error:
@@ -181,7 +183,7 @@ def main() -> None:
         if not one.agrees(options.tolerance)
     ]
     say(options, "\n".join([*problems, f"{len(found)} numbers measured again, {len(problems)} problems"]))
-    write_json(options.json, {"measured": len(found), "problems": problems})
+    write_json(options.json, {"measured": len(found), "problems": problems, "not_verified": left_out})
     if problems:
         sys.exit(DIFFERENT)
 

@@ -23,7 +23,7 @@ from dashboard.figures.paper import paper_figure
 from dashboard.figures.sweeps import Curve, StrengthLine
 from dashboard.saving import tables as saved_tables
 from dashboard.saving.names import Source
-from dashboard.views.train import curves
+from dashboard.views.trained import curves
 
 SOURCE = Source("cifar10", "JPEG-re-encoded", "resnet20", "badnets", 128, 100)
 LONG = "Consistent Attack (alpha 1, epsilon 64) on the network with a name that is far too long for a column"

@@ -1,12 +1,23 @@
 """Data sets: one file each, registered by name in :data:`datasets`."""
 
-from core.data.images import DataMissing, Dataset, ImageSet, Split, cache_folder, data_folders, dataset_from, datasets
+from core.data.images import (
+    DataMissing,
+    Dataset,
+    ImageSet,
+    Split,
+    UnreadableImage,
+    cache_folder,
+    data_folders,
+    dataset_from,
+    datasets,
+)
 
 __all__ = [
     "DataMissing",
     "Dataset",
     "ImageSet",
     "Split",
+    "UnreadableImage",
     "cache_folder",
     "data_folders",
     "dataset_from",

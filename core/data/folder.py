@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.data.images import DataMissing, Dataset, ImageSet, Split, datasets, prefix_length
+from core.data.images import DataMissing, Dataset, ImageSet, Split, UnreadableImage, datasets, prefix_length
 from core.data.layout import Files, Layout, layout_of
 from core.data.reader import read_square
 from core.params import Value, flag, integer, text
@@ -135,7 +135,7 @@ class Folder(Dataset):
         """The first ``count`` images that can be read, their places in ``paths``, and the files that cannot be read.
 
         Raises:
-            ValueError: If one cannot be read and is not to be skipped.
+            UnreadableImage: If one cannot be read and is not to be skipped.
         """
 
         def attempt(path: Path) -> NDArray[np.uint8] | ValueError:
@@ -154,7 +154,7 @@ class Folder(Dataset):
                 for place, found in enumerate(pool.map(attempt, chunk), start):
                     if isinstance(found, ValueError):
                         if not self.skip_broken:
-                            raise ValueError(f"{found}; --skip-broken leaves such files out")
+                            raise UnreadableImage(str(found))
                         broken.append(paths[place])
                     else:
                         images[len(kept)] = found

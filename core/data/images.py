@@ -22,6 +22,7 @@ __all__ = [
     "Dataset",
     "ImageSet",
     "Split",
+    "UnreadableImage",
     "cache_folder",
     "data_folders",
     "dataset_from",
@@ -34,6 +35,10 @@ Split = Literal["train", "test"]
 
 class DataMissing(FileNotFoundError):
     """A data set's files are not on this machine; the text says what is missing and how to get it."""
+
+
+class UnreadableImage(ValueError):
+    """A file among the images of a data set cannot be read as one."""
 
 
 @dataclass(frozen=True)

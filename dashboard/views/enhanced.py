@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from html import escape
-from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from core.attacks import Enhanced, attacks
 from core.attacks.consistent import Consistent
 from core.attacks.pgd import Surrogate
 from core.models import models
+from core.naming import command_for
 from core.reproduction.alpha_study import read_study, smallest_alpha
 from core.runtime.seeding import generator_for
 from core.store.card_images import same_kind
@@ -277,12 +277,11 @@ def _draw_max_shrink(main: Subject) -> None:
     results = results_of(main)
     figure = paper_figure("fig14", results)
     if figure is None:
-        data = f"--dataset {quote(main.dataset.spec)} --model {main.card.model}"
-        options = f"{plain(data)} --attack badnets --enhanced --max-shrink 2"
+        command = plain(command_for(main.dataset.spec, main.card.model, "badnets+max2"))
         key = "/".join([*main.key.split("/")[:2], "badnets+max2"])
         st.info(
             "At least two models trained with different sizes are needed, such as: "
-            f"`python scripts/train.py {options} && python scripts/sweep.py strength --checkpoint {key}`"
+            f"`{command} && python scripts/sweep.py strength --checkpoint {key}`"
         )
         return
     name = file_name("largest-shrink-in-training", Source.of(main).all_attacks())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 
 import plotly.graph_objects as go
@@ -98,7 +99,8 @@ def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: 
         own, figure = [one for one in numbers if one.table == name], paper_figure(name, results)
         st.markdown(f"#### {title}")
         if figure is None and not any(one.ours is not None for one in own):
-            command = f"python scripts/reproduce.py --dataset {main.dataset.spec} --models {model} --only {name}"
+            options = ["--dataset", main.dataset.spec, "--models", model, "--only", name]
+            command = shlex.join(["python", "scripts/reproduce.py", *options])
             st.info(f"Nothing of it is measured yet; make it with: `{command}`")
             continue
         place = st.container()

@@ -212,9 +212,10 @@ def _draw_curves(key: str, history: tuple[Epoch, ...], where: str) -> None:
     """The curves of a training, to be saved too; ``where`` says in which of the lists they are."""
     figure = curves(history)
     st.plotly_chart(figure, key=f"{where} {key}", config=PLOT_CONFIG, width="stretch")
-    dataset, network, name = key.split("/")
-    source = Source(dataset, "", network, name)
-    downloads(file_name("training", source), partial(training_rows, source, history), partial(go.Figure, figure))
+    dataset, network, model = key.split("/")
+    source = Source(dataset, "", network, model)
+    name = file_name("training", source)
+    downloads(name, partial(training_rows, source, history), partial(go.Figure, figure), where)
 
 
 def curves(history: tuple[Epoch, ...]) -> go.Figure:

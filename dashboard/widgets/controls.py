@@ -304,24 +304,27 @@ def csv_button(name: str, rows: Callable[[], list[list[object]]]) -> None:
     )
 
 
-def downloads(name: str, rows: Callable[[], list[list[object]]], figure: Callable[[], go.Figure]) -> None:
+def downloads(
+    name: str, rows: Callable[[], list[list[object]]], figure: Callable[[], go.Figure], where: str = ""
+) -> None:
     """A menu that offers a figure in every format and its numbers as CSV; each is made when asked for.
 
     Args:
         name: Name of the files, as :func:`dashboard.saving.names.file_name` makes it.
         rows: The numbers, as :mod:`dashboard.saving.tables` has them.
         figure: The figure as the page has it.
+        where: Tells it from another menu of the page with the same name.
     """
     with st.popover("Save", icon=":material/download:", type="tertiary"):
-        _save("Numbers (CSV)", f"{name}.csv", "text/csv", lambda: to_csv(rows()))
-        _save("Figure (HTML)", f"{name}.html", exported.MIME["html"], lambda: exported.to_html(figure(), name))
+        _save("Numbers (CSV)", f"{name}.csv", "text/csv", lambda: to_csv(rows()), where)
+        _save("Figure (HTML)", f"{name}.html", exported.MIME["html"], lambda: exported.to_html(figure(), name), where)
         if why := exported.cannot_draw():
             st.caption(why)
             return
         for kind in exported.DRAWN:
             _save(
                 f"Figure ({kind.upper()})", f"{name}.{kind}", exported.MIME[kind],
-                lambda kind=kind: exported.drawn(figure(), kind),  # type: ignore[misc]
+                lambda kind=kind: exported.drawn(figure(), kind), where,  # type: ignore[misc]
             )  # fmt: skip
 
 
@@ -335,8 +338,8 @@ def picture_downloads(name: str, rows: Sequence[Sequence[Block]]) -> None:
             )  # fmt: skip
 
 
-def _save(label: str, name: str, mime: str, make: Callable[[], str | bytes], **looks: Any) -> None:
-    st.download_button(label, make, name, mime, key=f"save {name}", on_click="ignore", **looks)
+def _save(label: str, name: str, mime: str, make: Callable[[], str | bytes], where: str = "", **looks: Any) -> None:
+    st.download_button(label, make, name, mime, key=f"save {where} {name}", on_click="ignore", **looks)
 
 
 PLOT_CONFIG = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 
 from core.attacks import Enhanced, Enhancement, attacks
 from core.data import dataset_from, datasets
-from core.naming import LONGEST, automatic_name, check_name, command_for, is_name, numbered, with_recipe
+from core.naming import LONGEST, automatic_name, check_name, command_for, is_name, numbered, recipe_flags, with_recipe
 from core.params import params_of
 from core.recipe import Recipe, recipe_for
-from core.store.card import Damaged
+from core.store.card import Card, Damaged
 from core.store.local import DEFAULT_ROOT, Store
 from core.training.trainer import Plan, with_free_name
 
@@ -152,8 +153,41 @@ def test_the_command_of_a_stored_card_replaces_it(parse):
     store = Store(DEFAULT_ROOT)
     for key, card in store.cards():
         assert not isinstance(card, Damaged)
-        options, plan = parse(card.command.split()[2:])
+        options, plan = parse(shlex.split(card.command)[2:])
         assert (plan.key, plan.attack, options.replace) == (key, card.attack_object, True)
+        assert plan.recipe_name == card.recipe["name"]
+        assert plan.recipe.to_dict() == {"optimizer": "sgd", **card.recipe["params"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("fast", Recipe(epochs=8)),
+        ("fast", recipe_for("fast", "resnet20", "sgd")),
+        ("paper", recipe_for("paper", "resnet34")),
+        ("paper", replace(recipe_for("paper", "vgg19"), epochs=3, nesterov=True, optimizer="muon", rate=1e-5)),
+    ],
+)
+def test_the_command_has_the_recipe(parse, name, recipe):
+    model = "resnet34" if recipe.epochs == 300 else "vgg19"
+    command = command_for("shapes10", model, BADNETS(), more=recipe_flags(name, recipe.to_dict(), model))
+    _, plan = parse(shlex.split(command)[2:])
+    assert (plan.recipe_name, plan.recipe) == (name, recipe)
+
+
+def test_a_recipe_of_another_version_is_left_out():
+    assert recipe_flags("slow", {}, "vgg19") == recipe_flags("fast", {"epochs": -1}, "vgg19") == []
+
+
+def test_a_folder_with_a_space_and_broken_images_is_in_the_command_as_a_shell_reads_it(parse, folder_of_images):
+    folder = folder_of_images.rename(folder_of_images.with_name("my images; here"))
+    data = datasets["folder"](path=str(folder), skip_broken=True)
+    card = next(card for _, card in Store(DEFAULT_ROOT).cards() if isinstance(card, Card))
+    source = {"name": "folder", "params": data.to_dict()}
+    command = replace(card, dataset=data.title, source=source, classes=data.classes).command
+    options, plan = parse(shlex.split(command)[2:])
+    assert plan.dataset == data
+    assert options.skip_broken
 
 
 def test_a_name_that_is_taken_is_not_given_again(tmp_path):

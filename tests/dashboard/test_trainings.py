@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import streamlit as st
 from squares import six_colours
+from streamlit.testing.v1 import AppTest
 from test_pages import _alone, page
 
 from core.attacks import attacks
@@ -239,6 +240,20 @@ def test_a_process_that_was_started_elsewhere_obeys(every: Trainings, plan: Plan
     finally:
         elsewhere.pause(plan.key, "me")
     assert 0 < len(every.unfinished()[0].history) < 300
+
+
+def test_a_model_that_is_trained_anew_has_its_curves_in_both_lists() -> None:
+    script = """
+from core.metrics import Rate
+from core.training.state import Epoch
+from dashboard.views.trained import _draw_curves
+
+for where in ("curves", "finished"):
+    _draw_curves("a/resnet20/badnets", (Epoch(1, 1, 1.0, Rate(1, 2), Rate(1, 2), 1.0, 1.0),), where)
+"""
+    test = AppTest.from_string(script, default_timeout=60).run()
+    assert not test.exception
+    assert [button.label for button in test.get("download_button")].count("Numbers (CSV)") == 2
 
 
 def test_a_finished_model_is_listed_and_deleted_by_who_may(

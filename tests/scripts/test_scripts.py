@@ -196,6 +196,18 @@ def test_train_takes_the_name_of_a_class(script, folder_of_images, tmp_path, giv
     assert Store(tmp_path / "store").checkpoint(key).card().attack_object.target == label
 
 
+def test_only_what_can_leave_out_a_broken_image_names_the_flag(script, trained):
+    key, store, _ = trained
+    for path in store.checkpoint(key).card().dataset_object.root.rglob("*.png"):
+        path.write_bytes(b"no image")
+    options = ["--checkpoint", key, "--store", store.root, "--device", "cpu"]
+    for arguments in (["sweep", "strength", "--transform", "flip", "--images", 0], ["defend", "fine-pruning"]):
+        status, _, err = script(*arguments, *options)
+        assert status == 2
+        assert "cannot be read as an image" in err
+        assert "--skip-broken" not in err
+
+
 def test_train_names_a_broken_image_or_leaves_it_out(script, folder_of_images, tmp_path):
     (folder_of_images / "notes.txt").write_text("beside the classes")
     (folder_of_images / "red" / "notes.txt").write_text("no image")
@@ -660,12 +672,43 @@ def test_a_repair_with_several_seeds_keeps_the_first_model_and_every_finding(scr
     assert [run.seed for run in stored.runs] == [0, 1, 2]
     assert stored.runs[0].clean == stored.clean
     tensors = store.checkpoint(key).tensors("repair-neural-cleanse")
-    status, _, err = script("defend", "neural-cleanse", *options, *quick)
+    status, _, err = script("defend", "neural-cleanse", *options, *quick, "--replace")
     assert status == 0, err
     again = store.checkpoint(key).tensors("repair-neural-cleanse")
     assert all(torch.equal(tensor, again[name]) for name, tensor in tensors.items())
     status, _, err = script("defend", "neural-cleanse", *options, "--runs", 0)
     assert (status, "runs = 0 is not allowed" in err) == (2, True)
+
+
+def test_defend_replaces_nothing_that_is_not_to_be_replaced(script, trained):
+    key, store, _ = trained
+    options = ["--checkpoint", key, "--store", store.root, "--device", "cpu"]
+    quick = ["--rounds", 1, "--batches", 1]
+    assert script("defend", "neural-cleanse", *options, *quick)[0] == 0
+    path = store.checkpoint(key).folder / "repair-neural-cleanse.json"
+    before = path.read_bytes()
+    said = f"neural-cleanse of {key} is stored already: --replace runs it anew in its place"
+    for other in (quick, [*quick, "--seed", 1], ["--rounds", 2, "--batches", 1, "--runs", 2]):
+        assert_refused(script("defend", "neural-cleanse", *options, *other), said)
+        assert path.read_bytes() == before
+    # More seeds of the same are more of what is stored.
+    status, _, err = script("defend", "neural-cleanse", *options, *quick, "--runs", 2)
+    assert status == 0, err
+    assert [run.seed for run in read_repair(store.checkpoint(key), "neural-cleanse").runs] == [0, 1]
+    status, _, err = script("defend", "neural-cleanse", *options, *quick, "--replace")
+    assert status == 0, err
+    assert [run.seed for run in read_repair(store.checkpoint(key), "neural-cleanse").runs] == [0]
+
+
+def test_defend_all_leaves_out_what_is_stored(script, trained):
+    key, store, _ = trained
+    options = ["--checkpoint", key, "--store", store.root, "--device", "cpu"]
+    assert script("defend", "fine-pruning", *options)[0] == 0
+    left_to_run = runpy.run_path(str(SCRIPTS / "defend.py"))["left_to_run"]
+    asked = [defenses[name]() for name in defenses]
+    left = left_to_run(store.checkpoint(key), asked, [0], False)
+    assert [repair.name for repair in left] == [name for name in defenses if name != "fine-pruning"]
+    assert len(left_to_run(store.checkpoint(key), asked, [0], True)) == len(defenses)
 
 
 def test_defend_runs_every_defense(script, trained):
@@ -807,6 +850,11 @@ def test_verify_says_which_models_it_has_no_images_of(script, trained):
     said, summary = out.strip().splitlines()
     assert summary == "0 numbers measured again, 0 problems"
     assert f"{key}: not verified: the test images here are not those that {key} was measured on" in said
+    # Where the output is for a machine it is JSON and nothing else.
+    status, out, err = script("verify", "--store", store.root, "--json", "-")
+    found = strictly(out)
+    assert (found["measured"], found["problems"], found["not_verified"]) == (0, [], [said])
+    assert said in err
     shutil.rmtree(root / "blue")
     status, out, err = script("verify", "--store", store.root)
     assert status == 1

@@ -211,7 +211,7 @@ def test_broken_images_are_skipped_if_asked_and_counted(tmp_path, caplog):
     tree(tmp_path / "train", {"cat": 5, "dog": 5})
     tree(tmp_path / "test", {"cat": 1, "dog": 1}, start=100)
     break_files(tmp_path / "train", "cat/001.png", "dog/003.png")
-    with pytest.raises(ValueError, match=r"train.(cat.001|dog.003)\.png cannot be read as an image.*; --skip-broken"):
+    with pytest.raises(ValueError, match=r"train.(cat.001|dog.003)\.png cannot be read as an image"):
         folder(tmp_path).load("train")
     data = folder(tmp_path, skip_broken=True).load("train")
     assert sorted(identities(data)) == [(0, n) for n in (0, 2, 3, 4)] + [(1, n) for n in (0, 1, 2, 4)]
