@@ -1,4 +1,4 @@
-"""Measures in a process of its own how much of the saliency falls on the trigger: steps of some methods take seconds."""
+"""Measures elsewhere how much of the saliency falls on the trigger: a step of some methods takes seconds."""
 
 from __future__ import annotations
 
