@@ -13,16 +13,18 @@ from core.attribution.methods import Method, displayed, methods
 from core.models import models
 from core.paper.claims import judge_saliency
 from core.runtime.seeding import generator_for
-from core.sweeps.saliency import TARGETS, Energies, Energy, attacked_and_moved, energy_sweep, targets_of
+from core.sweeps.saliency import TARGETS, Energies, Energy, attacked_and_moved, targets_of
 from core.transforms import Compose
 from core.trigger import Trigger
+from core.workers.saliency import energies_in_background
 from dashboard.figures.heatmap import heat, overlaid
 from dashboard.figures.panels import Block, Panel, block_html
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import energy_rows
 from dashboard.server.jobs import Job
 from dashboard.server.resources import Tested, explained, jobs, tested, tested_for
-from dashboard.server.subjects import Subject, subjects
+from dashboard.server.scheduler import waiting_file
+from dashboard.server.subjects import Subject, store, subjects
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.state.trigger import place_choices, selected_look, stamped_on
 from dashboard.tables.claims import draw_verdicts
@@ -204,18 +206,21 @@ def _request(session: Session, subject: Subject, data: Tested | None, asked: Ask
     stored = stored_energies(subject) if asked.is_stored else None
     if stored is not None or data is None or not subject.checkpoint.has_weights:
         return stored
-    model, trigger, target = explained(subject), subject.trigger, subject.attack.target
-    images, labels = data.images[:ENERGY_IMAGES], data.labels[:ENERGY_IMAGES]
+    images = min(ENERGY_IMAGES, len(data))
     key = (
-        "saliency", subject.weights, trigger.fingerprint, data.name, len(images), asked.method.name,
+        "saliency", subject.weights, subject.trigger.fingerprint, data.name, images, asked.method.name,
         sorted(asked.method.to_dict().items()), asked.explain, asked.before.spec,
     )  # fmt: skip
     return jobs().request(
         key,
         Energies,
-        lambda: energy_sweep(model, images, labels, trigger, target, asked.method, asked.before, explain=asked.explain),
+        lambda: energies_in_background(
+            str(store().root), subject.key, asked.method, asked.before, images=images, repair=subject.repair,
+            explain=asked.explain, courtesy=waiting_file(),
+        ),
         session.identity,
-    )
+        heavy=False,
+    )  # fmt: skip
 
 
 def _draw_energies(
@@ -250,7 +255,7 @@ def _draw_energies(
                 st.error(f"The shares could not be measured: {plain(job.snapshot().error)}")
         if polling and not any(job.snapshot().running for job in running):
             st.rerun()
-        measured = [(s, result) for s, result in snapshots if result is not None]
+        measured = [(s, result) for s, result in snapshots if result is not None and result.seen]
         pair = sorted(measured, key=lambda one: one[0].key != main.key)
         partner = main.attack.title.partition("+")[0]
         say(
