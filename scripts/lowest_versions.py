@@ -52,7 +52,7 @@ def lowest(project: dict[str, Any], extras: Sequence[str] = EXTRAS) -> list[str]
         Requirements ``NAME==VERSION``, sorted.
 
     Raises:
-        ValueError: If a dependency is not declared as ``NAME>=VERSION``, or there is no such extra.
+        ValueError: If a dependency is not declared as ``NAME>=VERSION`` (``,<VERSION``), or there is no such extra.
 
     >>> lowest({"name": "app", "dependencies": ["numpy>=2.0"], "optional-dependencies": {"test": ["pytest >= 8.2"]}})
     ['numpy==2.0', 'pytest==8.2']
@@ -74,9 +74,9 @@ def lowest(project: dict[str, Any], extras: Sequence[str] = EXTRAS) -> list[str]
                 declared.append(requirement)
     pins = set()
     for requirement in declared:
-        found = re.fullmatch(r"([A-Za-z0-9._-]+)\s*>=\s*([0-9]+(?:\.[0-9]+)*)", requirement)
+        found = re.fullmatch(r"([A-Za-z0-9._-]+)\s*>=\s*([0-9]+(?:\.[0-9]+)*)(?:\s*,\s*<[0-9.]+)?", requirement)
         if found is None:
-            raise ValueError(f"requirement {requirement!r} has no lowest version: it must be NAME>=VERSION")
+            raise ValueError(f"requirement {requirement!r} has no lowest version: it must be NAME>=VERSION, or NAME>=VERSION,<VERSION")
         pins.add(f"{found[1]}=={found[2]}")
     return sorted(pins)
 

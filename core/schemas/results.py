@@ -1,14 +1,4 @@
-"""What files of JSON may hold: one schema for each kind of file, checked once, where the file is read.
-
-Checkpoints are passed on, so that a card or a result may be somebody else's, or damaged. Whatever is in such a file,
-reading it gives what its schema allows or raises ValueError with one sentence; nothing after that needs to check again.
-
->>> checked(Rates, {"hits": 3, "total": 4})
-Rates(hits=3, total=4)
->>> checked(Rates, {"hits": True, "total": 4})
-Traceback (most recent call last):
-ValueError: a stored result is damaged: hits = True is not allowed: it should be a valid integer
-"""
+"""Schemas of stored results: maps, curves, predictions at places, photographs, saliency."""
 
 from __future__ import annotations
 

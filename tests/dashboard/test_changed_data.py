@@ -60,7 +60,7 @@ def letters(once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dashboard.server.resources._compile", lambda *_: None)
+    monkeypatch.setattr("dashboard.server.resources.compile_aside", lambda *_: None)
     for name in ("letters", "store"):
         shutil.copytree(once / name, tmp_path / name)
     for card in (tmp_path / "store").rglob("card.json"):

@@ -31,7 +31,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dashboard.server.resources._compile", lambda *_: None)
+    monkeypatch.setattr("dashboard.server.resources.compile_aside", lambda *_: None)
     st.cache_resource.clear()
     yield
     jobs().close()

@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 def test_every_direct_dependency_is_pinned_to_its_bound():
     declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["ray"]]
     pins = lowest(PROJECT)
-    assert {requirement.replace(">=", "==") for requirement in declared} <= set(pins)
+    assert {requirement.replace(">=", "==").partition(",")[0] for requirement in declared} <= set(pins)
     assert any(pin.startswith("pytest==") for pin in pins)
     assert not any(pin.startswith(PROJECT["name"]) for pin in pins)
 
@@ -34,7 +34,7 @@ def test_extras_of_the_project_itself_are_followed():
     assert lowest(project, []) == ["numpy==2.0"]
 
 
-@pytest.mark.parametrize("requirement", ["numpy", "numpy<3", "numpy==2.0", "numpy>=2.0,<3", "numpy>=2.*"])
+@pytest.mark.parametrize("requirement", ["numpy", "numpy<3", "numpy==2.0", "numpy>=2.*"])
 def test_a_dependency_without_a_lowest_version_is_refused(requirement):
     with pytest.raises(ValueError, match=re.escape(f"'{requirement}' has no lowest version")):
         lowest({"name": "app", "dependencies": [requirement]}, [])

@@ -32,14 +32,14 @@ def trained():
 def came(store, trained):
     """A store that came with one model and one result."""
     store.save(trained[0], card_of(trained[0]))
-    store.checkpoint(KEY).save_result("location", RESULT)
+    store.checkpoint(KEY).save_result("remark", RESULT)
     write_shipped(store.root, {KEY: store.checkpoint(KEY).card().weights})
     return store
 
 
 def put_in_its_place(store, model):
     store.save(model, card_of(model, seed=0))
-    store.checkpoint(KEY).save_result("location", {"hits": [[1]], "total": [[2]]})
+    store.checkpoint(KEY).save_result("remark", {"hits": [[1]], "total": [[2]]})
     store.checkpoint(KEY).save_result("repair-x", {"answer": 1}, {"a": model.fc.bias})
 
 
@@ -61,7 +61,7 @@ def test_what_was_replaced_is_put_back_and_the_other_model_is_not_lost(came, tra
     assert is_as_it_came(came, KEY)
     put_in_its_place(came, trained[1])
     assert not is_as_it_came(came, KEY)
-    assert came.checkpoint(KEY).result("location")["hits"] == [[1]]
+    assert came.checkpoint(KEY).result("remark")["hits"] == [[1]]
     moved = restore(came, KEY)
     assert content_of(came.checkpoint(KEY).folder) == before
     assert is_as_it_came(came, KEY)
@@ -70,7 +70,7 @@ def test_what_was_replaced_is_put_back_and_the_other_model_is_not_lost(came, tra
     other = came.checkpoint(moved)
     other.model()
     assert (other.card().key, other.card().weights) == (moved, card_of(trained[1]).weights)
-    assert other.result("location")["hits"] == [[1]]
+    assert other.result("remark")["hits"] == [[1]]
     assert other.tensors("repair-x") is not None
 
 
@@ -126,7 +126,7 @@ def test_git_puts_back_what_is_gone_damaged_or_measured_otherwise(checkout, trai
     (folder / "model.safetensors").unlink()
     assert not is_as_it_came(checkout, KEY)
     restore(checkout, KEY)
-    checkout.checkpoint(KEY).save_result("location", RESULT | {"hits": [[0]]})
+    checkout.checkpoint(KEY).save_result("remark", RESULT | {"hits": [[0]]})
     restore(checkout, KEY)
     assert content_of(folder) == before
     # Where nothing was kept, because somebody else has put another model there.

@@ -162,7 +162,7 @@ def test_what_pays():
 MEASURE_MEMORY = """
 import json, resource
 import torch
-from core.training.step import kept_memory
+from core.training.allocator import kept_memory
 
 PAGE, BLOCK = resource.getpagesize(), 64 << 20
 

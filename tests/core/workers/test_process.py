@@ -16,13 +16,13 @@ from working import Count
 
 from core.workers.process import in_process
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[3]
 STUCK = 120  # seconds after which something is wrong; nothing here takes as long
 
 
 @pytest.fixture(autouse=True)
 def _jobs_are_found(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parent)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
 
 
 def without_repeats(results):
