@@ -14,10 +14,11 @@ from pathlib import Path
 
 from core.naming import automatic_name, numbered
 from core.runtime.atomic_files import write_together
+from core.schemas.base import read_json
 from core.store.card import Card, Damaged, Missing
 from core.store.local import CARD, WEIGHTS, Checkpoint, Store
 from core.store.shipped import kept_folder, shipped
-from core.training.state import read_unfinished
+from core.training.state import is_held
 
 __all__ = ["is_as_it_came", "restore"]
 
@@ -58,8 +59,7 @@ def restore(store: Store, key: str) -> str:
     if weights is None:
         raise ValueError(f"checkpoint = {key!r} is not allowed: it is none of those that came with the repository")
     checkpoint, kept = store.checkpoint(key), kept_folder(store.root, key)
-    unfinished = read_unfinished(checkpoint.folder)
-    if unfinished is not None and unfinished.running:
+    if is_held(checkpoint.folder):
         raise ValueError(f"{key} is being trained; it can be put back when that has ended")
     in_git = _git(store.root, "cat-file", "-e", f"HEAD:./{key}/{CARD}")
     if not kept.is_dir() and not in_git:
@@ -75,6 +75,15 @@ def restore(store: Store, key: str) -> str:
     return moved
 
 
+def _is_of(path: Path, weights: str) -> bool:
+    """Whether a result was measured of a model with these weights; one that cannot be read is nobody else's either."""
+    try:
+        values = read_json(path)
+    except (OSError, ValueError):
+        return True
+    return not isinstance(values, dict) or values.get("weights") == weights
+
+
 def _move(store: Store, checkpoint: Checkpoint, weights: str) -> str:
     """Moves another model than the one that came along, with its results, to a free name; its new key."""
     try:
@@ -86,7 +95,7 @@ def _move(store: Store, checkpoint: Checkpoint, weights: str) -> str:
     new = _elsewhere(store, card)
     files = {WEIGHTS: checkpoint.folder / WEIGHTS} if checkpoint.has_weights else {}
     for path in checkpoint.folder.glob("[!.]*.json"):
-        if path.name != CARD and checkpoint.result(path.stem) is not None:
+        if path.name != CARD and _is_of(path, card.weights):
             files[path.name] = path
             tensors = path.with_suffix(".safetensors")
             files |= {tensors.name: tensors} if tensors.exists() else {}

@@ -37,6 +37,7 @@ __all__ = [
     "ask_to_pause",
     "discard",
     "held",
+    "is_held",
     "obey_pause",
     "read_unfinished",
 ]
@@ -136,7 +137,7 @@ def read_unfinished(folder: Path) -> Unfinished | None:
             history = found if len(found) <= plan["recipe"]["params"].get("epochs", 0) else ()
     if plan is None:
         return None
-    running = _is_held(folder)
+    running = is_held(folder)
     known = process if running and type(process) is int and 1 < process < 2**31 else None
     return Unfinished(plan, history, running, known)
 
@@ -150,7 +151,7 @@ def ask_to_pause(folder: Path) -> bool:
     Raises:
         OSError: If the request cannot be written.
     """
-    if not _is_held(folder):
+    if not is_held(folder):
         return False
     (folder / PAUSE).touch()
     return True
@@ -173,7 +174,7 @@ def discard(folder: Path) -> None:
     Raises:
         ValueError: If a process is at it.
     """
-    if _is_held(folder):
+    if is_held(folder):
         raise ValueError(f"{'/'.join(folder.parts[-3:])} is being trained")
     for name in (STATE, ABOUT, PAUSE, LOCK):
         (folder / name).unlink(missing_ok=True)
@@ -181,7 +182,8 @@ def discard(folder: Path) -> None:
         folder.rmdir()
 
 
-def _is_held(folder: Path) -> bool:
+def is_held(folder: Path) -> bool:
+    """Whether a process trains in a folder now, whatever its files say."""
     if not (folder / LOCK).exists():
         return False
     lock = FileLock(folder / LOCK)

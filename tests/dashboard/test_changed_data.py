@@ -183,7 +183,8 @@ def test_a_card_with_an_odd_path_breaks_no_page(name: str, path: str, letters: P
     if path == "~nouser/x" and name in PAGES:
         assert any("there is no folder ~nouser/x" in one.value for one in test.info)
     if path == "a\0b":
-        assert any("no folder can have this name" in one.value for one in test.sidebar.warning)
+        said = [one.value for one in test.sidebar.warning]
+        assert any("no folder can have this name" in one for one in said), said
 
 
 class _Ended:

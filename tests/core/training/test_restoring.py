@@ -40,7 +40,7 @@ def came(store, trained):
 def put_in_its_place(store, model):
     store.save(model, card_of(model, seed=0))
     store.checkpoint(KEY).save_result("remark", {"hits": [[1]], "total": [[2]]})
-    store.checkpoint(KEY).save_result("repair-x", {"answer": 1}, {"a": model.fc.bias})
+    store.checkpoint(KEY).save_result("other-x", {"answer": 1}, {"a": model.fc.bias})
 
 
 def content_of(folder):
@@ -71,7 +71,7 @@ def test_what_was_replaced_is_put_back_and_the_other_model_is_not_lost(came, tra
     other.model()
     assert (other.card().key, other.card().weights) == (moved, card_of(trained[1]).weights)
     assert other.result("remark")["hits"] == [[1]]
-    assert other.tensors("repair-x") is not None
+    assert other.tensors("other-x") is not None
 
 
 def test_replaced_twice_it_is_still_the_one_that_came(came, trained):
