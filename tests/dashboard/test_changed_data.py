@@ -184,7 +184,7 @@ def test_a_card_with_an_odd_path_breaks_no_page(name: str, path: str, letters: P
         assert any("there is no folder ~nouser/x" in one.value for one in test.info)
     if path == "a\0b":
         said = [one.value for one in test.sidebar.warning]
-        assert any("no folder can have this name" in one for one in said), said
+        assert any("control characters are in it" in one for one in said), said
 
 
 class _Ended:
