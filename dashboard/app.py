@@ -35,9 +35,10 @@ st.html(
 )
 
 # On a phone the menu covers the page: it closes when a page was chosen. Back and Forward go through the selections.
-for script in ("menu.js", "history.js"):
-    code = (Path(__file__).resolve().parent / "assets" / script).read_text(encoding="utf-8")
-    st.html(f"<script>{code}</script>", unsafe_allow_javascript=True)
+# In one element: each takes room on the page.
+SCRIPTS = [Path(__file__).resolve().parent / "assets" / name for name in ("menu.js", "history.js")]
+CODE = "".join(f"<script>{{{script.read_text(encoding='utf-8')}}}</script>" for script in SCRIPTS)
+st.html(CODE, unsafe_allow_javascript=True)
 
 
 def page(name: str, title: str, icon: str) -> StreamlitPage:

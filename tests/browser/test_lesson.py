@@ -93,10 +93,10 @@ def test_the_pad_and_the_sliders_keep_their_arrow_keys(page: Page, url: str) -> 
 def test_links_of_before_open_what_they_name_and_nothing_opens_the_lesson(page: Page, url: str) -> None:
     model = "model=shapes10/resnet20/badnets-gray"
     for path, title, ends in (
-        ("", "1. What a backdoor is", r"/lesson$"),
+        ("", "1. What a backdoor is", r"/lesson(\?|$)"),
         (f"?{model}&row=20", "Trigger location", r"/location\?.*row=20"),
         (f"location?{model}&row=20", "Trigger location", r"/location\?.*row=20"),
-        ("?step=3", "3. Move it", r"/lesson\?step=3"),
+        ("?step=3", "3. Move it", r"/lesson\?(.*&)?step=3"),
     ):
         page.goto(f"{url}/{path}", timeout=PATIENCE, wait_until="domcontentloaded")
         page.locator("h1", has_text=title).wait_for(timeout=PATIENCE)

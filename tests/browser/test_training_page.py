@@ -34,7 +34,7 @@ def test_a_training_is_started_seen_by_a_second_user_paused_and_discarded(
     url = serve(APP, home)
     query = "train-attack=blended&train-enhanced=yes&train-enhancement-max-shrink=2"
     page.goto(f"{url}/train?{query}")
-    expect(page.get_by_text("timed here just now")).to_be_visible(timeout=400_000)
+    expect(page.get_by_role("button", name="Start")).to_be_visible(timeout=400_000)
     folder, discarded = Store(checkpoints).checkpoint(KEY).folder, []
 
     def end() -> None:
