@@ -76,9 +76,7 @@ def lowest(project: dict[str, Any], extras: Sequence[str] = EXTRAS) -> list[str]
     for requirement in declared:
         found = re.fullmatch(r"([A-Za-z0-9._-]+)\s*>=\s*([0-9]+(?:\.[0-9]+)*)(?:\s*,\s*<[0-9.]+)?", requirement)
         if found is None:
-            raise ValueError(
-                f"requirement {requirement!r} has no lowest version: it must be NAME>=VERSION, or NAME>=VERSION,<VERSION"
-            )
+            raise ValueError(f"requirement {requirement!r} has no lowest version: it must be NAME>=VERSION[,<VERSION]")
         pins.add(f"{found[1]}=={found[2]}")
     return sorted(pins)
 
