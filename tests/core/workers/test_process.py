@@ -109,7 +109,12 @@ def test_it_ends_with_its_starter_however_that_ends(how, tmp_path):
         "    print(_.process, flush=True)\n"
     )
     starter = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # Where the tests run in the background, the shell has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process = next(int(line) for line in starter.stdout if int(line))
     (child,) = map(int, (tmp_path / "began").read_text().split())
