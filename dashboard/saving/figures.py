@@ -166,5 +166,8 @@ def drawn(figure: go.Figure, kind: str) -> bytes:
         raise ValueError(why)
     options: dict[str, Any] = {"scale": PNG_SCALE} if kind == "png" else {}
     with _drawing:  # one browser at a time, however many ask
-        content: bytes = pio.to_image(for_paper(figure), format=kind, **options)
+        made = for_paper(figure)
+        # The size is said once more: not every version takes it from the figure.
+        size = {"width": made.layout.width, "height": made.layout.height}
+        content: bytes = pio.to_image(made, format=kind, **size, **options)
     return content
