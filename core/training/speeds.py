@@ -84,7 +84,9 @@ def _path(
     # Most attacks change pixels, which costs next to nothing; some take further passes, as many as they are told.
     passes = sorted(base.to_dict().items()) if type(base).harden is not Attack.harden else None
     what = (model, base.name, isinstance(attack, Enhanced), passes, recipe.optimizer, recipe.batch, tuple(shape))
-    where = (sorted(environment(device).items()), device.type, compiled)
+    # Trainings are processes of their own: how many threads the asking process has says nothing about them.
+    machine = sorted((name, value) for name, value in environment(device).items() if name != "threads")
+    where = (machine, device.type, compiled)
     return cache_folder() / "speeds" / f"{hashlib.sha256(repr((what, where)).encode()).hexdigest()[:24]}.json"
 
 
