@@ -6,6 +6,7 @@ What a lesson is made of: :mod:`dashboard.lessons`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -105,18 +106,18 @@ def show() -> None:
     data = tested(main)
     stage = Stage(session, main, partner(found, main, "+"), partner(found, main, CONTROL), data, image_choice(data))
     session.get(stage.image), session.get(NOTES)
-    answered = _answered(lesson, step, main)
+    answered = [number for number, one in enumerate(lesson.steps) if _answered(lesson, one, main)]
 
     def gone(to: Position) -> None:
-        if to.answered:
-            answer(lesson, lesson.steps[to.step], main)
+        for number in to.answered:
+            answer(lesson, lesson.steps[number], main)
         if to.step + 1 != session.get(at):
             session.forget("at-")
         session.set(at, to.step + 1)
 
     lesson_bar(
-        titles=[one.title for one in lesson.steps], step=session.get(at) - 1, answered=answered, key="lesson-bar",
-        on_go=gone,
+        titles=[one.title for one in lesson.steps], step=session.get(at) - 1, answered=answered,
+        taught=f"{lesson.name} {main.identity}", key="lesson-bar", on_go=gone,
     )  # fmt: skip
     with st.container(horizontal=True, key="lesson-head", gap="small"):
         st.title(f"{session.get(at)}. {step.title}", anchor=False)
@@ -129,6 +130,8 @@ def show() -> None:
     @st.fragment(key=f"lesson-{lesson.name}-{step.name}")
     @one_sentence
     def body() -> None:
+        if _answered(lesson, step, main) and lesson.steps.index(step) not in answered:
+            st.rerun()  # answered by the button below: the bar shows it too
         _body(stage, lesson, step, facts)
         session.write_link()
 
@@ -303,9 +306,11 @@ def _ask(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object], 
     if answered:
         return
     _input(step, question, 0, facts)
-    if st.button("Show the answer", type="primary", key=f"answer-{step.name}"):
-        answer(lesson, step, stage.main, untouched=True)
-        st.rerun()
+    # By a callback: the press of a button is forgotten when its run is overtaken by another one before it comes here.
+    st.button(
+        "Show the answer", type="primary", key=f"answer-{step.name}",
+        on_click=partial(answer, lesson, step, stage.main, untouched=True),
+    )  # fmt: skip
 
 
 def _input(step: Step, question: Question, number: int, facts: Mapping[str, object]) -> None:
@@ -361,6 +366,6 @@ def _quiz(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object],
     if any(guess is not None for guess in said.values()):
         right = sum(said.get(n) is not None and said[n] == one.right(numbers) for n, one in enumerate(step.quiz))
         st.markdown(f"### {right} of {len(step.quiz)} right")
-    if not answered and st.button("Show the answers", type="primary", key=f"answer-{step.name}"):
-        answer(lesson, step, stage.main)
-        st.rerun()
+    if not answered:
+        shown = partial(answer, lesson, step, stage.main)
+        st.button("Show the answers", type="primary", key=f"answer-{step.name}", on_click=shown)

@@ -154,6 +154,7 @@ def test_back_in_a_new_tab_stays_on_the_page(page: Page, url: str) -> None:
         page.evaluate(f"window.open('{url}')")
     tab = opened.value
     tab.wait_for_url(re.compile("/lesson.*model="))
+    tab.wait_for_function("window.triggerHistory")
     tab.evaluate("history.back()")
     tab.wait_for_timeout(2000)
     tab.wait_for_url(re.compile("/lesson.*model="))

@@ -6,12 +6,12 @@ step. Keys are left to whatever has the focus and uses them itself: the trigger 
     def gone(to: Position) -> None:
         st.session_state.position = to
 
-    lesson_bar(titles=["Stamp it", "Move it"], step=0, answered=False, key="bar", on_go=gone)
+    lesson_bar(titles=["Stamp it", "Move it"], step=0, answered=[], taught="badnets", key="bar", on_go=gone)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ _HERE = Path(__file__).parent
 _component = st.components.v2.component(
     "lesson_bar",
     css=(_HERE / "bar.css").read_text(encoding="utf-8"),
-    js=(_HERE / "bar.js").read_text(encoding="utf-8"),
+    js="".join(path.read_text(encoding="utf-8") for path in (_HERE.parent / "wire.js", _HERE / "bar.js")),
 )
 
 
@@ -35,11 +35,13 @@ class Position:
 
     Attributes:
         step: Number of the step, from 0.
-        answered: Whether its answer is shown.
+        answered: Numbers of the steps whose answers were asked for.
+        seq: Number of the message.
     """
 
     step: int
-    answered: bool
+    answered: tuple[int, ...]
+    seq: int
 
 
 def parse_position(payload: object, steps: int) -> Position | None:
@@ -49,27 +51,37 @@ def parse_position(payload: object, steps: int) -> Position | None:
         payload: The decoded JSON value, of any type.
         steps: Number of steps.
 
-    >>> parse_position({"step": 2, "answered": True}, steps=3)
-    Position(step=2, answered=True)
-    >>> [parse_position({"step": step, "answered": False}, steps=3) for step in (3, -1, "1", True)]
+    >>> parse_position({"step": 2, "answered": [1, 2], "seq": 7}, steps=3)
+    Position(step=2, answered=(1, 2), seq=7)
+    >>> [parse_position({"step": step, "answered": [], "seq": 7}, steps=3) for step in (3, -1, "1", True)]
     [None, None, None, None]
     """
     if not isinstance(payload, Mapping):
         return None
-    step, answered = whole(payload.get("step"), 0, steps - 1), payload.get("answered")
-    return Position(step, answered) if step is not None and type(answered) is bool else None
+    step, seq, asked = whole(payload.get("step"), 0, steps - 1), whole(payload.get("seq")), payload.get("answered")
+    if step is None or seq is None or not isinstance(asked, list) or len(asked) > steps:
+        return None
+    answered = tuple(number for one in asked if (number := whole(one, 0, steps - 1)) is not None)
+    return Position(step, answered, seq) if len(answered) == len(asked) else None
 
 
 def lesson_bar(
-    *, titles: Sequence[str], step: int, answered: bool, key: str, on_go: Callable[[Position], None]
+    *,
+    titles: Sequence[str],
+    step: int,
+    answered: Collection[int],
+    taught: str,
+    key: str,
+    on_go: Callable[[Position], None],
 ) -> None:
     """Draw the bar, and report where the user wants to go.
 
     Args:
         titles: Title of every step.
         step: Number of the current one, from 0.
-        answered: Whether its answer is shown, or there is none: forward is then the next step.
-        key: Streamlit key, unique in the session.
+        answered: Numbers of the steps whose answer is shown, or that have none: forward is then the next step.
+        taught: What the answers belong to, a lesson and a model; with another one nothing is answered yet.
+        key: Streamlit key, unique in the session; ``<key>:ack`` in the session state is used too.
         on_go: Called with the wanted position before the script runs; must be idempotent.
 
     Raises:
@@ -77,15 +89,23 @@ def lesson_bar(
     """
     if not 0 <= step < len(titles):
         raise ValueError(f"step = {step} is not allowed: 0 to {len(titles) - 1}")
+    ack_key = f"{key}:ack"
 
     def receive() -> None:
         state = st.session_state.get(key)
         wanted = parse_position(state.get("go"), len(titles)) if isinstance(state, Mapping) else None
         if wanted is not None:
+            st.session_state[ack_key] = wanted.seq
             on_go(wanted)
 
     _component(
         key=key,
-        data={"titles": list(titles), "step": int(step), "answered": bool(answered)},
+        data={
+            "titles": list(titles),
+            "step": int(step),
+            "answered": sorted(answered),
+            "taught": taught,
+            "ack": int(st.session_state.get(ack_key, 0)),
+        },
         on_go_change=receive,
     )

@@ -1,4 +1,8 @@
-/* Back, one mark per step, forward. What was asked for is shown at once; Python's answer then confirms it. */
+/* Back, one mark per step, forward. What was asked for is shown at once; Python's answer then confirms it.
+ *
+ * A message names the step to be at, and every step whose answer was asked for since Python last said which are shown:
+ * messages that follow each other faster than the script runs are merged on the way, and only the last one arrives.
+ */
 
 const FORWARD = ["ArrowRight", "PageDown"];
 const BACK = ["ArrowLeft", "PageUp"];
@@ -8,9 +12,13 @@ const USES_KEYS =
   '[role="listbox"], [role="combobox"], [role="application"], [role="tab"], [role="menuitem"]';
 
 class Bar {
+  wire = new Wire();
+  runs = 0;
+  data = null;
+  step = 0;
+  asked = new Set(); // steps whose answer was asked for, and which Python has not said to show yet
+
   constructor(parent) {
-    this.runs = 0;
-    this.data = null;
     this.root = document.createElement("nav");
     this.root.className = "bar";
     this.root.setAttribute("aria-label", "Steps of the lesson");
@@ -29,25 +37,39 @@ class Bar {
   }
 
   update({ data, setTriggerValue }) {
-    this.send = (message) => setTriggerValue("go", message);
+    if (this.data?.taught !== data.taught) {
+      this.asked.clear(); // another lesson or model: its answers are not these
+      this.wire.waiting = null;
+    }
     this.data = data;
+    for (const step of data.answered) this.asked.delete(step);
+    this.wire.send = (message) => setTriggerValue("go", message);
+    this.wire.acknowledge(data.ack);
+    if (this.wire.idle) this.step = data.step;
     this.draw();
   }
 
   destroy() {
+    clearTimeout(this.wire.timer);
     window.removeEventListener("keydown", this.onKey);
     this.root.remove();
   }
 
+  isAnswered(step) {
+    return this.asked.has(step) || this.data.answered.includes(step);
+  }
+
   draw() {
-    const { titles, step, answered } = this.data;
+    const { step } = this;
+    const { titles } = this.data;
+    const answered = this.isAnswered(step);
     if (this.marks.children.length !== titles.length) {
       this.marks.replaceChildren(
         ...titles.map((_, index) => {
           const item = document.createElement("li");
           const mark = document.createElement("button");
           mark.type = "button";
-          mark.addEventListener("click", () => this.go(index, false));
+          mark.addEventListener("click", () => this.go(index));
           item.appendChild(mark);
           return item;
         }),
@@ -69,20 +91,21 @@ class Bar {
   }
 
   /** The message names where to be, not how far to go: sent twice, it leads to the same place. */
-  go(step, answered) {
-    this.data = { ...this.data, step, answered };
+  go(step) {
+    this.step = step;
     this.draw();
-    this.send({ step, answered });
+    this.wire.post({ step, answered: [...this.asked] });
   }
 
   goForward() {
-    const { titles, step, answered } = this.data;
-    if (!answered) this.go(step, true);
-    else if (step < titles.length - 1) this.go(step + 1, false);
+    if (!this.isAnswered(this.step)) {
+      this.asked.add(this.step);
+      this.go(this.step);
+    } else if (this.step < this.data.titles.length - 1) this.go(this.step + 1);
   }
 
   goBack() {
-    if (this.data.step > 0) this.go(this.data.step - 1, false);
+    if (this.step > 0) this.go(this.step - 1);
   }
 
   keyDown(event) {
