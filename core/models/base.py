@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from core.registry import Registry
 
@@ -139,6 +140,18 @@ class Classifier(nn.Module):
 models: Registry[Classifier] = Registry("model", "core.models", "trigger_sensitivity.models")
 
 
+class _Undrawn(TorchFunctionMode):
+    """Draws no initial weights.
+
+    There are none to draw where tensors have shapes only, and torch would load its compiler to do it: a second.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **(kwargs or {}))
+
+
 @cache
 def last_channels(name: str) -> int:
     """Channels of the last component of a network, which a linear layer ends.
@@ -146,7 +159,7 @@ def last_channels(name: str) -> int:
     Raises:
         UnknownName: If there is no such model.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         return models[name](2, 3).head.in_features
 
 

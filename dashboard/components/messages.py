@@ -1,4 +1,4 @@
-"""What browsers send: read as if anybody could have written it.
+"""What goes to browsers, and what they send: read as if anybody could have written it.
 
 >>> whole(3), whole(True), whole(3.0), whole("3"), whole(-1), whole(10**5000)
 (3, None, None, None, None, None)
@@ -6,9 +6,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from core.schemas.base import LARGEST
 
-__all__ = ["whole"]
+__all__ = ["mount", "outgoing", "whole"]
+
+
+def mount(component: Callable[..., Any], *, data: Mapping[str, Any], **more: Any) -> None:
+    """Draws a component with its data; ``more`` is for Streamlit."""
+    component(data=outgoing(data), **more)
+
+
+def outgoing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The data of a component, with tuples for lists, which the browser reads as the same.
+
+    Streamlit asks of every list whether it is a table, and loads pandas and pyarrow for that: half a second of the
+    first screen.
+
+    >>> outgoing({"place": [3, 4], "image": None})
+    {'place': (3, 4), 'image': None}
+    """
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def whole(value: object, low: int = 0, high: int = LARGEST) -> int | None:

@@ -19,6 +19,9 @@ __all__ = ["compile_aside"]
 
 log = logging.getLogger(__name__)
 
+PAUSE = 2.0
+"""Seconds for which a thread leaves Python to the page that asked: loading what is compiled holds it up by a second."""
+
 _compiling, _ending = threading.Lock(), threading.Event()
 _threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
@@ -26,7 +29,7 @@ _threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 def compile_aside(predictor: Predictor, folder: Path, shape: tuple[int, int, int], repair: str = "") -> None:
     """Lets a predictor take the compiled model as soon as there is one, one model at a time.
 
-    Also what is compiled already is loaded aside: importing the loader takes a second, and the page can do without.
+    Also what is compiled already is loaded aside, and when the page is drawn: importing the loader takes a second.
 
     Args:
         predictor: The model, ready to predict uncompiled.
@@ -41,6 +44,7 @@ def compile_aside(predictor: Predictor, folder: Path, shape: tuple[int, int, int
 
 def _compile(predictor: Predictor, folder: Path, shape: tuple[int, int, int], repair: str) -> None:
     """Takes the compiled model from the cache, or lets another process compile it first."""
+    _ending.wait(PAUSE)
     with _compiling:
         if _ending.is_set():
             return

@@ -11,6 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components.live_strip import STEP, parse_image
+from dashboard.components.messages import mount
 
 __all__ = ["image_thumbnails"]
 
@@ -54,7 +55,8 @@ def image_thumbnails(
             index, st.session_state[ack_key] = parsed
             on_pick(index)
 
-    _component(
+    mount(
+        _component,
         key=key,
         data={
             "label": label,

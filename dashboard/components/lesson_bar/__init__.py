@@ -17,7 +17,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components.messages import whole
+from dashboard.components.messages import mount, whole
 
 __all__ = ["Position", "lesson_bar", "parse_position"]
 
@@ -98,7 +98,8 @@ def lesson_bar(
             st.session_state[ack_key] = wanted.seq
             on_go(wanted)
 
-    _component(
+    mount(
+        _component,
         key=key,
         data={
             "titles": list(titles),

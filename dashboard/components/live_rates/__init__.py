@@ -14,6 +14,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.components.messages import mount
 from dashboard.figures.html import Reading, rate_bars
 
 __all__ = ["Answered", "live_rates"]
@@ -55,7 +56,8 @@ def live_rates(
         sliders: Streamlit keys of two sliders on the page that are followed while they are held, in place of the
             trigger's row and column; counts then belong to exactly their values.
     """
-    _component(
+    mount(
+        _component,
         key=key,
         data={
             "html": rate_bars([model.reading for model in models], f"{place[0]},{place[1]}"),

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from dashboard.components.messages import whole
+from dashboard.components.messages import mount, whole
 
 __all__ = ["STEP", "live_strip", "parse_image"]
 
@@ -107,7 +107,8 @@ def live_strip(
             index, st.session_state[ack_key] = parsed
             on_pick(index)
 
-    _component(
+    mount(
+        _component,
         key=key,
         data={
             "sprite": sprite,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from core.schemas.base import LARGEST
-from dashboard.components.messages import whole
+from dashboard.components.messages import mount, whole
 
 __all__ = ["Pick", "location_map", "parse_pick"]
 
@@ -126,7 +126,8 @@ def location_map(
             pick, st.session_state[ack_key] = parsed
             on_pick(pick)
 
-    _component(
+    mount(
+        _component,
         key=key,
         data={
             "rows": [int(value) for value in rows],

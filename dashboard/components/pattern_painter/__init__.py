@@ -17,7 +17,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components.messages import whole
+from dashboard.components.messages import mount, whole
 
 __all__ = ["BLACK", "CLEAR", "LIT", "MAX_SIDE", "Painted", "parse_painted", "pattern_painter"]
 
@@ -127,7 +127,8 @@ def pattern_painter(
             st.session_state[ack_key] = painted.seq
             on_paint(painted)
 
-    _component(
+    mount(
+        _component,
         key=key,
         data={
             "pattern": pattern,

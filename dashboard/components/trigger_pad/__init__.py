@@ -25,7 +25,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from core.schemas.base import LARGEST
-from dashboard.components.messages import whole
+from dashboard.components.messages import mount, whole
 
 __all__ = ["Move", "parse_move", "trigger_pad"]
 
@@ -131,7 +131,8 @@ def trigger_pad(
         if move is not None:
             on_move(move)
 
-    _component(
+    mount(
+        _component,
         key=key,
         data={
             "image": image,
