@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 ICON = Path(__file__).resolve().parent / "assets" / "icon.png"
 st.set_page_config(page_title="Trigger sensitivity", page_icon=str(ICON), layout="wide")
 
-from dashboard.server.owner import is_served, owners  # noqa: E402 - the page must be configured first
+import dashboard.server.ending  # noqa: E402, F401 - the page must be configured first; waits for its runs at the end
+from dashboard.server.owner import is_served, owners  # noqa: E402
 from dashboard.server.uploads import guard_uploads  # noqa: E402
 from dashboard.state.session import arriving  # noqa: E402
 
