@@ -15,6 +15,8 @@ from core.runtime.yielding import Courtesy
 __all__ = ["Crowd", "Turnstile", "waiting_file"]
 # Seconds after a step of its drag for which a session counts as dragging.
 DRAGGING = 3.0
+# Seconds for which background work waits after what a user waited for: a step of a drag asks several models in turn.
+LINGER = 0.05
 
 
 def waiting_file() -> Path:
@@ -27,10 +29,12 @@ class Turnstile:
 
     Args:
         courtesy: Told when a user waits, for the computations of other processes.
+        linger: Seconds for which background work waits after a user's computation, for the next one.
     """
 
-    def __init__(self, courtesy: Courtesy | None = None) -> None:
-        self._courtesy = courtesy
+    def __init__(self, courtesy: Courtesy | None = None, linger: float = LINGER) -> None:
+        self._courtesy, self._linger = courtesy, linger
+        self._quiet = 0.0
         self._condition = threading.Condition()
         self._waiting = deque[object]()
         self._busy = False
@@ -51,13 +55,19 @@ class Turnstile:
         try:
             yield
         finally:
+            self._quiet = time.monotonic() + self._linger
             self._release()
 
     @contextmanager
     def background(self) -> Iterator[None]:
-        """For one short step of a job: waits until nobody interactive is waiting."""
+        """For one short step of a job: waits until nobody interactive is waiting, or has just been there."""
         with self._condition:
-            self._condition.wait_for(lambda: not self._busy and not self._waiting)
+            while True:
+                self._condition.wait_for(lambda: not self._busy and not self._waiting)
+                rest = self._quiet - time.monotonic()
+                if rest <= 0:
+                    break
+                self._condition.wait(rest)
             self._busy = True
         try:
             yield

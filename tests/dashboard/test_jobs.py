@@ -401,6 +401,25 @@ def test_a_crowd_is_who_dragged_within_the_last_seconds(monkeypatch: pytest.Monk
     assert crowd.with_me("d") == 2, "b and c have let go"
 
 
+def test_background_work_lets_the_next_model_of_a_drag_step_go_first() -> None:
+    """Between two models the turnstile is free for a moment; a step of a map that began then would hold up the drag."""
+    turnstile, order = Turnstile(linger=1.0), []
+
+    def step() -> None:
+        with turnstile.background():
+            order.append("map")
+
+    with turnstile.interactive():
+        order.append("drag")
+        thread = threading.Thread(target=step)
+        thread.start()
+    time.sleep(0.1)
+    with turnstile.interactive():
+        order.append("drag")
+    thread.join(10)
+    assert order == ["drag", "drag", "map"]
+
+
 def test_the_turnstile_lets_one_at_a_time_through() -> None:
     turnstile, inside, most = Turnstile(), 0, 0
     lock = threading.Lock()
