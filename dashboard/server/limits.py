@@ -15,8 +15,10 @@ __all__ = [
     "IMAGES_SERVED",
     "MAPS",
     "PHOTOGRAPHS_SERVED",
+    "PREDICTED",
     "REPAIRS",
     "UPLOADED",
+    "VISITED",
     "AtOnce",
 ]
 
@@ -57,3 +59,9 @@ DECODED = 8
 
 DECODING = 2
 """Pictures being decoded or cut at once: each takes up to 192 MB as decoded (64 million pixels), 108 MB as floats."""
+
+PREDICTED = 32 * 2**20
+"""Bytes of the latest predictions: those of 4,000 places on 1,000 images."""
+
+VISITED = 128 * 2**20
+"""Bytes of what was measured place by place: 70 looks at 900 places on 1,000 images, the last asked ones."""

@@ -25,6 +25,8 @@ from core.sweeps.place_classes import RESULT, UNKNOWN, PlaceClasses
 from core.sweeps.runner import foreign_map
 from core.transforms import Compose
 from core.trigger import Trigger
+from dashboard.server.limits import VISITED
+from dashboard.server.recent import Recent
 from dashboard.server.resources import Tested
 from dashboard.server.subjects import Subject
 
@@ -144,14 +146,21 @@ class Visited:
 
     def __init__(self, rows: range, cols: range, target: int) -> None:
         self._rows, self._cols, self._target = rows, cols, target
-        self._said: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
+        self._said: dict[tuple[int, int], npt.NDArray[np.unsignedinteger[Any]]] = {}
         self._lock = threading.Lock()
 
     def note(self, row: int, col: int, predicted: Tensor) -> None:
         """Keeps predictions of the first test images at a place, unless as many are known already."""
         with self._lock:
             if len(self._said.get((row, col), ())) < len(predicted):
-                self._said[row, col] = predicted.numpy()
+                said = predicted.numpy()
+                # Four times smaller than as predicted: a look has hundreds of places.
+                self._said[row, col] = said.astype(np.min_scalar_type(int(said.max(initial=0))))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the predictions that are kept."""
+        return sum(said.nbytes for said in self._copy().values())
 
     def counts(self) -> LocationMap:
         """Counts of every place, 0 where nobody was."""
@@ -171,21 +180,22 @@ class Visited:
             found[row - self._rows[0], col - self._cols[0], : len(part)] = np.minimum(part, UNKNOWN)
         return found
 
-    def _copy(self) -> dict[tuple[int, int], npt.NDArray[np.int64]]:
+    def _copy(self) -> dict[tuple[int, int], npt.NDArray[np.unsignedinteger[Any]]]:
         with self._lock:
             return dict(self._said)
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _visited(weights: str, look: str, data: str, target: int, before: str, _rows: range, _cols: range) -> Visited:
-    return Visited(_rows, _cols, target)
+@st.cache_resource(show_spinner=False)
+def _visited() -> Recent[Visited]:
+    return Recent(VISITED)
 
 
 def visited(subject: Subject, trigger: Trigger, data: Tested, target: int, before: Compose) -> Visited:
     """What has been measured of a look since the server started; one for all sessions."""
     rows, cols = trigger.places(*subject.card.shape[1:])
     look = trigger.at(rows[0], cols[0]).fingerprint
-    return _visited(subject.weights, look, data.name, target, before.spec, rows, cols)
+    key = (subject.weights, look, data.name, target, before.spec)
+    return _visited().get_or_make(key, lambda: Visited(rows, cols, target))
 
 
 @st.cache_resource(show_spinner=False, max_entries=12)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from typing import Any
-
 import streamlit as st
 import torch
 from torch import Tensor
@@ -14,34 +10,17 @@ from core.metrics import Rate
 from core.sweeps.base import predictions_at
 from core.transforms import Compose
 from core.trigger import Trigger
+from dashboard.server.limits import PREDICTED
+from dashboard.server.recent import Recent
 from dashboard.server.resources import Tested, jobs, predictor
 from dashboard.server.subjects import Subject
 
 __all__ = ["predictions", "success"]
 
 
-class _Recent:
-    """The latest predictions, so that drawing the same state again computes nothing."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._values, self._lock = size, OrderedDict[Any, Tensor](), threading.Lock()
-
-    def get(self, key: Any) -> Tensor | None:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def put(self, key: Any, value: Tensor) -> None:
-        with self._lock:
-            self._values[key] = value
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
-
-
 @st.cache_resource(show_spinner=False)
-def _recent() -> _Recent:
-    return _Recent(4096)
+def _recent() -> Recent[Tensor]:
+    return Recent(PREDICTED)
 
 
 def predictions(
