@@ -8,7 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.metrics import Rate
-from core.paper.comparison import Number, Results
+from core.paper.comparison import Number
+from core.paper.results import Results
 from core.sweeps.appearance import AppearanceCurve, AppearanceMap
 from core.sweeps.location import LocationMap
 from core.sweeps.physical import PhysicalResult, conditions

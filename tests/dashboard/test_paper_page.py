@@ -10,7 +10,8 @@ from test_pages import _alone, page
 
 from core.paper.claims import Claim, Verdict
 from core.paper.claims.base import HOLDS, OUTCOMES, WANG
-from core.paper.comparison import Number, Results
+from core.paper.comparison import Number, compared
+from core.paper.results import Results
 from core.store.local import Store
 from dashboard.saving.tables import number_rows
 from dashboard.tables.claims import RULE, STYLE, verdict_html
@@ -22,7 +23,7 @@ KEY = "shapes10/resnet20/badnets"
 
 @pytest.fixture(scope="module")
 def numbers() -> list[Number]:
-    return Results.read(Store(), "shapes10", "resnet20").numbers()
+    return compared(Results.read(Store(), "shapes10", "resnet20"))
 
 
 def number(**changes: object) -> Number:
