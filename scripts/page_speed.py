@@ -23,7 +23,8 @@ from unittest.mock import patch
 from command import Parser, add_common, run, say, write_json
 from streamlit.testing.v1 import AppTest
 
-from core.store import card, local
+from core.schemas.base import read_json
+from core.store import Card
 
 PAGES: dict[str, dict[str, str]] = {
     "lesson": {},
@@ -71,9 +72,9 @@ class Reruns:
 def counted() -> Iterator[dict[str, int]]:
     """Counts the files of checkpoints that are parsed meanwhile: ``cards`` and ``results``."""
     counts = {"cards": 0, "results": 0}
-    from_json, read_json = card.Card.from_json, local.read_json
+    from_json = Card.from_json
 
-    def card_counted(text: str | bytes) -> card.Card:
+    def card_counted(text: str | bytes) -> Card:
         counts["cards"] += 1
         return from_json(text)
 
@@ -81,7 +82,7 @@ def counted() -> Iterator[dict[str, int]]:
         counts["results"] += 1
         return read_json(path)
 
-    with patch.object(card.Card, "from_json", card_counted), patch.object(local, "read_json", result_counted):
+    with patch.object(Card, "from_json", card_counted), patch("core.store.local.read_json", result_counted):
         yield counts
 
 

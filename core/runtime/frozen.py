@@ -31,7 +31,7 @@ def _refuse(*_: Any, **__: Any) -> NoReturn:
 class FrozenDict(dict[Any, Any]):
     """A dictionary that refuses to be changed; ``|`` and ``copy`` give a plain one."""
 
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 
     def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[Any, Any]]]:
         """For copies between processes, which would otherwise be filled entry by entry."""
@@ -41,7 +41,7 @@ class FrozenDict(dict[Any, Any]):
 class FrozenList(list[Any]):
     """A list that refuses to be changed; ``+``, slices and ``copy`` give a plain one."""
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
 
     def __reduce__(self) -> tuple[type[FrozenList], tuple[list[Any]]]:
@@ -67,8 +67,8 @@ def frozen(value: T) -> T:
     elif isinstance(value, list):
         made = FrozenList([frozen(part) for part in value])
     elif type(value) is tuple:
-        parts = tuple(frozen(part) for part in value)
-        made = parts if any(new is not part for new, part in zip(parts, value, strict=True)) else value
+        parts = tuple(frozen(part) for part in made)
+        made = parts if any(new is not part for new, part in zip(parts, made, strict=True)) else value
     elif isinstance(value, np.ndarray):
         value.flags.writeable = False
     elif is_dataclass(value) and not isinstance(value, type):

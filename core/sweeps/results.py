@@ -24,7 +24,7 @@ from torch import Tensor
 from core.defenses import defenses
 from core.models import Classifier
 from core.runtime.frozen import frozen
-from core.runtime.read_once import ReadOnce
+from core.runtime.read_once import ReadOnce, file_state
 from core.schemas.base import Stored, checked, damaged
 from core.store.card import Damaged
 from core.store.local import CARD, Checkpoint
@@ -73,6 +73,8 @@ _FILES: ReadOnce[_File] = ReadOnce(most=128 * 2**20)
 
 def _read(checkpoint: Checkpoint, name: str, kind: type[_Result]) -> _File:
     """Parses a file; of a damaged one, the log says so and why."""
+    if file_state(checkpoint.folder / f"{name}.json") is None:
+        return ABSENT
     try:
         values = checkpoint.read_result(name)
         if values is None:
