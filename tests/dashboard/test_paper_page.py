@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import parse_qsl
 
@@ -173,3 +174,19 @@ def test_a_difference_of_nothing_has_no_sign_and_whole_numbers_have_a_decimal() 
     assert "-0.0" not in texts
     assert {"82.0", "0.0", "+1.1"} <= set(texts)
     assert "82" not in texts
+
+
+def charts(name: str, **query: str) -> list[object]:
+    """The traces of every figure of a page; their names may say more of a model than its attack."""
+    every = [json.loads(chart.proto.spec)["data"] for chart in page(name, model=KEY, **query).get("plotly_chart")]
+    words = ("name", "customdata", "legendgroup")
+    return [[{part: trace[part] for part in trace if part not in words} for trace in traces] for traces in every]
+
+
+def test_figures_1_and_13_are_the_same_on_their_own_pages_and_here() -> None:
+    """One function draws each; of the reference models, both pages show the same."""
+    shown = charts("paper", view="figures")
+    cost, enhanced = charts("defenses", part="cost"), charts("enhanced")
+    assert (len(cost), len(enhanced)) == (1, 2)
+    for figure in (*cost, *enhanced):
+        assert figure in shown
