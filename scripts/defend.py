@@ -24,7 +24,8 @@ from core.runtime.device import select_device
 from core.store.card_images import images_of
 from core.store.local import Checkpoint
 from core.store.remote import open_store
-from core.sweeps.repair import Repaired, read_repair, repair_sweep
+from core.sweeps.repair import Repaired, repair_sweep
+from core.sweeps.results import StoredResults
 
 ALL = "all"
 
@@ -70,7 +71,7 @@ def left_to_run(
         return list(repairs)
     kept = {}
     for repair in repairs:
-        stored = read_repair(checkpoint, repair.name)
+        stored = StoredResults(checkpoint).repair(repair.name)
         if stored is None:
             continue
         run, same = {run.seed for run in stored.runs}, {"name": repair.name, "params": repair.to_dict()}

@@ -24,7 +24,9 @@ from core import formatting
 from core.models import models
 from core.paper.claims import Verdict
 from core.paper.claims.base import reading
-from core.paper.comparison import Number, Results
+from core.paper.comparison import Number, compared
+from core.paper.constants import PAPER_MODELS
+from core.paper.results import Results
 from core.recipe import RECIPES
 from core.reproduction.executors import Engine, Here, Processes, RayCluster, run_tasks
 from core.reproduction.tasks import PARTS, SHRINKS, Progress, Task, grid, pending
@@ -32,7 +34,7 @@ from core.runtime.atomic_files import sweep_up
 from core.store.card import Missing
 from core.store.remote import open_store
 
-GRIDS = {"small": ("resnet20",), "paper": ("vgg19", "resnet34")}
+GRIDS = {"small": ("resnet20",), "paper": PAPER_MODELS}
 ENGINES = ("local", "ray")
 INCOMPLETE = 1
 
@@ -177,7 +179,7 @@ def main() -> None:
     dataset = dataset_of(options).title
     found = {name: Results.read(open_store(options.store), dataset, name) for name in names}
     for name, results in found.items():
-        numbers = [number for number in results.numbers() if not options.only or number.table in options.only]
+        numbers = [number for number in compared(results) if not options.only or number.table in options.only]
         say(options, f"{table_of(numbers)}\n\nThe paper's statements, {name} on {dataset}:")
         say(options, claims_of(results.verdicts()))
     write_json(
@@ -185,7 +187,7 @@ def main() -> None:
         {
             "dataset": dataset,
             "claims": [{"model": name, **v.to_dict()} for name, results in found.items() for v in results.verdicts()],
-            "numbers": [number.to_dict() for results in found.values() for number in results.numbers()],
+            "numbers": [number.to_dict() for results in found.values() for number in compared(results)],
             "failed": failed,
         },
     )

@@ -20,33 +20,37 @@ from core.defenses import defenses
 from core.defenses.fine_pruning import TOLERANCES, at_tolerances
 from core.metrics import Rate
 from core.paper.claims import Verdict
-from core.paper.claims.base import LI, STANDARD, label_of, reading
-from core.paper.comparison import DISTANCES, VALUES, Results, read_result
-from core.paper.numbers import paper_number, paper_seconds
+from core.paper.claims.base import LI, label_of, reading
+from core.paper.constants import (
+    ATTACKS,
+    DISTANCES,
+    PAPER_MODELS,
+    PHOTOGRAPHS,
+    ROWS,
+    SHRINK,
+    SHRINKPAD,
+    SHRINKPAD_LABEL,
+    SPATIAL,
+    VALUE_SHIFTS,
+    VALUES,
+)
+from core.paper.numbers import PaperNumber, paper_number, paper_seconds
+from core.paper.results import Results
 from core.physical import FACTORS
 from core.runtime.atomic_files import write_atomically
 from core.store.card import Card, Damaged
 from core.store.local import Checkpoint, Store
 from core.store.remote import open_store
-from core.sweeps.appearance import AppearanceCurve
-from core.sweeps.location import LocationMap
-from core.sweeps.physical import PhysicalResult
-from core.sweeps.repair import read_repair
-from core.sweeps.saliency import Energies
-from core.sweeps.strength import StrengthCurve
-from core.transforms import transform_from_spec, transforms
+from core.sweeps.results import StoredResults
+from core.transforms import transform_from_spec
 from core.transforms.spatial import LARGEST
-
-# Columns of the tables of defenses: Tables 1 and 5, then the strongest of Tables 3 and 4.
-SPATIAL = ("flip", "shrinkpad:1", "shrinkpad:2", "shrinkpad:3", "shrinkpad:4", "shrinkpad:6", "shrinkpad:8")
-VALUE_SHIFTS = ("noise:10", "noise:20", "hue:0.4", "contrast:0.4", "brightness:0.4", "saturation:0.4")
-ORDER = ("benign", "robust", "badnets-gray", "badnets", "blended", "consistent")
 
 # What of a photograph the network gets, apart from the whole.
 FRAMED = {"crop": "cropped", "perspective": "seen straight", "area": "antialiased"}
 
 Row = list[str]
-Table = Callable[[list[tuple[Checkpoint, Card]]], Iterator[Row]]
+Models = list[tuple[Checkpoint, Card]]
+Table = Callable[[Models], Iterator[Row]]
 
 
 def percent(rate: Rate, *, interval: bool = True) -> str:
@@ -60,18 +64,18 @@ def pair(first: Rate, second: Rate) -> str:
     return f"{formatting.percent(first.value)} / {formatting.percent(second.value)}"
 
 
-def found(store: Store) -> list[tuple[Checkpoint, Card]]:
+def readable(store: Store) -> Models:
     """All readable checkpoints: data set by data set, the clean models first."""
 
     def place(checkpoint: Checkpoint, card: Card) -> tuple[object, ...]:
         base, plus, suffix = checkpoint.key.rpartition("/")[2].partition("+")
-        return (card.dataset, card.model, ORDER.index(base) if base in ORDER else len(ORDER), base, plus, suffix)
+        return (card.dataset, card.model, ROWS.index(base) if base in ROWS else len(ROWS), base, plus, suffix)
 
     cards = [(store.checkpoint(key), card) for key, card in store.cards() if not isinstance(card, Damaged)]
     return sorted(cards, key=lambda pair: place(*pair))
 
 
-def models(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def models(checkpoints: Models) -> Iterator[Row]:
     """What every model is and can do, from its card."""
     yield ["model", "clean accuracy", "attack success rate", "recipe", "epochs"]
     for checkpoint, card in checkpoints:
@@ -81,12 +85,12 @@ def models(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         yield [checkpoint.key, *rates, f"{name} ({optimizer})", str(epochs)]
 
 
-def location(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def location(checkpoints: Models) -> Iterator[Row]:
     """Fig. 4: the rate at the training location, and the highest at some distances from it."""
     away = (f"highest {d} pixel{'s' if d > 1 else ''} away (of so many places)" for d in DISTANCES)
     yield ["model", "at the training location", *away]
     for checkpoint, card in checkpoints:
-        result = read_result(checkpoint, "location", LocationMap)
+        result = StoredResults(checkpoint).location
         if result is not None:
             place = card.attack_object.trigger(card.shape).location
             highest = [result.highest_at_distance(place, distance) for distance in DISTANCES]
@@ -94,11 +98,11 @@ def location(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
             yield [f"{checkpoint.key} (n = {result.total.max()})", percent(result.at(*place)), *shown]
 
 
-def appearance(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def appearance(checkpoints: Models) -> Iterator[Row]:
     """Fig. 5: the rate at some pixel values."""
     yield ["model", *(f"value {value}" for value in VALUES)]
     for checkpoint, _ in checkpoints:
-        result = read_result(checkpoint, "appearance", AppearanceCurve)
+        result = StoredResults(checkpoint).appearance
         if result is not None:
             shown = (percent(result.at(value), interval=False) for value in VALUES)
             yield [f"{checkpoint.key} (n = {result.total.max()})", *shown]
@@ -107,13 +111,12 @@ def appearance(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
 def behind(specs: tuple[str, ...]) -> Table:
     """A table of the attack success rate and the clean accuracy under some defenses, the paper's rows beside ours."""
 
-    def table(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    def table(checkpoints: Models) -> Iterator[Row]:
         labels = [transform_from_spec(spec).label for spec in specs]
         yield ["ASR / clean accuracy (%)", "n", "Standard", *labels]
         papers: dict[str, None] = {}
         for checkpoint, card in checkpoints:
-            found = {name: read_result(checkpoint, f"strength-{name}", StrengthCurve) for name in transforms}
-            curves = {name: curve for name, curve in found.items() if curve is not None}
+            curves = StoredResults(checkpoint).strengths
             steps = [transform_from_spec(spec).steps[0] for spec in specs]
             if not all(step.name in curves and step.value in curves[step.name].strengths for step in steps):
                 continue
@@ -124,67 +127,63 @@ def behind(specs: tuple[str, ...]) -> Table:
             if card.dataset == "cifar10":
                 papers[card.attack_object.title] = None
         for title in papers:
-            for model in ("vgg19", "resnet34"):
+            for model in PAPER_MODELS:
                 numbers = [paper_number(model, title, spec) for spec in ("", *specs)]
                 if any(numbers):
-                    cells = [
-                        "" if n is None else f"{formatting.number(n.success)} / {formatting.number(n.clean) or '-'}"
-                        for n in numbers
-                    ]
-                    yield [f"*paper*: {model}/{title}", "", *cells]
+                    yield [f"*paper*: {model}/{title}", "", *map(_paper_pair, numbers)]
 
     return table
 
 
-def repairs(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def repairs(checkpoints: Models) -> Iterator[Row]:
     """Table 1, the repairs: attack success and clean accuracy on the half of the test set they have not seen."""
     yield ["ASR / clean accuracy (%)", "n", "Standard", *(defenses[name].label for name in defenses)]
     papers: dict[str, None] = {}
     for checkpoint, card in checkpoints:
-        found = {name: read_repair(checkpoint, name) for name in defenses}
-        there = [result for result in found.values() if result is not None]
-        if not there:
+        stored = StoredResults(checkpoint).repairs
+        if not stored:
             continue
-        pairs = [(there[0].success_before, there[0].clean_before)]
-        pairs += [(result.success, result.clean) if result else (Rate(0, 0), Rate(0, 0)) for result in found.values()]
-        cells = [pair(hit, clean) if hit.total else "" for hit, clean in pairs]
-        yield [checkpoint.key, str(there[0].success.total), *cells]
+        first = next(iter(stored.values()))
+        cells = [pair(stored[name].success, stored[name].clean) if name in stored else "" for name in defenses]
+        yield [checkpoint.key, str(first.success.total), pair(first.success_before, first.clean_before), *cells]
         if card.dataset == "cifar10":
             papers[card.attack_object.title] = None
     for title in papers:
-        for model in ("vgg19", "resnet34"):
+        for model in PAPER_MODELS:
             numbers = [paper_number(model, title, name) for name in ("", *defenses)]
             if any(numbers[1:]):
-                shown = [
-                    "" if n is None else f"{formatting.number(n.success)} / {formatting.number(n.clean)}"
-                    for n in numbers
-                ]
-                yield [f"*paper*: {model}/{title}", "", *shown]
+                yield [f"*paper*: {model}/{title}", "", *map(_paper_pair, numbers)]
 
 
-def times(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def _paper_pair(number: PaperNumber | None) -> str:
+    """The paper's two rates; of one that it has not, a dash."""
+    return "" if number is None else f"{formatting.number(number.success)} / {formatting.number(number.clean) or '-'}"
+
+
+def times(checkpoints: Models) -> Iterator[Row]:
     """Table 2: the mean seconds of every repair over the standard attacks, the paper's, and ours of every model."""
     yield ["seconds", *(defenses[name].label for name in defenses)]
     for checkpoint, _ in checkpoints:
-        found = [read_repair(checkpoint, name) for name in defenses]
-        if any(found):
-            yield [checkpoint.key, *(formatting.seconds(result.seconds) if result else "" for result in found)]
+        stored = StoredResults(checkpoint).repairs
+        if stored:
+            spent = (formatting.seconds(stored[name].seconds) if name in stored else "" for name in defenses)
+            yield [checkpoint.key, *spent]
     for network, results in _results(checkpoints).items():
         means = {name: mean for name in defenses if (mean := results.seconds(name)) is not None}
         if means:
             attacks = ", ".join(dict.fromkeys(title for mean in means.values() for title in mean.attacks))
             cells = (f"**{formatting.seconds(means[name].mean)}**" if name in means else "" for name in defenses)
             yield [f"**Table 2**: {network}, mean of {attacks}", *cells]
-    for model in ("vgg19", "resnet34"):
+    for model in PAPER_MODELS:
         numbers = [paper_seconds(model, name) for name in defenses]
         yield [f"*paper*: {model}", *(formatting.seconds(spent) for spent in numbers)]
 
 
-def tolerances(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def tolerances(checkpoints: Models) -> Iterator[Row]:
     """Fine-Pruning by the clean accuracy that may be lost: both rates on the practical half, and what is pruned."""
     yield ["ASR / clean accuracy (%), channels", "n", *(f"{points:g} points" for points in TOLERANCES)]
     for checkpoint, _ in checkpoints:
-        result = read_repair(checkpoint, "fine-pruning")
+        result = StoredResults(checkpoint).repair("fine-pruning")
         if result is not None:
             cuts = at_tolerances(result.record, result.report)
             cells = [
@@ -194,7 +193,7 @@ def tolerances(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
             yield [checkpoint.key, str(cuts[0].success.total), *cells]
 
 
-def flagged(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def flagged(checkpoints: Models) -> Iterator[Row]:
     """What Neural Cleanse finds with several seeds: its anomaly index, what is flagged, and what that leaves."""
     yield [
         "model",
@@ -207,7 +206,7 @@ def flagged(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
         "ASR / clean accuracy (%)",
     ]
     for checkpoint, card in checkpoints:
-        result = read_repair(checkpoint, "neural-cleanse")
+        result = StoredResults(checkpoint).repair("neural-cleanse")
         if result is None:
             continue
         runs, classes, goal = result.runs or (result,), card.classes, card.attack_object.target
@@ -236,23 +235,30 @@ def _range(values: list[float], places: int = 1) -> str:
     return low if low == high else f"{low}-{high}"
 
 
-def max_shrink(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def max_shrink(checkpoints: Models) -> Iterator[Row]:
     """Fig. 14: enhanced attacks by the largest shrink size they were trained with."""
-    yield ["ASR (%) / behind ShrinkPad-4", *(f"max {size}" for size in range(LARGEST + 1))]
+    yield [f"ASR (%) / behind {SHRINKPAD_LABEL}", *(f"max {size}" for size in range(LARGEST + 1))]
     for name, results in _results(checkpoints).items():
         for title, curves in results.ablation().items():
             if len(curves) > 1:
-                found = {n: pair(*(curve.at(s).success for s in (0, 4))) for n, curve in curves.items()}
-                cells = (found.get(n, "") for n in range(LARGEST + 1))
+                shown = {n: pair(*(curve.at(size).success for size in (0, SHRINK))) for n, curve in curves.items()}
+                cells = (shown.get(n, "") for n in range(LARGEST + 1))
                 yield [f"{name}/{title}", *cells]
 
 
-def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def saliency(checkpoints: Models) -> Iterator[Row]:
     """Fig. 10 as numbers: share of the saliency inside the trigger, and of the image that the trigger covers."""
-    head = ["share of the saliency inside the trigger", "n", "attacked", "behind ShrinkPad-4", "area", "area then"]
+    head = [
+        "share of the saliency inside the trigger",
+        "n",
+        "attacked",
+        f"behind {SHRINKPAD_LABEL}",
+        "area",
+        "area then",
+    ]
     yield [*head, "most salient pixel on it", "and then"]
     for checkpoint, _ in checkpoints:
-        result = read_result(checkpoint, "saliency", Energies)
+        result = StoredResults(checkpoint).saliency
         if result is not None:
             kinds = (result.attacked, result.transformed)
             halves = [formatting.percent((kind.interval[1] - kind.interval[0]) / 2) for kind in kinds]
@@ -264,28 +270,27 @@ def saliency(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
             yield [checkpoint.key, str(result.seen), *shares, *areas, *peaks]
 
 
-def physical(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def physical(checkpoints: Models) -> Iterator[Row]:
     """Fig. 11 and 12: success on simulated photographs of prints, whole, cut out, and of other pictures."""
-    columns = [("off", "preset", "not printed"), ("near", "preset", "near"), ("far", "preset", "far")]
-    columns += [(name, group, f"{name}, {text}") for group, text in FRAMED.items() for name in ("near", "far")]
+    columns = [("off", "preset", "not printed"), *((name, "preset", name) for name in PHOTOGRAPHS)]
+    columns += [(name, group, f"{name}, {text}") for group, text in FRAMED.items() for name in PHOTOGRAPHS]
     yield ["ASR / clean accuracy (%)", "n", *(text for *_, text in columns), "other pictures, near", "far"]
     for checkpoint, _ in checkpoints:
-        result, strange = (read_result(checkpoint, name, PhysicalResult) for name in ("physical", "out-of-sample"))
+        stored = StoredResults(checkpoint)
+        result, strange = stored.physical, stored.out_of_sample
         if result is None:
             continue
         pairs = [result.of(group)[name] for name, group, _ in columns]
         cells = [pair(success, clean) for clean, success in pairs]
-        others = [
-            formatting.percent(strange.of("preset")[name][1].value) if strange else "" for name in ("near", "far")
-        ]
+        others = [formatting.percent(strange.of("preset")[name][1].value) if strange else "" for name in PHOTOGRAPHS]
         yield [checkpoint.key, str(result.total.max()), *cells, *others]
 
 
-def factors(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def factors(checkpoints: Models) -> Iterator[Row]:
     """The attack success rate with one factor of the photograph alone, and with all but one."""
     yield ["ASR (%), alone / all but it", *FACTORS]
     for checkpoint, _ in checkpoints:
-        result = read_result(checkpoint, "physical", PhysicalResult)
+        result = StoredResults(checkpoint).physical
         if result is not None:
             only, without = result.of("only"), result.of("without")
             cells = [pair(only[name][1], without[name][1]) for name in FACTORS]
@@ -295,7 +300,7 @@ def factors(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
 def claims_of(is_wanted: Callable[[str], bool]) -> Table:
     """A table of the statements of some sources: each as it is put there, our rule, the verdicts and their numbers."""
 
-    def table(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+    def table(checkpoints: Models) -> Iterator[Row]:
         yield ["statement, *and our rule*", "model", "verdict", "numbers"]
         judged = {name: results.verdicts() for name, results in _results(checkpoints).items()}
         for index in range(len(next(iter(judged.values()), ()))):
@@ -318,7 +323,7 @@ def _verdict(verdict: Verdict) -> str:
     return head + f"**{verdict.outcome}**" + (f": {verdict.why}" if verdict.why else "")
 
 
-def _results(checkpoints: list[tuple[Checkpoint, Card]]) -> dict[str, Results]:
+def _results(checkpoints: Models) -> dict[str, Results]:
     """Everything stored of every network and data set, by ``dataset/model``."""
     networks = dict.fromkeys((card.dataset, card.model) for _, card in checkpoints)
     roots = [Store(checkpoint.folder.parents[2]) for checkpoint, _ in checkpoints[:1]]
@@ -334,20 +339,27 @@ def without_ablation(table: Table) -> Table:
     return lambda checkpoints: table([one for one in checkpoints if "+max" not in one[0].key])
 
 
-def headline(checkpoints: list[tuple[Checkpoint, Card]]) -> Iterator[Row]:
+def headline(checkpoints: Models) -> Iterator[Row]:
     """Standard against enhanced attacks: attack success rates where the trigger is changed, on CIFAR-10."""
-    yield ["ASR (%)", "as trained", "moved up 1 pixel", "flipped", "shrunk (ShrinkPad-4)", "photographed from near"]
+    yield [
+        "ASR (%)",
+        "as trained",
+        "moved up 1 pixel",
+        "flipped",
+        f"shrunk ({SHRINKPAD_LABEL})",
+        "photographed from near",
+    ]
     for name, results in _results(checkpoints).items():
         if not name.startswith("cifar10/"):
             continue
-        for title in (f"{attack}{plus}" for attack in STANDARD for plus in ("", "+")):
+        for title in ATTACKS:
             if title not in results.cards:
                 continue
             card = results.cards[title]
             trigger = card.attack_object.trigger(card.shape)
             moved = results.maps[title].at(trigger.row - 1, trigger.col) if title in results.maps else None
             printed = results.photographs[title].of("preset").get("near") if title in results.photographs else None
-            rates = [results.rate(title, spec, "asr") for spec in ("", "flip", "shrinkpad:4")]
+            rates = [results.rate(title, spec, "asr") for spec in ("", "flip", SHRINKPAD)]
             rates = [rates[0], moved, *rates[1:], printed[1] if printed else None]
             yield [label_of(title), *(formatting.percent(rate.value) if rate else "" for rate in rates)]
 
@@ -399,7 +411,7 @@ def main() -> None:
     parser.add_argument("--update", type=Path, nargs="+", metavar="FILE", help="put the tables into these files")
     add_common(parser)
     options = parser.parse_args()
-    checkpoints = found(open_store(options.store))
+    checkpoints = readable(open_store(options.store))
     if not checkpoints:
         raise ValueError(f"there is no checkpoint in {options.store}")
     tables = {name: markdown(make(checkpoints)) for name, make in TABLES.items()}

@@ -29,7 +29,7 @@ from core.attacks.badnets import Benign
 from core.inference.predictor import Predictor
 from core.metrics import BoundedRate, Rate
 from core.models import Classifier
-from core.paper.comparison import DISTANCES, VALUES
+from core.paper.constants import DISTANCES, VALUES
 from core.runtime.device import select_device
 from core.store.card_images import images_of
 from core.store.local import Checkpoint
@@ -39,7 +39,8 @@ from core.sweeps.appearance import AppearanceCurve
 from core.sweeps.location import LocationMap
 from core.sweeps.physical import PhysicalResult
 from core.sweeps.place_classes import PlaceClasses
-from core.sweeps.runner import COUNTS, Measured, Sweep, carry_out, foreign_map
+from core.sweeps.results import StoredResults
+from core.sweeps.runner import COUNTS, Measured, Sweep, carry_out
 from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec, transforms
 from core.trigger import Trigger
@@ -120,10 +121,8 @@ def add_answers(options: argparse.Namespace, checkpoint: Checkpoint, model: Clas
     trigger, target = card.attack_object.trigger(card.shape), card.attack_object.target
     if not control.has_weights or control.key == checkpoint.key or control.card().source != card.source:
         return
-    for name in ("location", foreign_map(trigger)):
-        kept = control.result(name) or {}
-        if (kept.get("trigger"), kept.get("target")) == (trigger.fingerprint, target) and not options.replace:
-            return
+    if StoredResults(control).location_of(trigger, target) is not None and not options.replace:
+        return
     if control.card().attack_object.trigger(card.shape) == trigger:
         return  # its own map, which is no by-product of an attack
     clean = control.model()

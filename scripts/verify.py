@@ -21,7 +21,7 @@ from command import Parser, add_common, add_data, name_data_anew, run, say, writ
 from tqdm import tqdm
 
 from core.data import DataMissing, ImageSet
-from core.defenses import defenses, split_test
+from core.defenses import split_test
 from core.inference.predictor import Predictor
 from core.metrics import Rate
 from core.runtime.device import select_device
@@ -30,11 +30,9 @@ from core.store.card import Damaged, Missing
 from core.store.card_images import images_of, other_images
 from core.store.local import Checkpoint
 from core.store.remote import open_store
-from core.sweeps.appearance import AppearanceCurve
 from core.sweeps.base import attacked, success_at
-from core.sweeps.location import LocationMap
-from core.sweeps.repair import read_repair, repaired_model
-from core.sweeps.strength import StrengthCurve, strength_sweep
+from core.sweeps.results import StoredResults, repaired_model
+from core.sweeps.strength import strength_sweep
 from core.training.trainer import measure
 from core.transforms import transforms
 
@@ -96,7 +94,7 @@ def _repairs(checkpoint: Checkpoint, cells: int, data: ImageSet, device: torch.d
     """A random sample of the repaired models, on the half of the test set that they were measured on."""
     attack, (_, practical) = checkpoint.card().attack_object, split_test(data)
     trigger = attack.trigger(checkpoint.card().shape)
-    stored = {name: found for name in defenses if (found := read_repair(checkpoint, name)) is not None}
+    stored = StoredResults(checkpoint).repairs
     names = list(stored)
     generator = generator_for(0, "verify repairs", checkpoint.key)
     for index in torch.randperm(len(names), generator=generator)[: -(-cells // 10)].tolist():
@@ -113,8 +111,7 @@ def _strengths(checkpoint: Checkpoint, cells: int, predictor: Predictor, data: I
     """A random sample of the strengths of the stored sweeps of transformations."""
     attack = checkpoint.card().attack_object
     trigger = attack.trigger(checkpoint.card().shape)
-    stored = {name: checkpoint.result(f"strength-{name}") for name in transforms}
-    curves = {name: StrengthCurve.from_dict(values) for name, values in stored.items() if values is not None}
+    curves = StoredResults(checkpoint).strengths
     points = [(name, strength) for name, curve in curves.items() for strength in curve.strengths]
     generator = generator_for(0, "verify strengths", checkpoint.key)
     # A point takes the whole test set, many times the images of a cell.
@@ -133,14 +130,13 @@ def _cells(checkpoint: Checkpoint, cells: int) -> Iterator[tuple[str, Any, Rate]
     """A random sample of the cells of the stored sweeps: a name, the trigger, the stored rate."""
     trigger = checkpoint.card().attack_object.trigger(checkpoint.card().shape)
     generator = generator_for(0, "verify", checkpoint.key)
-    location, appearance = checkpoint.result("location"), checkpoint.result("appearance")
+    stored = StoredResults(checkpoint)
+    location, curve = stored.location, stored.appearance
     if location is not None:
-        found = LocationMap.from_dict(location)
-        for index in torch.randperm(found.hits.size, generator=generator)[:cells].tolist():
-            row, col = found.rows[index // len(found.cols)], found.cols[index % len(found.cols)]
-            yield f"location ({row}, {col})", trigger.at(row, col), found.at(row, col)
-    if appearance is not None:
-        curve = AppearanceCurve.from_dict(appearance)
+        for index in torch.randperm(location.hits.size, generator=generator)[:cells].tolist():
+            row, col = location.rows[index // len(location.cols)], location.cols[index % len(location.cols)]
+            yield f"location ({row}, {col})", trigger.at(row, col), location.at(row, col)
+    if curve is not None:
         for index in torch.randperm(len(curve.values), generator=generator)[:cells].tolist():
             value = curve.values[index]
             yield f"pixel value {value}", trigger.with_value(value / 255), curve.at(value)

@@ -8,7 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.metrics import Rate
-from core.paper.comparison import Number, Results
+from core.paper.claims.base import label_of
+from core.paper.comparison import Number
+from core.paper.constants import ATTACKS
+from core.paper.results import Results
 from core.sweeps.appearance import AppearanceCurve, AppearanceMap
 from core.sweeps.location import LocationMap
 from core.sweeps.physical import PhysicalResult, conditions
@@ -19,7 +22,7 @@ from dashboard.figures import physical as physical_figures
 from dashboard.figures import repairs as repair_figures
 from dashboard.figures import sweeps as figures
 from dashboard.figures.base import COLOURS
-from dashboard.figures.paper import paper_figure
+from dashboard.figures.paper import Drawn, cost_figure, paper_figure, shrink_figure
 from dashboard.figures.sweeps import Curve, StrengthLine
 from dashboard.saving import tables as saved_tables
 from dashboard.saving.names import Source
@@ -61,7 +64,11 @@ def all_figures() -> dict[str, go.Figure]:
     drawn = [Curve(name, CURVE, colour) for name, colour in zip(("BadNets", LONG, "Clean"), COLOURS, strict=True)]
     shrink = [(0, Rate(1, 10)), (4, Rate(9, 10))]
     paper = paper_figure("fig11", Results("cifar10", "resnet20", photographs={"badnets": PHOTOGRAPHS}))
+    models = [Drawn(title, label_of(title), {"shrinkpad": STRENGTH}) for title in ATTACKS]
+    cost, sizes = cost_figure(models), shrink_figure(models, 4)
     assert paper is not None
+    assert cost is not None
+    assert sizes is not None
     return {
         "appearance_curves": figures.appearance_curves(drawn, 128, 200),
         "appearance_curves of one": figures.appearance_curves(drawn[:1], None, 0),
@@ -74,6 +81,8 @@ def all_figures() -> dict[str, go.Figure]:
         "norms": repair_figures.norms(CLASSES, RECORD["norms"], RECORD["indices"], [0]),
         "cost_against_effect": repair_figures.cost_against_effect(POINTS),
         "paper_figure": paper,
+        "cost_figure": cost,
+        "shrink_figure": sizes,
         "curves": curves(tuple(EPOCHS)),
     }
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Imports point to an earlier line, never to the same one or a later one; modules of one package are free among
 # themselves. A new module of core takes its place here.
 ORDER = (
+    "core.paper.constants",
     "core.params",
     "core.registry",
     "core.formatting",

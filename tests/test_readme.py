@@ -22,7 +22,7 @@ README, TABLES, EXTEND = (ROOT / name for name in ("README.md", "checkpoints/REA
 def test_the_tables_are_those_of_the_stored_results():
     texts = [path.read_text() for path in (README, TABLES)]
     marked = [name for text in texts for name in re.findall(r"<!-- table: ([\w-]+) -->", text)]
-    checkpoints = summary.found(Store())
+    checkpoints = summary.readable(Store())
     assert sorted(marked) == sorted(n for n, make in summary.TABLES.items() if len(list(make(checkpoints))) > 1)
     tables = {name: summary.markdown(make(checkpoints)) for name, make in summary.TABLES.items()}
     for text in texts:

@@ -24,6 +24,7 @@ from torch import Tensor
 from core.attacks.base import Attack, attacks
 from core.attacks.pgd import Logits, Surrogates
 from core.data import ImageSet
+from core.paper.constants import SHRINK
 from core.params import Parametrised, Value, flag, integer, params_of, text
 from core.transforms import Compose, transform_from_spec
 from core.transforms.spatial import LARGEST, Flip, RandomShrinkPad
@@ -37,7 +38,7 @@ class Enhancement(Parametrised):
     """The random transformation layer of an enhanced attack and what passes it."""
 
     max_shrink: int = integer(
-        4, low=0, high=LARGEST, help="Largest shrink size of the layer's ShrinkPad.", unit="pixels"
+        SHRINK, low=0, high=LARGEST, help="Largest shrink size of the layer's ShrinkPad.", unit="pixels"
     )
     transforms: str = text("", help="Another layer than random Flip, then random ShrinkPad; e.g. flip:0.5,noise:10.")
     benign_too: bool = flag(True, help="Benign training images pass the layer too (Sec. 5.3).")
@@ -64,7 +65,7 @@ class Enhancement(Parametrised):
         parts = []
         if self.transforms:
             parts.append(re.sub(r"[:,]", "-", self.transforms))
-        elif self.max_shrink != 4:
+        elif self.max_shrink != SHRINK:
             parts.append(f"max{self.max_shrink}")
         return "-".join(parts if self.benign_too else [*parts, "poisoned-only"])
 
@@ -74,7 +75,7 @@ class Enhancement(Parametrised):
         parts = []
         if self.transforms:
             parts.append(self.layer.label)
-        elif self.max_shrink != 4:
+        elif self.max_shrink != SHRINK:
             parts.append(f"max {self.max_shrink}")
         return ", ".join(parts if self.benign_too else [*parts, "poisoned only"])
 

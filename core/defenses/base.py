@@ -22,6 +22,7 @@ from core.models import Classifier
 from core.params import Parametrised
 from core.registry import Registry
 from core.runtime.seeding import generator_for
+from core.schemas.base import damaged
 from core.store.weights import rounded
 from core.training.augmentation import augment, draw
 from core.trigger import Trigger
@@ -156,7 +157,7 @@ def defense_from_dict(values: Mapping[str, Any]) -> Repair:
     try:
         return defenses[values["name"]].from_dict(values["params"])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"a stored result is damaged: {error!r}") from error
+        raise damaged(error) from error
 
 
 def outcome_of(progress: Iterator[Progress]) -> Outcome:

@@ -22,6 +22,7 @@ from core.metrics import Rate
 from core.models import Classifier
 from core.params import integer, number
 from core.runtime.seeding import generator_for
+from core.schemas.base import damaged
 from core.trigger import Trigger, stamp
 
 __all__ = [
@@ -136,7 +137,7 @@ def at_tolerances(
             success = Rate(report["hits"][count], report["total"][count])
             found.append(AtTolerance(tolerance, count, clean, success))
     except (KeyError, TypeError, IndexError, ZeroDivisionError) as error:
-        raise ValueError(f"a stored result is damaged: {error!r}") from error
+        raise damaged(error) from error
     return found
 
 

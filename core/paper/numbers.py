@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from core.defenses import defenses
-from core.paper.constants import ATTACKS
+from core.paper.constants import PAPER_MODELS, STANDARD, TABLE_5
 from core.transforms import transform_from_spec
 
 __all__ = ["PaperNumber", "paper_number", "paper_numbers", "paper_seconds"]
@@ -94,7 +94,6 @@ badnets+    100.0 - - - - - - -
 blended+    99.9 99.9 100.0 98.7 100.0 100.0 100.0 99.5
 consistent+ 86.0 86.3 97.2 90.9 96.4 97.3 97.4 98.7
 """
-_TABLE_5_DEFENSES = ("", "flip", "shrinkpad:2", "shrinkpad:4")
 
 
 @cache
@@ -105,7 +104,7 @@ def paper_numbers() -> tuple[PaperNumber, ...]:
         if line:
             name, *cells = line.split()
             pairs = zip(cells[::2], cells[1::2], strict=True)
-            places = [(model, attack) for model in ("vgg19", "resnet34") for attack in ATTACKS]
+            places = [(model, attack) for model in PAPER_MODELS for attack in STANDARD]
             for (model, attack), (clean, success) in zip(places, pairs, strict=True):
                 found.append(
                     PaperNumber(1, model, attack, _spec("" if name == "-" else name), float(clean), float(success))
@@ -114,7 +113,7 @@ def paper_numbers() -> tuple[PaperNumber, ...]:
         name, strengths = "", [""]
         for line in text.strip().split("\n"):
             head, *cells = line.split()
-            if head not in ATTACKS:
+            if head not in STANDARD:
                 name, strengths = head, cells
                 continue
             for strength, clean, success in zip(strengths, cells[::2], cells[1::2], strict=True):
@@ -122,7 +121,7 @@ def paper_numbers() -> tuple[PaperNumber, ...]:
                 found.append(PaperNumber(table, "resnet34", head, defense, float(clean), float(success)))
     for line in _TABLE_5.strip().split("\n"):
         attack, *cells = line.split()
-        columns = [(model, defense) for model in ("vgg19", "resnet34") for defense in _TABLE_5_DEFENSES]
+        columns = [(model, defense) for model in PAPER_MODELS for defense in TABLE_5]
         for (model, defense), cell in zip(columns, cells, strict=True):
             if cell != "-":
                 found.append(PaperNumber(5, model, attack, _spec(defense), None, float(cell)))
@@ -145,7 +144,7 @@ def paper_seconds(model: str, defense: str) -> float | None:
         return 0.0
     for line in _TABLE_2.strip().split("\n"):
         name, *cells = line.split()
-        seconds = dict(zip(("vgg19", "resnet34"), cells, strict=True)).get(model, "-")
+        seconds = dict(zip(PAPER_MODELS, cells, strict=True)).get(model, "-")
         if name == defense and seconds != "-":
             return float(seconds)
     return None

@@ -26,7 +26,7 @@ from core.data import Dataset, datasets
 from core.defenses import defenses
 from core.inference.predictor import Predictor
 from core.models import Classifier
-from core.paper.claims.base import STANDARD
+from core.paper.constants import GRAY, PHOTOGRAPHED, SHRINK, STANDARD, STRONGEST
 from core.recipe import recipe_for
 from core.store.card import Card, Damaged, Missing
 from core.store.card_images import images_of
@@ -57,9 +57,7 @@ PARTS = (
 
 TRAINING = "training"
 SHRINKS = tuple(range(9))
-TRAINED_SHRINK = 4
 WORTH_COMPILING = 1000  # test images
-COLOURS = ("hue", "contrast", "brightness", "saturation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,25 +181,25 @@ def _results_of(model: str, shrinks: Sequence[int], dataset: str) -> Iterator[tu
     """Every attack of the paper with the results it needs, and the tables and figures that need each."""
     maps = {"location": {"fig4"}, "appearance": {"fig5"}}
     yield attacks["benign"](), maps | {result_name("neural-cleanse"): {"table1"}}
-    yield attacks["badnets-gray"](), maps
+    yield attacks[GRAY](), maps
     repairs = {result_name(name): {"table1", "table2", "fig1"} for name in defenses}
     strengths = {
         "strength-flip": {"table1", "table5", "fig1"},
         "strength-shrinkpad": {"table1", "table5", "fig1"},
         "strength-noise": {"table3"},
-        **{f"strength-{name}": {"table4"} for name in COLOURS},
+        **{f"strength-{name}": {"table4"} for name in STRONGEST if name != "noise"},
     }
     saliency = {"saliency": {"fig10"}}
     for name in STANDARD:
         attack = attacks[name].for_model(model)
-        photographs = {"physical": {"fig11"}} if name == "badnets" else {}
+        photographs = {"physical": {"fig11"}} if name in PHOTOGRAPHED else {}
         if photographs and dataset != STRANGE:
             photographs["out-of-sample"] = {"fig12"}
         yield attack, maps | strengths | saliency | repairs | photographs
         enhanced = {part: {*parts, "fig13", "fig14"} for part, parts in strengths.items() if part.endswith("shrinkpad")}
         yield Enhanced(base=attack), maps | strengths | enhanced | saliency | repairs | photographs
         for size in shrinks:
-            if size != TRAINED_SHRINK:
+            if size != SHRINK:
                 ablated = Enhanced(base=attack, enhancement=Enhancement(max_shrink=size))
                 yield ablated, {"strength-shrinkpad": {"fig14"}}
 

@@ -54,6 +54,7 @@ __all__ = [
     "Text",
     "Value",
     "checked",
+    "damaged",
     "json_of",
     "read_bytes",
     "read_json",
@@ -271,13 +272,28 @@ def read_bytes(path: Path, most: int = LARGEST_FILE) -> bytes:
         return file.read()
 
 
-def checked(kind: type[T] | TypeAdapter[T], values: Any, what: str = "a stored result is damaged: ") -> T:
+def damaged(why: str | Exception, what: str = "a stored result") -> ValueError:
+    """The error that says that a file does not hold what it should: one sentence, whatever is wrong.
+
+    Args:
+        why: What is wrong, or what was raised when the file's values were used.
+        what: What the file is.
+
+    >>> damaged(KeyError("norms"))
+    ValueError('a stored result is damaged: norms is missing')
+    """
+    if isinstance(why, KeyError) and why.args:
+        why = f"{str(why.args[0])[:SHOWN]} is missing"
+    return ValueError(f"{what} is damaged: {why}")
+
+
+def checked(kind: type[T] | TypeAdapter[T], values: Any, what: str = "a stored result") -> T:
     """Values of a file as its schema has them.
 
     Args:
         kind: A schema, a dataclass whose fields are annotated as one, or an adapter.
         values: As :func:`json_of` gives them.
-        what: How the message begins.
+        what: What the message says is damaged; with nothing, it says only what is wrong.
 
     Raises:
         ValueError: If they are not as the schema says; one sentence.
@@ -286,7 +302,7 @@ def checked(kind: type[T] | TypeAdapter[T], values: Any, what: str = "a stored r
     try:
         return adapter.validate_python(values)
     except ValidationError as error:
-        raise ValueError(what + _sentence(error)) from None
+        raise (damaged(_sentence(error), what) if what else ValueError(_sentence(error))) from None
 
 
 @cache

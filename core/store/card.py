@@ -21,6 +21,7 @@ from core.data import Dataset, datasets
 from core.metrics import Rate
 from core.models import last_channels, models
 from core.naming import automatic_name, command_for, is_name, recipe_flags
+from core.runtime.frozen import frozen, thawed
 from core.schemas.base import (
     Channels,
     Count,
@@ -150,8 +151,8 @@ class Card:
         return command_for(data.spec, self.model, attack, given, seed=self.seed, stored=True, more=more)
 
     def to_dict(self) -> dict[str, Any]:
-        """The card's fields, ready for JSON; a reference has no name."""
-        values = asdict(self)
+        """The card's fields as a copy, ready for JSON; a reference has no name."""
+        values: dict[str, Any] = thawed(asdict(self))
         return values if self.name else {key: value for key, value in values.items() if key != "name"}
 
     def to_json(self) -> str:
@@ -164,7 +165,7 @@ class Card:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Card:
-        """The inverse of :meth:`to_json`.
+        """The inverse of :meth:`to_json`; nothing in the card can be changed, as all who read the file share it.
 
         Raises:
             ValueError: If something is missing, has the wrong type or is not allowed.
@@ -182,7 +183,7 @@ class Card:
             card.command  # noqa: B018 - raises if the data set or the attack cannot be named
         except (TypeError, RuntimeError, OverflowError) as error:  # of a plugin that takes what its parameters allow
             raise ValueError(f"the attack or the data set cannot be made: {error}") from error
-        return card
+        return frozen(card)
 
 
 def _finite(entry: Mapping[str, Any]) -> dict[str, Any]:

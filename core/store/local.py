@@ -20,12 +20,8 @@ from torch import Tensor
 from core.models import Classifier, build_model
 from core.naming import command_for, is_key
 from core.runtime.atomic_files import rows_as_lines, sweep_up, write_together
-from core.schemas.base import (
-    Stored,
-    checked,
-    read_bytes,
-    read_json,
-)
+from core.runtime.read_once import ReadOnce
+from core.schemas.base import Stored, checked, damaged, read_bytes, read_json
 from core.schemas.results import schema_of
 from core.store.card import SCHEMA, Card, Damaged, Missing
 from core.store.shipped import keep_replaced, shipped
@@ -38,6 +34,8 @@ PATIENCE = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 LARGEST_WEIGHTS = 4 * 2**30
 """Bytes of a file of weights."""
 WEIGHTS, CARD = "model.safetensors", "card.json"
+_CARDS: ReadOnce[Card | str] = ReadOnce(most=64 * 2**20)
+"""Cards of the files they were read from, or what is wrong with them."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Checkpoint:
     key: str
 
     def card(self) -> Card:
-        """Reads the card.
+        """The card; the same one for all who ask, until its file is replaced.
 
         Raises:
             Missing: If there is none.
@@ -61,13 +59,18 @@ class Checkpoint:
         """
         path = self.folder / CARD
         try:
-            return Card.from_json(read_bytes(path))
+            card = _CARDS.get(path, (path,), lambda: _read_card(path))
         except FileNotFoundError:
             dataset, model, attack = (self.key.split("/") + ["?"] * 3)[:3]
             command = command_for(dataset, model, attack)
             raise Missing(f"there is no checkpoint {self.key}; make it with: {command}") from None
-        except (ValueError, OSError) as error:
-            raise Damaged(f"{self.key}: {CARD} is damaged: {error}") from error
+        if isinstance(card, str):
+            raise self._damaged(CARD, card)
+        return card
+
+    def _damaged(self, file: str, why: str | Exception) -> Damaged:
+        """The error that says which file of this checkpoint cannot be used, and why."""
+        return Damaged(str(damaged(why, f"{self.key}: {file}")))
 
     def model(self, device: torch.device | str = "cpu") -> Classifier:
         """Loads the weights into a model in evaluation mode.
@@ -90,7 +93,7 @@ class Checkpoint:
             model = build_model(card.model, classes=len(card.classes), channels=card.shape[0], seed=0)
             model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
         except (RuntimeError, ValueError) as error:
-            raise Damaged(f"{self.key}: {WEIGHTS} is damaged: {str(error).splitlines()[0]}") from error
+            raise self._damaged(WEIGHTS, str(error).splitlines()[0]) from error
         return card, model.to(device).eval()
 
     def _pair(self) -> tuple[Card, dict[str, Tensor]]:
@@ -107,7 +110,7 @@ class Checkpoint:
             try:
                 state = load(read_bytes(path, LARGEST_WEIGHTS))
             except (SafetensorError, ValueError, OSError) as error:
-                raise Damaged(f"{self.key}: {WEIGHTS} is damaged: {str(error).splitlines()[0]}") from error
+                raise self._damaged(WEIGHTS, str(error).splitlines()[0]) from error
             if weights_fingerprint(state) == card.weights:
                 return card, state
             if patience is not None:
@@ -125,16 +128,38 @@ class Checkpoint:
         return (self.folder / WEIGHTS).exists()
 
     def result(self, name: str) -> dict[str, Any] | None:
-        """A stored result, or None if there is none, it is damaged, or it was measured on other weights."""
+        """A stored result as :meth:`read_result` has it; None, too, where it or the card is damaged."""
         try:
-            values: dict[str, Any] = read_json(self.folder / f"{name}.json")
+            return self.read_result(name)
+        except Damaged:
+            return None
+
+    def read_result(self, name: str) -> dict[str, Any] | None:
+        """Reads a stored result; :mod:`core.sweeps.results` has it as an object, read once.
+
+        Args:
+            name: Its name; the file is called so.
+
+        Returns:
+            The file's values; None if there is none, or it was measured on other weights.
+
+        Raises:
+            Damaged: If it, or the card, cannot be read, or is of another kind of model; one sentence.
+        """
+        file = f"{name}.json"
+        try:
             card = self.card()
-            if checked(Stored, values).weights != card.weights:
+            values: dict[str, Any] = read_json(self.folder / file)
+            if checked(Stored, values, "").weights != card.weights:
                 return None
             if (kind := schema_of(name)) is not None:
-                checked(kind, values).fit(card.fits)
-        except (OSError, ValueError):
+                checked(kind, values, "").fit(card.fits)
+        except FileNotFoundError:
             return None
+        except Damaged:
+            raise
+        except (OSError, ValueError) as error:
+            raise self._damaged(file, error) from error
         return values
 
     def save_result(
@@ -187,6 +212,20 @@ class Checkpoint:
             if patience is not None:
                 time.sleep(patience)
         return None
+
+
+def _read_card(path: Path) -> Card | str:
+    """The card in a file, or what is wrong with it.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    try:
+        return Card.from_json(read_bytes(path))
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError) as error:
+        return str(error)
 
 
 class Store:

@@ -12,6 +12,7 @@ import torch
 from core.data import ImageSet
 from core.inference.incremental import Predict
 from core.metrics import Performance, Rate
+from core.paper.constants import PHOTOGRAPHS
 from core.physical import FACTORS, NEAR, PRESETS, Camera
 from core.runtime.seeding import generator_for
 from core.schemas import results as schemas
@@ -57,8 +58,8 @@ def conditions() -> tuple[Condition, ...]:
     found += [Condition("only", factor, NEAR.only(factor)) for factor in FACTORS]
     found += [Condition("without", factor, NEAR.without(factor)) for factor in FACTORS]
     for framing in ("crop", "perspective"):
-        found += [Condition(framing, name, replace(PRESETS[name], framing=framing)) for name in ("near", "far")]
-    found += [Condition("area", name, replace(PRESETS[name], resize="area")) for name in ("near", "far")]
+        found += [Condition(framing, name, replace(PRESETS[name], framing=framing)) for name in PHOTOGRAPHS]
+    found += [Condition("area", name, replace(PRESETS[name], resize="area")) for name in PHOTOGRAPHS]
     found += [Condition("map", f"{d:g} {yaw:g}", placed(NEAR, d, yaw)) for d in DISTANCES for yaw in YAWS]
     return tuple(found)
 

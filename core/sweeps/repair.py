@@ -9,12 +9,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import torch
-from torch import Tensor
 
 from core.data import ImageSet
 from core.defenses import Material, Outcome, Repair, defense_from_dict, split_test
 from core.metrics import Performance, Rate
-from core.models import Classifier
 from core.runtime.device import select_device
 from core.schemas import base, repairs
 from core.schemas.base import checked
@@ -28,11 +26,8 @@ __all__ = [
     "OWN",
     "Repaired",
     "SeedRun",
-    "read_repair",
     "repair_sweep",
-    "repaired_model",
     "result_name",
-    "reversed_triggers",
     "stored_repair_sweep",
 ]
 
@@ -255,48 +250,3 @@ def _keep_other_results(checkpoint: Checkpoint, card: Card, test: ImageSet, name
     stored, warning = checkpoint.result(name), other_images(card, test)
     if warning and stored is not None and not replace and stored.get("test", card.test) != test.fingerprint:
         raise ValueError(f"{warning} than the stored {name}, which stays (--replace replaces it)")
-
-
-def read_repair(checkpoint: Checkpoint, name: str) -> Repaired | None:
-    """The stored result of a repair, also of one with an own name; None if there is none or it cannot be read."""
-    values = checkpoint.result(result_name(name))
-    try:
-        return Repaired.from_dict(values) if values is not None else None
-    except ValueError:
-        return None
-
-
-def repaired_model(checkpoint: Checkpoint, name: str) -> Classifier | None:
-    """The repaired model, in evaluation mode on the CPU; None where the repair is not stored.
-
-    Raises:
-        Missing: If the weights of the model itself are not there.
-        ValueError: If what is stored does not fit the model.
-    """
-    result, state = read_repair(checkpoint, name), checkpoint.tensors(result_name(name))
-    if result is None or state is None:
-        return None
-    return result.repair.build(checkpoint.model(), state)
-
-
-def reversed_triggers(checkpoint: Checkpoint, name: str) -> tuple[Tensor, Tensor] | None:
-    """What Neural Cleanse found for each class: masks ``(classes, 1, H, W)`` and patterns ``(classes, C, H, W)``.
-
-    Args:
-        checkpoint: The model.
-        name: Name of the stored repair.
-
-    Returns:
-        Floats in [0, 1]; None where they are not stored, or are not of such a model.
-    """
-    state, card = checkpoint.tensors(result_name(name)), checkpoint.card()
-    if state is None or not {"masks", "patterns"} <= set(state):
-        return None
-    masks, patterns = state["masks"].float(), state["patterns"].float()
-    channels, height, width = card.shape
-    shapes = (len(card.classes), 1, height, width), (len(card.classes), channels, height, width)
-    if (tuple(masks.shape), tuple(patterns.shape)) != shapes:
-        return None
-    if not all(bool(one.isfinite().all()) for one in (masks, patterns)):
-        return None
-    return masks.clamp(0, 1), patterns.clamp(0, 1)

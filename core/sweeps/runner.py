@@ -13,6 +13,7 @@ from core.attacks import Attack
 from core.data import ImageSet, datasets
 from core.inference.predictor import Predictor
 from core.models import Classifier
+from core.paper.constants import SHRINKPAD
 from core.store.card import Card, environment
 from core.store.card_images import images_of, other_images
 from core.store.local import Checkpoint
@@ -93,7 +94,7 @@ class Sweep:
 
             others = data.subset((data.labels != target).nonzero().squeeze(1)[:limit])
             explained, method = Explained(model, predictor.device), methods["gradient"]()
-            before = transform_from_spec("shrinkpad:4")
+            before = transform_from_spec(SHRINKPAD)
             return energy_sweep(explained, others.floats(), others.labels, trigger, target, method, before)
         if self.transform is not None:
             return strength_sweep(predictor.predict, data.subset(slice(limit)), trigger, target, self.transform)

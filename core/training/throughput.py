@@ -13,6 +13,7 @@ import torch
 from core.models import build_model
 from core.runtime.device import select_device
 from core.runtime.seeding import generator_for
+from core.schemas.base import damaged
 from core.training.allocator import kept_memory
 from core.training.optimizer import Optimizer
 from core.training.speeds import keep_speed
@@ -56,7 +57,7 @@ class Estimate:
         try:
             return cls(*(float(values[name]) for name in ("done", "images_per_second", "seconds")))
         except (KeyError, TypeError) as error:
-            raise ValueError(f"a stored result is damaged: {error!r}") from error
+            raise damaged(error) from error
 
 
 def estimate(plan: Plan, images: int, device: torch.device, *, compiled: bool = False) -> Iterator[Estimate]:

@@ -30,6 +30,7 @@ from core.runtime.atomic_files import sweep_up
 from core.runtime.device import has_fast_bfloat16
 from core.runtime.seeding import generator_for
 from core.runtime.yielding import Courtesy
+from core.schemas.base import damaged
 from core.store.card import BEGINNING, Card, Damaged, Missing, environment
 from core.store.local import Checkpoint, Store
 from core.store.weights import rounded, weights_fingerprint
@@ -136,7 +137,7 @@ class Plan:
                 name=values.get("name", ""),
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"a plan is damaged: {error!r}") from error
+            raise damaged(error, "a plan") from error
 
 
 def with_free_name(plan: Plan, store: Store) -> Plan:

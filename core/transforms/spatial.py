@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.paper.constants import SHRINK
 from core.params import integer, number
 from core.transforms.base import Drawn, Transform, transforms
 
@@ -52,7 +53,7 @@ class ShrinkPad(Transform):
     strength: ClassVar[str] = "size"
     grid: ClassVar[tuple[float, ...]] = tuple(range(LARGEST + 1))
 
-    size: int = integer(4, low=0, high=LARGEST, help="Rows and columns by which images shrink.", unit="pixels")
+    size: int = integer(SHRINK, low=0, high=LARGEST, help="Rows and columns by which images shrink.", unit="pixels")
 
     @property
     def label(self) -> str:
@@ -90,7 +91,7 @@ class RandomShrinkPad(ShrinkPad):
     title: ClassVar[str] = "Random ShrinkPad"
     evaluated: ClassVar[bool] = False
 
-    size: int = integer(4, low=0, high=LARGEST, help="Largest shrink size that is drawn.", unit="pixels")
+    size: int = integer(SHRINK, low=0, high=LARGEST, help="Largest shrink size that is drawn.", unit="pixels")
 
     @property
     def label(self) -> str:

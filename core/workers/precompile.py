@@ -16,7 +16,7 @@ import torch
 from core.data import cache_folder
 from core.inference.predictor import Predictor
 from core.store.local import Checkpoint
-from core.sweeps.repair import repaired_model
+from core.sweeps.results import repaired_model
 from core.workers.process import in_process, lower_priority
 
 __all__ = ["Warmed", "compile_in_background", "warm"]

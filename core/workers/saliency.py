@@ -11,7 +11,7 @@ from core.runtime.device import select_device
 from core.store.card import BEGINNING, Missing
 from core.store.card_images import images_of
 from core.store.remote import open_store
-from core.sweeps.repair import repaired_model
+from core.sweeps.results import repaired_model
 from core.sweeps.saliency import Energies, Energy, energy_sweep
 from core.transforms import Compose, transform_from_spec
 from core.workers.process import in_process

@@ -1,12 +1,30 @@
-"""The paper's figures, drawn from what is stored of one network."""
+"""The paper's figures, drawn from what is stored of one network.
+
+Fig. 1 and Fig. 13 are drawn of any models, as pages show them of variants too; the others of the paper's own.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import plotly.graph_objects as go
 
 from core.defenses import defenses
-from core.paper.claims.base import ENHANCED, STANDARD
-from core.paper.comparison import Results
+from core.paper.constants import (
+    ATTACKS,
+    ENHANCED,
+    FREE,
+    GRAY,
+    PHOTOGRAPHED,
+    PHOTOGRAPHS,
+    SHRINK,
+    SHRINKPAD_LABEL,
+    STANDARD,
+)
+from core.paper.results import Results
+from core.sweeps.repair import Repaired
+from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec
 from dashboard.figures import physical as physical_figures
 from dashboard.figures import repairs as repair_figures
@@ -15,14 +33,74 @@ from dashboard.figures.base import COLOURS
 from dashboard.figures.sweeps import Curve, StrengthLine
 from dashboard.tables.paper import attack_label
 
-__all__ = ["paper_figure"]
+__all__ = ["Drawn", "cost_figure", "paper_figure", "shrink_figure"]
 
-GRAY = "badnets-gray"
 # One per attack, standard and enhanced alike.
 LINES = (COLOURS[0], COLOURS[1], "#009e73")
-PHYSICAL = ("badnets", "badnets+")
-# The transformations of Fig. 1, which take no time.
-FREE = ("flip", "shrinkpad:1", "shrinkpad:2", "shrinkpad:3", "shrinkpad:4")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One model in a figure of several.
+
+    Attributes:
+        title: Title of its attack.
+        label: Its name for people.
+        curves: Its curves over the strength of transformations, by the transformation's name.
+        repairs: Its repairs by their names.
+    """
+
+    title: str
+    label: str
+    curves: Mapping[str, StrengthCurve] = field(default_factory=dict)
+    repairs: Mapping[str, Repaired] = field(default_factory=dict)
+
+
+def cost_figure(models: Iterable[Drawn]) -> go.Figure | None:
+    """Fig. 1: what is left of attacks against the seconds that a defense takes; None where nothing is stored.
+
+    Args:
+        models: The attacked models; with their curves Flip and ShrinkPad are drawn, which take none.
+    """
+    listed = list(models)
+    points = []
+    for spec in FREE:
+        step = transform_from_spec(spec).steps[0]
+        for model in listed:
+            curve = model.curves.get(step.name)
+            if curve is not None and step.value in curve.strengths:
+                clean, success = curve.at(step.value)
+                points.append((step.label, model.label, 0.0, success, clean))
+    for name in defenses:
+        for model in listed:
+            repaired = model.repairs.get(name)
+            if repaired is not None:
+                points.append((defenses[name].label, model.label, repaired.seconds, repaired.success, repaired.clean))
+    return repair_figures.cost_against_effect(points) if points else None
+
+
+def shrink_figure(models: Iterable[Drawn], trained: int | None = None) -> go.Figure | None:
+    """Fig. 13: attack success under ShrinkPad of every size; None where nothing is stored.
+
+    Args:
+        models: The attacked models; enhanced ones are drawn solid, standard ones dotted, in the same colour.
+        trained: Largest shrink size of the enhanced ones' training, which is marked.
+    """
+    lines = [
+        StrengthLine(model.label, model.curves["shrinkpad"], colour_of(model.title), "solid" if plus else "dot")
+        for model in models
+        for plus in ("+" in model.title,)
+        if "shrinkpad" in model.curves
+    ]
+    if not lines:
+        return None
+    return figures.strength_curves(lines, "shrink size (pixels)", with_clean=False, trained=trained)
+
+
+def colour_of(title: str) -> str:
+    """The colour of an attack, standard and enhanced alike; gray of one that the paper has not."""
+    base = title.partition("+")[0]
+    return LINES[STANDARD.index(base)] if base in STANDARD else COLOURS[2]
 
 
 def paper_figure(name: str, results: Results) -> go.Figure | None:
@@ -36,16 +114,16 @@ def paper_figure(name: str, results: Results) -> go.Figure | None:
     return (make | {"fig14": _ablation})[name](results) if name in make or name == "fig14" else None
 
 
+def _drawn(results: Results, titles: Iterable[str]) -> list[Drawn]:
+    """The models of these attacks."""
+    return [
+        Drawn(title, attack_label(title), results.curves.get(title, {}), results.repairs.get(title, {}))
+        for title in titles
+    ]
+
+
 def _cost(results: Results) -> go.Figure | None:
-    points = []
-    for title in STANDARD:
-        for spec in FREE:
-            clean, success = (results.rate(title, spec, quantity) for quantity in ("clean", "asr"))
-            if clean is not None and success is not None:
-                points.append((transform_from_spec(spec).label, attack_label(title), 0.0, success, clean))
-        for name, one in results.repairs.get(title, {}).items():
-            points.append((defenses[name].label, attack_label(title), one.seconds, one.success, one.clean))
-    return repair_figures.cost_against_effect(points) if points else None
+    return cost_figure(_drawn(results, STANDARD))
 
 
 def _location(results: Results) -> go.Figure | None:
@@ -66,18 +144,15 @@ def _appearance(results: Results) -> go.Figure | None:
 
 
 def _photographs(results: Results) -> go.Figure | None:
-    named = [(attack_label(title), results.photographs[title]) for title in PHYSICAL if title in results.photographs]
-    return physical_figures.factor_bars(named, "only", {"near": "near", "far": "far"}) if named else None
+    named = [
+        (attack_label(title), results.photographs[title]) for title in PHOTOGRAPHED if title in results.photographs
+    ]
+    return physical_figures.factor_bars(named, "only", {name: name for name in PHOTOGRAPHS}) if named else None
 
 
 def _shrink(results: Results) -> go.Figure | None:
-    lines = [
-        StrengthLine(attack_label(title), results.curves[title]["shrinkpad"], LINES[position % 3], dash)
-        for titles, dash in ((STANDARD, "dot"), (ENHANCED, "solid"))
-        for position, title in enumerate(titles)
-        if "shrinkpad" in results.curves.get(title, {})
-    ]
-    return figures.strength_curves(lines, "shrink size (pixels)", with_clean=False) if lines else None
+    there = any(title in results.cards for title in ENHANCED)
+    return shrink_figure(_drawn(results, ATTACKS), SHRINK if there else None)
 
 
 def _ablation(results: Results) -> go.Figure | None:
@@ -85,8 +160,7 @@ def _ablation(results: Results) -> go.Figure | None:
     for title, curves in results.ablation().items():
         if len(curves) < 2:
             continue
-        colour = LINES[ENHANCED.index(title) % 3] if title in ENHANCED else COLOURS[2]
-        for strength, dash, what in ((0, "dot", "without a defense"), (4, "solid", "behind ShrinkPad-4")):
-            points = [(size, curve.at(strength).success) for size, curve in curves.items()]
-            lines.append((f"{attack_label(title)} {what}", colour, dash, points))
+        for size, dash, what in ((0, "dot", "without a defense"), (SHRINK, "solid", f"behind {SHRINKPAD_LABEL}")):
+            points = [(largest, curve.at(size).success) for largest, curve in curves.items()]
+            lines.append((f"{attack_label(title)} {what}", colour_of(title), dash, points))
     return figures.max_shrink_curves(lines) if lines else None

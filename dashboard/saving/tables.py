@@ -8,7 +8,9 @@ from typing import Any
 
 from core.defenses import defenses
 from core.metrics import Rate
-from core.paper.comparison import PAPER_MODELS, Number, Results
+from core.paper.comparison import Number
+from core.paper.constants import PAPER_MODELS, SHRINK, SHRINKPAD
+from core.paper.results import Results
 from core.store.card import Card
 from core.sweeps.appearance import AppearanceCurve, AppearanceMap
 from core.sweeps.location import LocationMap
@@ -102,7 +104,7 @@ def max_shrink_rows(results: Results) -> Rows:
     for title, curves in results.ablation().items():
         for size, curve in curves.items():
             source = _reference(results.cards, title, results)
-            for defense, strength in (("", 0), ("shrinkpad:4", 4)):
+            for defense, strength in (("", 0), (SHRINKPAD, SHRINK)):
                 entries.append((replace(source, defense=defense), (size,), SUCCESS, curve.at(strength).success))
     return table(("largest_shrink_in_training",), entries)
 

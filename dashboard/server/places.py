@@ -20,6 +20,7 @@ from streamlit import runtime
 from torch import Tensor
 
 from core.data import ImageSet
+from core.runtime.read_once import FileState, file_state
 from core.sweeps.location import LocationMap
 from core.sweeps.place_classes import RESULT, UNKNOWN, PlaceClasses
 from core.sweeps.runner import foreign_map
@@ -65,26 +66,6 @@ def packed(counts: LocationMap) -> dict[str, Any]:
     }
 
 
-def _read_map(subject: Subject, name: str, trigger: Trigger, target: int) -> LocationMap | None:
-    values = subject.checkpoint.result(name) if not subject.repair else None
-    if values is None or (values.get("trigger"), values.get("target")) != (trigger.fingerprint, target):
-        return None
-    try:
-        return LocationMap.from_dict(values)
-    except ValueError:
-        return None
-
-
-def _read_classes(subject: Subject, trigger: Trigger, target: int) -> PlaceClasses | None:
-    values = subject.checkpoint.result(RESULT) if not subject.repair else None
-    if values is None or (values.get("trigger"), values.get("target")) != (trigger.fingerprint, target):
-        return None
-    try:
-        return PlaceClasses.from_dict(values)
-    except ValueError:
-        return None
-
-
 def stored_look(subject: Subject, shown: Trigger, home: tuple[int, int], target: int) -> Stored:
     """What is stored of a model with the trigger that is shown, wherever that is.
 
@@ -96,8 +77,7 @@ def stored_look(subject: Subject, shown: Trigger, home: tuple[int, int], target:
     """
     own, at_home = shown.at(*subject.trigger.location), shown.at(*home)
     names = ("location", foreign_map(at_home), RESULT)
-    paths = [subject.checkpoint.folder / f"{name}.json" for name in names]
-    state = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
+    state = tuple(file_state(subject.checkpoint.folder / f"{name}.json") for name in names)
     return _stored(subject.identity, subject.weights, own.fingerprint, target, state, subject, own, at_home)
 
 
@@ -107,15 +87,14 @@ def _stored(
     weights: str,
     look: str,
     target: int,
-    state: tuple[int, ...],
+    state: tuple[FileState | None, ...],
     _subject: Subject,
     _own: Trigger,
     _at_home: Trigger,
 ) -> Stored:
-    counts = _read_map(_subject, "location", _own, target) or _read_map(
-        _subject, foreign_map(_at_home), _at_home, target
-    )
-    classes = _read_classes(_subject, _own, target)
+    results = _subject.results
+    counts = results.location_of(_own, target) or results.location_of(_at_home, target)
+    classes = results.classes_of(_own, target)
     if classes is not None:
         counts = classes.counts(target) if counts is None else counts.joined(classes.counts(target))
     if counts is None:

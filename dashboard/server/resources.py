@@ -13,11 +13,10 @@ from torch import Tensor
 
 from core.data import DataMissing, ImageSet, cache_folder
 from core.inference.predictor import Predictor
-from core.paper.comparison import Results
+from core.paper.results import Results
 from core.runtime.device import select_device
 from core.store.card import BEGINNING, Card, Missing
 from core.store.card_images import OtherData, images_of, same_kind
-from core.store.local import Store
 from core.sweeps.base import attacked
 from dashboard.server.compiling import compile_aside
 from dashboard.server.jobs import Jobs
@@ -179,14 +178,7 @@ def tested_for(subject: Subject, main: Subject, data: Tested) -> tuple[Tested, i
     return its, target
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
-def _results(root: str, dataset: str, model: str, state: tuple[tuple[str, int], ...]) -> Results:
-    return Results.read(Store(root), dataset, model)
-
-
 def results_of(main: Subject) -> Results:
-    """Everything stored of the network and data of a model; read again only when a file has changed."""
+    """Everything stored of the network and data of a model; a file is read again only when it was replaced."""
     dataset, model = main.key.split("/")[:2]
-    files = sorted((store().root / dataset / model).glob("*/*.json"))
-    state = tuple((str(path), path.stat().st_mtime_ns) for path in files)
-    return _results(str(store().root), dataset, model, state)
+    return Results.read(store(), dataset, model)

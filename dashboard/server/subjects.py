@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -14,16 +13,13 @@ from core.attacks.badnets import Benign
 from core.data import Dataset, datasets
 from core.defenses import defenses
 from core.models import Classifier, models
-from core.paper.comparison import Result
 from core.store.card import Card, Damaged, Missing
 from core.store.card_images import data_set_of
 from core.store.local import Checkpoint, Store
-from core.sweeps.repair import OWN, read_repair, repaired_model, result_name
+from core.sweeps.repair import OWN, result_name
+from core.sweeps.results import StoredResults, repaired_model
 from core.trigger import Trigger
 from dashboard.words.escaping import plain, plain_all
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["CONTROL", "Subject", "repair_label", "repairs_of", "store", "subjects"]
 
@@ -85,8 +81,7 @@ class Subject:
         """Identifies what predicts: the model, or the repaired model."""
         if not self.repair:
             return self.card.weights
-        values = self.checkpoint.result(result_name(self.repair)) or {}
-        return f"{self.card.weights}-{values.get('tensors')}"
+        return f"{self.card.weights}-{StoredResults(self.checkpoint).repair_tensors(self.repair)}"
 
     def model(self) -> Classifier:
         """The model, or the repaired model.
@@ -97,27 +92,19 @@ class Subject:
             ValueError: If the repair does not fit the model, or another model has taken this one's place meanwhile.
         """
         if self.repair:
-            found = repaired_model(self.checkpoint, self.repair)
-            if found is None:
+            repaired = repaired_model(self.checkpoint, self.repair)
+            if repaired is None:
                 raise Missing(f"the repair {self.repair} of {self.key} is not stored")
-            return found
+            return repaired
         card, model = self.checkpoint.card_and_model()
         if card.weights != self.card.weights:  # the page would take its answers for those of the one before
             raise ValueError(f"{self.key} has just been replaced by another model; show the page again")
         return model
 
-    def result(self, name: str) -> dict[str, Any] | None:
-        """A stored result, if it was measured on this model with its own trigger; there is none of a repaired model."""
-        values = self.checkpoint.result(name) if not self.repair else None
-        return values if values is not None and values.get("trigger") == self.trigger.fingerprint else None
-
-    def stored(self, name: str, kind: type[Result]) -> Result | None:
-        """The same as an object; None, too, where it cannot be read."""
-        values = self.result(name)
-        try:
-            return kind.from_dict(values) if values is not None else None
-        except ValueError:
-            return None
+    @property
+    def results(self) -> StoredResults:
+        """What is stored of it; nothing is of a repaired model, as the results are of the model itself."""
+        return StoredResults(None if self.repair else self.checkpoint)
 
     @property
     def label(self) -> str:
@@ -176,20 +163,20 @@ def store() -> Store:
 
 def subjects() -> tuple[dict[str, Subject], dict[str, str]]:
     """All readable checkpoints by key, and what is wrong with the damaged ones."""
-    found, damaged = {}, {}
+    readable, damaged = {}, {}
     for key, card in store().cards():
         if isinstance(card, Damaged):
             damaged[key] = plain(card)
         else:
-            found[key] = Subject(store().checkpoint(key), card)
-    return found, damaged
+            readable[key] = Subject(store().checkpoint(key), card)
+    return readable, damaged
 
 
 def repairs_of(subject: Subject) -> list[str]:
     """The repairs of a model that are stored with what it takes to make the repaired model."""
+    stored = StoredResults(subject.checkpoint)
     return [
         name
         for name in (*defenses, *(f"{name}{OWN}" for name in defenses))
-        if read_repair(subject.checkpoint, name) is not None
-        and (subject.checkpoint.folder / f"{result_name(name)}.safetensors").exists()
+        if stored.repair(name) is not None and (subject.checkpoint.folder / f"{result_name(name)}.safetensors").exists()
     ]

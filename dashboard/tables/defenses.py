@@ -10,12 +10,13 @@ import streamlit as st
 from core import formatting
 from core.metrics import Rate
 from core.models import models
+from core.paper.constants import ATTACKS, GRAY, PAPER_MODELS
 from dashboard.figures.base import COLOURS
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import evaluated_rows
 from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, Session, one_of
-from dashboard.tables.rows import ATTACKS, PAPER_MODELS, Evaluated, evaluated, repaired, siblings, unrepaired
+from dashboard.tables.rows import Evaluated, evaluated, repaired, siblings, unrepaired
 from dashboard.widgets.controls import csv_button
 
 __all__ = ["REPAIRS", "coloured", "defense_tables", "one_decimal", "table_of"]
@@ -52,7 +53,7 @@ def defense_tables(session: Session, main: Subject, family: str | None = None) -
         family: The family of defenses that is shown, or None to let the user choose.
     """
     found, _ = subjects()
-    titles = dict.fromkeys(["badnets-gray", *ATTACKS, main.name])
+    titles = dict.fromkeys([GRAY, *ATTACKS, main.name])
     listed = siblings(found, main, list(titles))
     every = evaluated(listed) + repaired(listed)
     st.markdown(f"### All attacks on {models[main.card.model].label}, {main.dataset_label}")

@@ -12,6 +12,7 @@ from core.defenses import defenses
 from core.models import models
 from core.paper.claims.base import label_of, listed
 from core.paper.comparison import Number
+from core.paper.constants import STANDARD
 from core.physical import PRESETS
 from core.transforms import transform_from_spec
 from dashboard.figures.base import COLOURS
@@ -47,7 +48,7 @@ def _defense_label(number: Number) -> str:
 def link_of(number: Number, dataset: str) -> str:
     """The page and state that show a number live, as a link relative to any page; empty where there is none."""
     if not number.attack:
-        return "defenses?" + urlencode({"model": f"{dataset}/{number.model}/badnets", "part": "cost"})
+        return "defenses?" + urlencode({"model": f"{dataset}/{number.model}/{STANDARD[0]}", "part": "cost"})
     query = {"model": f"{dataset}/{number.model}/{number.attack}"}
     if number.table == "fig4":
         return "/?" + urlencode(query)  # the page that opens first has no name

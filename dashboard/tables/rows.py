@@ -7,28 +7,20 @@ from dataclasses import dataclass
 
 from core.defenses import defenses
 from core.metrics import Performance, Rate
-from core.paper.comparison import PAPER_MODELS
+from core.paper.constants import ATTACKS, PAPER_MODELS
 from core.paper.numbers import PaperNumber, paper_number
 from core.store.card_images import same_kind
-from core.sweeps.repair import read_repair
-from core.sweeps.strength import StrengthCurve
 from core.transforms import Transform, transforms
 from dashboard.server.subjects import Subject
 
 __all__ = [
-    "ATTACKS",
-    "PAPER_MODELS",
     "Evaluated",
     "evaluated",
     "repaired",
     "siblings",
-    "stored_strength",
     "transform_names",
     "unrepaired",
 ]
-
-ATTACKS = ("badnets", "badnets+", "blended", "blended+", "consistent", "consistent+")
-"""The six attacks of Table 5."""
 
 
 def transform_names() -> list[str]:
@@ -37,12 +29,7 @@ def transform_names() -> list[str]:
     return sorted(names, key=lambda name: (not transforms[name].spatial, name not in ("flip", "noise"), name))
 
 
-def stored_strength(subject: Subject, name: str) -> StrengthCurve | None:
-    """The stored curve of a model under a transformation, if it was measured with its own trigger."""
-    return subject.stored(f"strength-{name}", StrengthCurve)
-
-
-def siblings(found: Mapping[str, Subject], main: Subject, titles: Sequence[str] = ATTACKS) -> list[Subject]:
+def siblings(subjects: Mapping[str, Subject], main: Subject, titles: Sequence[str] = ATTACKS) -> list[Subject]:
     """The models of the same data and network with these names, in their order.
 
     Of a variant, those that differ from their defaults as it does come first: ``blended-target2`` beside
@@ -55,8 +42,9 @@ def siblings(found: Mapping[str, Subject], main: Subject, titles: Sequence[str] 
     for title in titles:
         first, plus, rest = title.partition("+")
         alike = f"{front}{first}{differs}{plus}{rest}"
-        keys.append(alike if alike in found else front + title)
-    return [found[key] for key in dict.fromkeys(keys) if key in found and same_kind(found[key].card, main.card)]
+        keys.append(alike if alike in subjects else front + title)
+    there = [subjects[key] for key in dict.fromkeys(keys) if key in subjects]
+    return [subject for subject in there if same_kind(subject.card, main.card)]
 
 
 @dataclass(frozen=True)
@@ -99,13 +87,13 @@ def evaluated(subjects: Iterable[Subject], names: Iterable[str] | None = None) -
 
     The defense of no strength is there once, as "Standard", and so is a Flip of every image alone.
     """
-    found: list[Evaluated] = []
+    rows: list[Evaluated] = []
     listed, names = list(subjects), list(names if names is not None else transform_names())
-    curves = {(s.key, name): stored_strength(s, name) for s in listed for name in names}
+    curves = {(s.key, name): s.results.strength(name) for s in listed for name in names}
     for subject in listed:
         first = next((curve for name in names if (curve := curves[subject.key, name]) is not None), None)
         if first is not None:
-            found.append(_row(subject, None, first.at(first.strengths[0])))
+            rows.append(_row(subject, None, first.at(first.strengths[0])))
     for name in names:
         cls = transforms[name]
         # A probability of less than 1 is for enhanced attacks; as a defense, every image is flipped.
@@ -113,32 +101,31 @@ def evaluated(subjects: Iterable[Subject], names: Iterable[str] | None = None) -
             for subject in listed:
                 curve = curves[subject.key, name]
                 if curve is not None and strength in curve.strengths:
-                    found.append(_row(subject, cls().at(strength), curve.at(strength)))
-    return found
+                    rows.append(_row(subject, cls().at(strength), curve.at(strength)))
+    return rows
 
 
 def repaired(subjects: Iterable[Subject]) -> list[Evaluated]:
     """What is stored of these models after every repair, on the half of the test set that no repair has seen."""
-    found = []
+    rows = []
     listed = list(subjects)
     for name in defenses:
         for subject in listed:
-            result = read_repair(subject.checkpoint, name)
+            result = subject.results.repair(name)
             if result is not None:
                 paper = _paper(subject, name)
-                found.append(Evaluated(subject, None, result.clean, result.success, paper, name, result.seconds))
-    return found
+                rows.append(Evaluated(subject, None, result.clean, result.success, paper, name, result.seconds))
+    return rows
 
 
 def unrepaired(subjects: Iterable[Subject]) -> list[Evaluated]:
     """The models without a repair, on the half of the test set that those which are stored were measured on."""
-    found = []
+    rows = []
     for subject in subjects:
-        stored = (read_repair(subject.checkpoint, name) for name in defenses)
-        result = next((one for one in stored if one is not None), None)
+        result = next(iter(subject.results.repairs.values()), None)
         if result is not None:
-            found.append(_row(subject, None, Performance(result.clean_before, result.success_before)))
-    return found
+            rows.append(_row(subject, None, Performance(result.clean_before, result.success_before)))
+    return rows
 
 
 def _paper(subject: Subject, defense: str) -> dict[str, PaperNumber]:

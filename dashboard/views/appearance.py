@@ -60,15 +60,7 @@ TOGETHER = yes_no("map")
 
 def stored_curve(subject: Subject, base: Trigger, target: int) -> AppearanceCurve | None:
     """The stored curve of a model, if it is of this target and of this trigger but for its value, which is varied."""
-    values = subject.result("appearance")
-    if values is None or values.get("trigger") != base.with_value(subject.trigger.value / 255).fingerprint:
-        return None
-    if values.get("target") != target:
-        return None
-    try:
-        return AppearanceCurve.from_dict(values)
-    except ValueError:
-        return None
+    return subject.results.appearance_of(base.with_value(subject.trigger.value / 255), target)
 
 
 def request_curve(

@@ -10,30 +10,32 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.defenses import defenses
 from core.models import models
-from core.paper.claims.base import STANDARD, listed
-from core.paper.comparison import Results
+from core.paper.claims.base import listed
+from core.paper.constants import FREE, PAPER_MODELS, STANDARD
 from core.paper.numbers import paper_seconds
-from dashboard.figures import repairs as repair_figures
+from core.paper.results import Results
+from core.transforms import transform_from_spec
+from dashboard.figures.paper import Drawn, cost_figure
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import evaluated_rows
 from dashboard.server.resources import results_of
 from dashboard.server.subjects import Subject, subjects
 from dashboard.tables.defenses import one_decimal
 from dashboard.tables.paper import attack_label
-from dashboard.tables.rows import PAPER_MODELS, evaluated, repaired, siblings
+from dashboard.tables.rows import evaluated, repaired, siblings
 from dashboard.widgets.controls import PLOT_CONFIG, downloads
 from dashboard.widgets.page_head import say
 from dashboard.words.answers import cost_answer
 
 __all__ = ["draw_cost"]
 
-SHOWN = ("flip", "shrinkpad:1", "shrinkpad:2", "shrinkpad", "shrinkpad:3")
+SHOWN = {transform_from_spec(spec).spec for spec in FREE}
 
 
 def draw_cost(main: Subject, answer: DeltaGenerator) -> None:
     """Draws the part of the page about cost; what it answers goes into the place ``answer``."""
-    found, _ = subjects()
-    standard = siblings(found, main, STANDARD)
+    readable, _ = subjects()
+    standard = siblings(readable, main, STANDARD)
     rows = [row for row in evaluated(standard, ("flip", "shrinkpad")) if row.spec in SHOWN] + repaired(standard)
     say(answer, cost_answer(rows))
     where = f"{models[main.card.model].label}, {main.dataset_label}"
@@ -43,11 +45,9 @@ def draw_cost(main: Subject, answer: DeltaGenerator) -> None:
             "No repair is stored for these attacks; make one with: "
             f"`python scripts/defend.py all --checkpoint {main.key}`"
         )
-    if not rows:
+    figure = cost_figure(Drawn(s.attack.title, s.label, s.results.strengths, s.results.repairs) for s in standard)
+    if figure is None:
         return
-    figure = repair_figures.cost_against_effect(
-        [(row.label, row.subject.label, row.seconds, row.success, row.clean) for row in rows]
-    )
     file = file_name("cost", Source.of(main).all_attacks())
     st.plotly_chart(figure, key="cost", config=PLOT_CONFIG, width="stretch")
     note, tools = st.columns([4, 1], vertical_alignment="center")

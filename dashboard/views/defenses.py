@@ -28,7 +28,7 @@ from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.defenses import REPAIRS, defense_tables
-from dashboard.tables.rows import siblings, stored_strength, transform_names
+from dashboard.tables.rows import siblings, transform_names
 from dashboard.views.cost import draw_cost
 from dashboard.views.repairs import draw_repairs
 from dashboard.widgets.controls import (
@@ -83,7 +83,7 @@ def request_curve(
     session: Session, subject: Subject, transform: Transform, then: Compose, data: Tested | None
 ) -> StrengthCurve | Job[StrengthCurve] | None:
     """The stored curve, or a job that computes one where that is possible."""
-    stored = stored_strength(subject, transform.name) if not then.steps else None
+    stored = subject.results.strength(transform.name) if not then.steps else None
     if stored is not None or data is None:
         return stored
     model = predictor(subject)
@@ -146,11 +146,9 @@ def show() -> None:
     if part == "transforms":
         found, _ = subjects()
         curves = {
-            s.attack.title: {
-                name: curve for name in transform_names() if (curve := stored_strength(s, name)) is not None
-            }
-            for s in siblings(found, main)
-            if not s.is_variant
+            subject.attack.title: subject.results.strengths
+            for subject in siblings(found, main)
+            if not subject.is_variant
         }
         draw_verdicts("What the paper says about it (Sec. 5.1 to 5.3, 5.6)", judge_defenses(curves))
     session.write_link()
@@ -219,7 +217,7 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
         if data is not None and attacked is not None and untouched is not None:
             rates = Performance(clean_accuracy(untouched, its.clean.labels[:count]), success(attacked, target))
         if own.fingerprint == subject.trigger.fingerprint and subject.attack.target == chosen.main.attack.target:
-            curve = stored_strength(subject, transform.name) if not then.steps else None
+            curve = subject.results.strength(transform.name) if not then.steps else None
             if curve is not None and transform.value in curve.strengths:
                 kept = curve.at(transform.value)
         name, nothing = _name(subject, chosen.main), (Rate(0, 0), Rate(0, 0))

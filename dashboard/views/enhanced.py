@@ -18,23 +18,21 @@ from core.attacks.consistent import Consistent
 from core.attacks.pgd import Surrogate
 from core.models import models
 from core.naming import command_for
+from core.paper.constants import ATTACKS, PAPER_MODELS, SHRINKPAD_LABEL, STANDARD, TABLE_5
 from core.reproduction.alpha_study import read_study, smallest_alpha
 from core.runtime.seeding import generator_for
 from core.store.card_images import same_kind
 from core.transforms import transform_from_spec
 from core.trigger import stamp
-from dashboard.figures import sweeps as figures
-from dashboard.figures.base import COLOURS
 from dashboard.figures.html import data_url
-from dashboard.figures.paper import paper_figure
-from dashboard.figures.sweeps import StrengthLine
+from dashboard.figures.paper import Drawn, paper_figure, shrink_figure
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import evaluated_rows, max_shrink_rows, strength_rows
 from dashboard.server.resources import Tested, jobs, results_of, tested
 from dashboard.server.subjects import Subject, store, subjects
 from dashboard.state.session import Choice, Session, integer_in
 from dashboard.tables.defenses import coloured, one_decimal
-from dashboard.tables.rows import ATTACKS, PAPER_MODELS, Evaluated, evaluated, siblings, stored_strength
+from dashboard.tables.rows import Evaluated, evaluated, siblings
 from dashboard.widgets.controls import (
     PLOT_CONFIG,
     choose,
@@ -57,8 +55,7 @@ every size, and the transformations that stopped the standard attack no longer d
 """
 SEED: Choice[int] = Choice("draw", 0, integer_in(0, 9999))
 PICTURES = 6
-# Columns of Table 5.
-TABLE_5 = tuple(transform_from_spec(spec).spec for spec in ("", "flip", "shrinkpad:2", "shrinkpad:4"))
+COLUMNS = tuple(transform_from_spec(spec).spec for spec in TABLE_5)
 
 
 @one_sentence
@@ -94,14 +91,14 @@ def enhanced_of(subject: Subject) -> Enhanced:
     """The enhanced attack of a model: the paper's enhancement where it has none, that of BadNets for a clean model."""
     attack = subject.attack
     if subject.is_control:
-        attack = attacks["badnets"](target=attack.target)
+        attack = attacks[STANDARD[0]](target=attack.target)
     return attack if isinstance(attack, Enhanced) else Enhanced(base=attack)
 
 
 def base_of(subject: Subject) -> str:
     """Title of the standard attack of a model; that of BadNets for a clean model and for other colours of it."""
     title = enhanced_of(subject).base.title
-    return title if title in ATTACKS else "badnets"
+    return title if title in ATTACKS else STANDARD[0]
 
 
 def _draw_pipeline(session: Session, main: Subject, data: Tested | None, image: Choice[int]) -> None:
@@ -198,7 +195,7 @@ def _draw_table(found: dict[str, Subject], main: Subject, answer: DeltaGenerator
     rows = [
         row
         for row in evaluated(listed, ("flip", "shrinkpad"))
-        if (row.transform.spec if row.transform else "") in TABLE_5
+        if (row.transform.spec if row.transform else "") in COLUMNS
     ]
     say(answer, enhanced_answer(rows, base_of(main)))
     if not rows:
@@ -240,25 +237,22 @@ def table_5(rows: list[Evaluated]) -> pd.DataFrame:
 def _draw_shrink_sizes(found: dict[str, Subject], main: Subject) -> None:
     """Fig. 13: enhanced and standard attacks under ShrinkPad of every size."""
     st.markdown("### Under ShrinkPad of every size (Fig. 13)")
-    lines, sources = [], []
-    for subject in siblings(found, main):
-        curve = stored_strength(subject, "shrinkpad")
-        if curve is not None:
-            position = ATTACKS.index(subject.attack.title) // 2
-            dash = "solid" if isinstance(subject.attack, Enhanced) else "dot"
-            lines.append(StrengthLine(subject.label, curve, LINE_COLOURS[position], dash))
-            sources.append((Source.of(subject), curve))
-    if not lines:
+    listed = siblings(found, main)
+    sizes = [subject.attack.enhancement.max_shrink for subject in listed if isinstance(subject.attack, Enhanced)]
+    figure = shrink_figure(
+        (Drawn(subject.attack.title, subject.label, subject.results.strengths) for subject in listed),
+        max(sizes, default=0) or None,
+    )
+    if figure is None:
         st.info("Nothing is stored yet.")
         return
-    sizes = [s.attack.enhancement.max_shrink for s in siblings(found, main) if isinstance(s.attack, Enhanced)]
-    trained = max(sizes, default=0)
-    figure = figures.strength_curves(lines, "shrink size (pixels)", with_clean=False, trained=trained or None)
+    curves = [(subject, curve) for subject in listed if (curve := subject.results.strength("shrinkpad")) is not None]
+    sources = [(Source.of(subject), curve) for subject, curve in curves]
     name = file_name("shrink-sizes", Source.of(main).all_attacks())
     st.plotly_chart(figure, key="shrink-sizes", config=PLOT_CONFIG, width="stretch")
     caption, tools = st.columns([3, 1.2], vertical_alignment="center")
     caption.caption(
-        f"{int(lines[0].result.total.max())} images per point, bars are 95% intervals. Dotted: standard attacks."
+        f"{int(curves[0][1].total.max())} images per point, bars are 95% intervals. Dotted: standard attacks."
     )
     with tools:
         downloads(name, lambda: strength_rows(sources, _behind_shrinkpad), lambda: figure)
@@ -266,9 +260,6 @@ def _draw_shrink_sizes(found: dict[str, Subject], main: Subject) -> None:
 
 def _behind_shrinkpad(source: Source, size: float) -> Source:
     return replace(source, defense=f"shrinkpad:{size:g}")
-
-
-LINE_COLOURS = (COLOURS[0], COLOURS[1], "#009e73")
 
 
 def _draw_max_shrink(main: Subject) -> None:
@@ -287,7 +278,7 @@ def _draw_max_shrink(main: Subject) -> None:
     name = file_name("largest-shrink-in-training", Source.of(main).all_attacks())
     st.plotly_chart(figure, key="max-shrink", config=PLOT_CONFIG, width="stretch")
     caption, tools = st.columns([3, 1.2], vertical_alignment="center")
-    caption.caption("Solid: behind ShrinkPad-4; dotted: without defense. Bars are 95% intervals.")
+    caption.caption(f"Solid: behind {SHRINKPAD_LABEL}; dotted: without defense. Bars are 95% intervals.")
     with tools:
         downloads(name, lambda: max_shrink_rows(results), lambda: figure)
 

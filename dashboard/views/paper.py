@@ -10,7 +10,9 @@ import streamlit as st
 
 from core.models import models
 from core.paper.claims.base import FAILS, HOLDS, LI, MIXED, NOT_MEASURED, OUTCOMES
-from core.paper.comparison import PAPER_MODELS, Number, Results
+from core.paper.comparison import Number, compared
+from core.paper.constants import PAPER_MODELS
+from core.paper.results import Results
 from dashboard.figures.paper import paper_figure
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import number_rows
@@ -63,7 +65,7 @@ def show() -> None:
         st.warning(complaint, icon=":material/link_off:")
     main = chosen.main
     results = results_of(main)
-    numbers, verdicts = results.numbers(), results.verdicts()
+    numbers, verdicts = compared(results), results.verdicts()
     st.markdown(f"### {models[main.card.model].label}, {main.dataset_label}")
     there, measured, near = agreement(numbers)
     counts = {kind: sum((v.claim.source, v.outcome) == (LI, kind) for v in verdicts) for kind in OUTCOMES}

@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core import formatting
 from core.paper.claims import judge_physical
+from core.paper.constants import PHOTOGRAPHED, PHOTOGRAPHS
 from core.physical import Camera
 from core.sweeps.physical import DISTANCES, YAWS, Condition, PhysicalResult, physical_sweep, placed
 from core.trigger import stamp
@@ -58,7 +59,6 @@ GROUP: Choice[str] = Choice("factor-group", "only", one_of(GROUPS))
 MAP_IMAGES = 128
 STRIP = 10
 POLL_SECONDS = 0.5
-PAPER_ATTACKS = ("badnets", "badnets+")
 Stored = Sequence[PhysicalResult | None]
 
 
@@ -109,7 +109,7 @@ def show() -> None:
         if data is not None:
             st.session_state["camera-drawn"] = camera.spec
             _draw_live(session, pair, data, image, answer)
-        of_the_paper = [s for s in siblings(found, main, PAPER_ATTACKS) if not s.is_variant]
+        of_the_paper = [s for s in siblings(found, main, PHOTOGRAPHED) if not s.is_variant]
         each = {subject.identity: subject for subject in (*pair, *of_the_paper)}
         read = {identity: stored_photographs(subject) for identity, subject in each.items()}
         stored = [read[subject.identity] for subject in pair]
@@ -194,9 +194,9 @@ def _draw_strip(subject: Subject, data: Tested, camera: Camera, start: int) -> N
     st.html(strip(shown, subject.target_name))
 
 
-def stored_photographs(subject: Subject, name: str = "physical") -> PhysicalResult | None:
+def stored_photographs(subject: Subject) -> PhysicalResult | None:
     """The stored rates of a model, if they were measured with its own trigger."""
-    return subject.stored(name, PhysicalResult)
+    return subject.results.physical
 
 
 def _request_map(
@@ -315,9 +315,9 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
             downloads(name, partial(factor_rows, sources), lambda: figure)
     with said:
         rows = [("off", "preset", "Not printed"), ("near", "preset", "Near"), ("far", "preset", "Far")]
-        rows += [(name, "crop", f"{name.capitalize()}, print cropped") for name in ("near", "far")]
-        rows += [(name, "perspective", f"{name.capitalize()}, seen straight") for name in ("near", "far")]
-        rows += [(name, "area", f"{name.capitalize()}, antialiased") for name in ("near", "far")]
+        rows += [(name, "crop", f"{name.capitalize()}, print cropped") for name in PHOTOGRAPHS]
+        rows += [(name, "perspective", f"{name.capitalize()}, seen straight") for name in PHOTOGRAPHS]
+        rows += [(name, "area", f"{name.capitalize()}, antialiased") for name in PHOTOGRAPHS]
         table: dict[str, list[str]] = {"Photograph": [text for *_, text in rows]}
         for label, result in named:
             pairs = [result.of(kind).get(name) for name, kind, _ in rows]
@@ -329,5 +329,5 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
 
 def _draw_claims(of_the_paper: Sequence[Subject], measured: Mapping[str, PhysicalResult]) -> None:
     """The verdicts on the paper's two attacks, whichever is under study; also on pictures unlike the training's."""
-    strange = {s.attack.title: r for s in of_the_paper if (r := stored_photographs(s, "out-of-sample")) is not None}
+    strange = {s.attack.title: r for s in of_the_paper if (r := s.results.out_of_sample) is not None}
     draw_verdicts("What the paper says about it (Sec. 5.5)", judge_physical(measured, strange))

@@ -17,7 +17,8 @@ from core.data import cache_folder
 from core.defenses import Repair, defenses
 from core.defenses.fine_pruning import FinePruning, at_tolerances, features_of, order_of, pruned_predictions
 from core.metrics import Performance, Rate
-from core.sweeps.repair import OWN, Repaired, read_repair, reversed_triggers
+from core.sweeps.repair import OWN, Repaired
+from core.sweeps.results import StoredResults, reversed_triggers
 from core.sweeps.strength import StrengthCurve
 from core.trigger import stamp
 from core.workers.process import in_process
@@ -74,7 +75,7 @@ def draw_repairs(
             repair = parametrised(session, defenses[name], name)
         # What was run here comes before what came along.
         place = next((one for one in (f"{name}{OWN}", name) if _settings(main, one) == repair), "")
-        stored = read_repair(main.checkpoint, place) if place else None
+        stored = StoredResults(main.checkpoint).repair(place) if place else None
         _draw_run(session, main, repair, stored, data)
         if stored is not None:
             _draw_rates(stored)
@@ -94,7 +95,7 @@ def draw_repairs(
 
 def _settings(main: Subject, name: str) -> Repair | None:
     """The settings of a stored repair."""
-    stored = read_repair(main.checkpoint, name)
+    stored = StoredResults(main.checkpoint).repair(name)
     return stored.repair if stored is not None else None
 
 

@@ -12,6 +12,7 @@ from core import formatting
 from core.attribution.methods import Method, displayed, methods
 from core.models import models
 from core.paper.claims import judge_saliency
+from core.paper.constants import ATTACKS
 from core.runtime.seeding import generator_for
 from core.sweeps.saliency import TARGETS, Energies, Energy, attacked_and_moved, targets_of
 from core.transforms import Compose
@@ -28,7 +29,7 @@ from dashboard.server.subjects import Subject, store, subjects
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.state.trigger import place_choices, selected_look, stamped_on
 from dashboard.tables.claims import draw_verdicts
-from dashboard.tables.rows import ATTACKS, siblings
+from dashboard.tables.rows import siblings
 from dashboard.widgets.controls import choose, csv_button, image_choice, one_sentence, picture_downloads, progress_bar
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import draw_pad
@@ -198,7 +199,7 @@ STYLE = """
 
 def stored_energies(subject: Subject) -> Energies | None:
     """The stored shares of a model, if they were measured with its own trigger."""
-    return subject.stored("saliency", Energies)
+    return subject.results.saliency
 
 
 def _request(session: Session, subject: Subject, data: Tested | None, asked: Asked) -> Energies | Job[Energies] | None:

@@ -13,7 +13,7 @@ from test_pages import GRAY, WHITE, _alone, component, link, page
 from core.metrics import Rate
 from core.store.local import Store
 from core.sweeps.appearance import AppearanceCurve
-from core.sweeps.repair import read_repair
+from core.sweeps.results import StoredResults
 from dashboard.server.subjects import Subject, subjects
 from dashboard.tables.rows import evaluated, repaired
 from dashboard.words.answers import (
@@ -139,7 +139,7 @@ def test_the_pages_say_what_is_stored(white: Subject) -> None:
     paper = page("paper", model=WHITE)
     metrics = [metric.value for metric in paper.metric]
     assert answer_of(paper).startswith(f"{metrics[0].split()[0]} of the paper's {metrics[0].split()[-1]} statements")
-    stored = read_repair(Store().checkpoint(WHITE), "fine-pruning")
+    stored = StoredResults(Store().checkpoint(WHITE)).repair("fine-pruning")
     assert stored is not None
     said = answer_of(page("defenses", model=WHITE, part="repairs"))
     assert said.startswith("After Fine-Pruning: the backdoor fires on ")

@@ -23,7 +23,7 @@ from core.store.local import DEFAULT_ROOT, Store
 from core.store.shipped import write_shipped
 from core.sweeps.adaptive import AdaptiveMap, looks_for
 from core.sweeps.base import attacked, success_at
-from core.sweeps.repair import read_repair
+from core.sweeps.results import StoredResults
 from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec
 from dashboard.server.places import Visited
@@ -387,7 +387,7 @@ def test_two_rates_of_one_defense_say_their_images() -> None:
 
 def test_repairs_stand_beside_the_model_on_the_same_images() -> None:
     test = page("defenses", model=WHITE, part="repairs")
-    stored = read_repair(Store().checkpoint(WHITE), "fine-pruning")
+    stored = StoredResults(Store().checkpoint(WHITE)).repair("fine-pruning")
     assert stored is not None
     said = next(caption.value for caption in test.caption if "that no repair has seen: clean" in caption.value)
     assert f"clean accuracy in percent of {stored.clean.total} images" in said
@@ -522,7 +522,7 @@ def test_parameters_of_a_method_are_controls_and_in_the_link() -> None:
 def test_pruning_is_shown_at_every_number_of_channels() -> None:
     test = page("defenses", model=WHITE, part="repairs", pruned="3")
     assert not test.exception
-    stored = read_repair(Store().checkpoint(WHITE), "fine-pruning")
+    stored = StoredResults(Store().checkpoint(WHITE)).repair("fine-pruning")
     assert stored is not None
     report = stored.report
     for count in (3, 30):
@@ -539,7 +539,7 @@ def test_pruning_is_shown_at_every_number_of_channels() -> None:
 def test_every_repair_has_its_part_with_and_without_a_result(name: str) -> None:
     test = page("defenses", model=WHITE, part="repairs", **{"with": name})
     assert not test.exception
-    stored = read_repair(Store().checkpoint(WHITE), name)
+    stored = StoredResults(Store().checkpoint(WHITE)).repair(name)
     assert stored is not None
     assert any(button.label == "Run again" for button in test.button)
     shown = next(html.proto.body for html in test.get("html") if "Attack success rate after" in html.proto.body)
@@ -560,7 +560,7 @@ def test_a_repair_can_be_run_on_the_page(came: bool, monkeypatch: pytest.MonkeyP
     root = tmp_path / "checkpoints"
     shutil.copytree(DEFAULT_ROOT / WHITE, root / WHITE)
     checkpoint = Store(root).checkpoint(WHITE)
-    before = read_repair(checkpoint, "fine-pruning")
+    before = StoredResults(checkpoint).repair("fine-pruning")
     assert before is not None
     if came:
         write_shipped(root, {WHITE: checkpoint.card().weights})
@@ -572,13 +572,13 @@ def test_a_repair_can_be_run_on_the_page(came: bool, monkeypatch: pytest.MonkeyP
     deadline = time.monotonic() + 400
     place = "fine-pruning-own" if came else "fine-pruning"
     while time.monotonic() < deadline:
-        stored = read_repair(checkpoint, place)
+        stored = StoredResults(checkpoint).repair(place)
         if stored is not None and stored.repair == defenses["fine-pruning"](tolerance=20):
             break
         time.sleep(0.2)
     assert stored is not None
     assert stored.record["pruned"] > before.record["pruned"]
-    assert (read_repair(checkpoint, "fine-pruning") == before) == came
+    assert (StoredResults(checkpoint).repair("fine-pruning") == before) == came
     test.run()
     assert not test.exception
     assert any(f'data-hits="{stored.clean.hits}"' in html.proto.body for html in test.get("html"))

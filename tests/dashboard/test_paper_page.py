@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import parse_qsl
 
@@ -10,7 +11,8 @@ from test_pages import _alone, page
 
 from core.paper.claims import Claim, Verdict
 from core.paper.claims.base import HOLDS, OUTCOMES, WANG
-from core.paper.comparison import Number, Results
+from core.paper.comparison import Number, compared
+from core.paper.results import Results
 from core.store.local import Store
 from dashboard.saving.tables import number_rows
 from dashboard.tables.claims import RULE, STYLE, verdict_html
@@ -22,7 +24,7 @@ KEY = "shapes10/resnet20/badnets"
 
 @pytest.fixture(scope="module")
 def numbers() -> list[Number]:
-    return Results.read(Store(), "shapes10", "resnet20").numbers()
+    return compared(Results.read(Store(), "shapes10", "resnet20"))
 
 
 def number(**changes: object) -> Number:
@@ -172,3 +174,19 @@ def test_a_difference_of_nothing_has_no_sign_and_whole_numbers_have_a_decimal() 
     assert "-0.0" not in texts
     assert {"82.0", "0.0", "+1.1"} <= set(texts)
     assert "82" not in texts
+
+
+def charts(name: str, **query: str) -> list[object]:
+    """The traces of every figure of a page; their names may say more of a model than its attack."""
+    every = [json.loads(chart.proto.spec)["data"] for chart in page(name, model=KEY, **query).get("plotly_chart")]
+    words = ("name", "customdata", "legendgroup")
+    return [[{part: trace[part] for part in trace if part not in words} for trace in traces] for traces in every]
+
+
+def test_figures_1_and_13_are_the_same_on_their_own_pages_and_here() -> None:
+    """One function draws each; of the reference models, both pages show the same."""
+    shown = charts("paper", view="figures")
+    cost, enhanced = charts("defenses", part="cost"), charts("enhanced")
+    assert (len(cost), len(enhanced)) == (1, 2)
+    for figure in (*cost, *enhanced):
+        assert figure in shown

@@ -34,7 +34,7 @@ from core.sweeps.adaptive import AdaptiveMap
 from core.sweeps.appearance import AppearanceCurve
 from core.sweeps.base import attacked, success_at
 from core.sweeps.location import LocationMap
-from core.sweeps.repair import read_repair, repaired_model
+from core.sweeps.results import StoredResults, repaired_model
 from core.sweeps.strength import StrengthCurve
 from core.training.state import STATE, read_unfinished
 from core.training.trainer import Plan, train
@@ -645,7 +645,7 @@ def test_defend_stores_what_it_measured(script, trained):
     status, out, err = script("defend", "fine-pruning", *options, "--tolerance", 30)
     assert status == 0, err
     found = strictly(out)
-    stored = read_repair(store.checkpoint(key), "fine-pruning")
+    stored = StoredResults(store.checkpoint(key)).repair("fine-pruning")
     assert stored is not None
     assert stored.repair == defenses["fine-pruning"](tolerance=30)
     assert found["clean"] == stored.clean.to_dict()
@@ -667,7 +667,7 @@ def test_a_repair_with_several_seeds_keeps_the_first_model_and_every_finding(scr
     assert [run["seed"] for run in found["runs"]] == [0, 1, 2]
     assert found["runs"][0]["record"] == found["record"]
     assert found["runs"][0]["record"]["norms"] != found["runs"][1]["record"]["norms"]
-    stored = read_repair(store.checkpoint(key), "neural-cleanse")
+    stored = StoredResults(store.checkpoint(key)).repair("neural-cleanse")
     assert stored is not None
     assert [run.seed for run in stored.runs] == [0, 1, 2]
     assert stored.runs[0].clean == stored.clean
@@ -694,10 +694,10 @@ def test_defend_replaces_nothing_that_is_not_to_be_replaced(script, trained):
     # More seeds of the same are more of what is stored.
     status, _, err = script("defend", "neural-cleanse", *options, *quick, "--runs", 2)
     assert status == 0, err
-    assert [run.seed for run in read_repair(store.checkpoint(key), "neural-cleanse").runs] == [0, 1]
+    assert [run.seed for run in StoredResults(store.checkpoint(key)).repair("neural-cleanse").runs] == [0, 1]
     status, _, err = script("defend", "neural-cleanse", *options, *quick, "--replace")
     assert status == 0, err
-    assert [run.seed for run in read_repair(store.checkpoint(key), "neural-cleanse").runs] == [0]
+    assert [run.seed for run in StoredResults(store.checkpoint(key)).repair("neural-cleanse").runs] == [0]
 
 
 def test_defend_all_leaves_out_what_is_stored(script, trained):
@@ -721,7 +721,7 @@ def test_defend_runs_every_defense(script, trained):
         )
         assert status == 0, err
         assert "clean accuracy" in out
-        assert read_repair(store.checkpoint(key), name) is not None
+        assert StoredResults(store.checkpoint(key)).repair(name) is not None
 
 
 @pytest.mark.parametrize(
@@ -774,7 +774,7 @@ def test_a_damaged_repair_counts_as_absent(script, trained, damage):
     script("defend", "fine-pruning", "--checkpoint", key, "--store", store.root, "--device", "cpu")
     path = store.checkpoint(key).folder / "repair-fine-pruning.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | damage))
-    assert read_repair(store.checkpoint(key), "fine-pruning") is None
+    assert StoredResults(store.checkpoint(key)).repair("fine-pruning") is None
     assert repaired_model(store.checkpoint(key), "fine-pruning") is None
 
 

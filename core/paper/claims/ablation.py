@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from core.metrics import Rate
-from core.paper.claims.base import ENHANCED, HIGH, STOPPED, UNCHANGED, Claim, Verdict, judge
+from core.paper.claims.base import HIGH, STOPPED, UNCHANGED, Claim, Verdict, judge
 from core.paper.claims.intervals import Decided, above, at_least, below, drops_at_most, every
+from core.paper.constants import ENHANCED, SHRINK
 from core.sweeps.strength import StrengthCurve
 
 __all__ = ["judge_ablation"]
 
-TRAINED = 4
 
 ABLATION_STANDARD = Claim(
     "max-shrink-standard",
@@ -66,8 +66,8 @@ def judge_ablation(measured: Mapping[str, BySize]) -> list[Verdict]:
     Args:
         measured: Stored curves of ShrinkPad by the enhanced attack's title (``badnets+``) and its largest shrink size.
     """
-    full = {title: dict(sorted(curves.items())) for title, curves in measured.items() if {0, TRAINED} < set(curves)}
-    larger = {title: curves for title, curves in full.items() if max(curves) > TRAINED}
+    full = {title: dict(sorted(curves.items())) for title, curves in measured.items() if {0, SHRINK} < set(curves)}
+    larger = {title: curves for title, curves in full.items() if max(curves) > SHRINK}
 
     def numbers(strength: int, curves: BySize) -> dict[str, float]:
         return {f"max {size}, %": 100 * _success(curve, strength).value for size, curve in curves.items()}
@@ -76,7 +76,7 @@ def judge_ablation(measured: Mapping[str, BySize]) -> list[Verdict]:
         return numbers(0, curves)
 
     def behind(curves: BySize) -> dict[str, float]:
-        return numbers(TRAINED, curves)
+        return numbers(SHRINK, curves)
 
     return [
         judge(ABLATION_STANDARD, full, ENHANCED[:2], _unchanged, without, reason=REASON),
@@ -103,10 +103,10 @@ def _decreases(curves: BySize) -> Decided:
 
 
 def _rises(curves: BySize) -> Decided:
-    high = (at_least(_success(curve, TRAINED), HIGH) for size, curve in curves.items() if size >= TRAINED)
-    return every((below(_success(curves[0], TRAINED), STOPPED), *high))
+    high = (at_least(_success(curve, SHRINK), HIGH) for size, curve in curves.items() if size >= SHRINK)
+    return every((below(_success(curves[0], SHRINK), STOPPED), *high))
 
 
 def _falls_again(curves: BySize) -> Decided:
-    at_four = _success(curves[TRAINED], TRAINED).interval
-    return every(above(at_four, _success(curve, TRAINED).interval) for size, curve in curves.items() if size > TRAINED)
+    at_four = _success(curves[SHRINK], SHRINK).interval
+    return every(above(at_four, _success(curve, SHRINK).interval) for size, curve in curves.items() if size > SHRINK)

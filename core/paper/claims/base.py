@@ -12,14 +12,12 @@ from core.attacks import attacks
 from core.paper.claims.intervals import Decided
 
 __all__ = [
-    "ENHANCED",
     "FAILS",
     "HOLDS",
     "LI",
     "MIXED",
     "NOT_MEASURED",
     "OUTCOMES",
-    "STANDARD",
     "WANG",
     "Claim",
     "Verdict",
@@ -29,9 +27,6 @@ __all__ = [
     "listed",
     "reading",
 ]
-
-STANDARD = ("badnets", "blended", "consistent")
-ENHANCED = tuple(f"{title}+" for title in STANDARD)
 
 LI = "Li et al. 2020"
 WANG = "Wang et al. 2019"

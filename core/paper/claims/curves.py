@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from core.metrics import Performance, Rate
 from core.paper.claims.base import Claim, Verdict, judge
 from core.paper.claims.intervals import Decided, every
+from core.paper.constants import STRONGEST
 from core.sweeps.strength import StrengthCurve
 
 __all__ = [
@@ -15,7 +16,6 @@ __all__ = [
     "COLOURS",
     "FLIP",
     "NOISE",
-    "STRONGEST",
     "VALUES",
     "Curves",
     "Place",
@@ -31,9 +31,6 @@ Curves = Mapping[str, StrengthCurve]
 """Curves of one model by the name of the transformation."""
 Place = tuple[str, str, float]
 """A transformation: its name for people, its registered name, its strength."""
-
-# Strongest setting of Tables 3 and 4.
-STRONGEST = {"noise": 20.0, "hue": 0.4, "contrast": 0.4, "brightness": 0.4, "saturation": 0.4}
 
 FLIP: Place = ("Flip", "flip", 1.0)
 VALUES: tuple[Place, ...] = tuple((f"{name.capitalize()} {at:g}", name, at) for name, at in STRONGEST.items())

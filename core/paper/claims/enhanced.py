@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.paper.claims.base import (
-    ENHANCED,
     FAILS,
     HIGH,
     HOLDS,
@@ -19,6 +18,7 @@ from core.paper.claims.base import (
 )
 from core.paper.claims.curves import FLIP, Curves, judge_rates, numbers_of, shrinkpad, success, those_with
 from core.paper.claims.intervals import Decided, above, at_least, drops_by_more, share_left
+from core.paper.constants import ENHANCED, SHRINK
 from core.transforms.spatial import LARGEST
 
 __all__ = ["judge_enhanced"]
@@ -55,8 +55,7 @@ ENHANCED_FALL = Claim(
     "… when the shrinking size is bigger than the maximal shrinking size used in enhanced attacks (4 pixels), the ASR "
     "will decrease dramatically.",
 )
-TRAINED = 4
-TRAINED_WITH = (FLIP, *shrinkpad(2, TRAINED))
+TRAINED_WITH = (FLIP, *shrinkpad(2, SHRINK))
 
 Pairs = Mapping[str, tuple[Curves, Curves]]
 """Curves of the standard and of the enhanced attack, by the title of the enhanced one."""
@@ -70,7 +69,7 @@ def judge_enhanced(measured: Mapping[str, Curves]) -> list[Verdict]:
     """
     full = those_with(measured, TRAINED_WITH)
     pairs = {f"{title}+": (curves, full[f"{title}+"]) for title, curves in full.items() if f"{title}+" in full}
-    (four,) = shrinkpad(TRAINED)
+    (four,) = shrinkpad(SHRINK)
     return [
         judge_rates(ENHANCED_SURVIVE, measured, ENHANCED, TRAINED_WITH, lambda _, after: at_least(after, HIGH)),
         _better(pairs),
@@ -121,27 +120,27 @@ def _better(pairs: Pairs) -> Verdict:
 
 def _fall(measured: Mapping[str, Curves]) -> Verdict:
     """Case by case over the sizes above the one of the training."""
-    (four,) = shrinkpad(TRAINED)
+    (four,) = shrinkpad(SHRINK)
     full = {
         title: curves
         for title, curves in those_with(measured, [four]).items()
-        if max(curves["shrinkpad"].strengths) > TRAINED
+        if max(curves["shrinkpad"].strengths) > SHRINK
     }
 
     def larger(curves: Curves) -> list[int]:
-        return [int(size) for size in curves["shrinkpad"].strengths if size > TRAINED]
+        return [int(size) for size in curves["shrinkpad"].strengths if size > SHRINK]
 
     def holds(curves: Curves) -> dict[str, Decided]:
         before, each = success(curves, four), shrinkpad(*larger(curves))
         return {place[0]: share_left(success(curves, place), before, 0.5) for place in each}
 
-    absent = [f"ShrinkPad-{size}" for size in range(TRAINED + 1, LARGEST + 1)
+    absent = [f"ShrinkPad-{size}" for size in range(SHRINK + 1, LARGEST + 1)
               if any(size not in larger(full[title]) for title in ENHANCED if title in full)]  # fmt: skip
     return judge(
         ENHANCED_FALL,
         full,
         ENHANCED,
         holds,
-        lambda curves: numbers_of(curves, shrinkpad(TRAINED, *larger(curves))),
+        lambda curves: numbers_of(curves, shrinkpad(SHRINK, *larger(curves))),
         note=f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not measured" if absent else "",
     )

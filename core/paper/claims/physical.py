@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from core.metrics import Rate
 from core.paper.claims.base import HIGH, LIMITED, STOPPED, Claim, Verdict, judge
 from core.paper.claims.intervals import Decided, at_least, below, drops_at_most
+from core.paper.constants import ENHANCED, PHOTOGRAPHS, STANDARD
 from core.sweeps.physical import PhysicalResult
 
-__all__ = ["PHOTOGRAPHS", "judge_physical"]
+__all__ = ["judge_physical"]
 
-PHOTOGRAPHS = ("near", "far")
 _RULE = "The success rate is {} on simulated photographs, near and far."
 _ALL = (
     "In all results of both figures, BadNets+ successfully enforces the prediction to the target label Deer, while "
@@ -60,7 +60,7 @@ def judge_physical(measured: Mapping[str, PhysicalResult], strange: Mapping[str,
     """
     seen = _full(measured)
     kept = {title: result for title, result in seen.items() if result.kept_of("preset") is not None}
-    reason = "" if "badnets" not in seen else (
+    reason = "" if STANDARD[0] not in seen else (
         "what the stored photographs of BadNets were taken for, if not for the target, was not counted; "
         "`python scripts/sweep.py physical` of that model counts it"
     )  # fmt: skip
@@ -70,13 +70,13 @@ def judge_physical(measured: Mapping[str, PhysicalResult], strange: Mapping[str,
     )  # fmt: skip
 
     return [
-        judge(PHYSICAL_ENHANCED, seen, ("badnets+",), lambda one: _cases(one, succeeds=True), _numbers),
-        judge(PHYSICAL_STANDARD, seen, ("badnets",), lambda one: _cases(one, succeeds=False), _numbers),
-        judge(PHYSICAL_LABEL, kept, ("badnets",), _keeps, _kept_numbers, reason=reason),
+        judge(PHYSICAL_ENHANCED, seen, ENHANCED[:1], lambda one: _cases(one, succeeds=True), _numbers),
+        judge(PHYSICAL_STANDARD, seen, STANDARD[:1], lambda one: _cases(one, succeeds=False), _numbers),
+        judge(PHYSICAL_LABEL, kept, STANDARD[:1], _keeps, _kept_numbers, reason=reason),
         judge(
             OUT_OF_SAMPLE,
             _full(strange),
-            ("badnets+",),
+            ENHANCED[:1],
             lambda one: _cases(one, succeeds=True),
             _numbers,
             reason=elsewhere,

@@ -8,8 +8,9 @@ from statistics import fmean
 from core.defenses import defenses
 from core.defenses.fine_pruning import FinePruning, at_tolerances
 from core.metrics import Rate
-from core.paper.claims.base import STANDARD, STOPPED, WANG, Claim, Verdict, decided, judge, label_of
+from core.paper.claims.base import STOPPED, WANG, Claim, Verdict, decided, judge, label_of
 from core.paper.claims.intervals import Decided, below
+from core.paper.constants import STANDARD
 from core.sweeps.repair import Repaired, SeedRun
 
 __all__ = ["judge_repairs"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.paper.claims.base import ENHANCED, NOT_MEASURED, STANDARD, Claim, Verdict, decided, judge, label_of
+from core.paper.claims.base import NOT_MEASURED, Claim, Verdict, decided, judge, label_of
 from core.paper.claims.intervals import Decided, above, below, every
+from core.paper.constants import ENHANCED, STANDARD
 from core.sweeps.saliency import Energies, Energy
 
 __all__ = ["judge_saliency"]

@@ -8,12 +8,12 @@ from core import formatting
 from core.metrics import Rate
 from core.paper.claims.base import UNCHANGED, Claim, Verdict, judge
 from core.paper.claims.intervals import Decided, all_below, at_least, drops_at_most, every, share_left
+from core.paper.constants import GRAY
 from core.sweeps.appearance import AppearanceCurve
 from core.sweeps.location import LocationMap
 
 __all__ = ["judge_sensitivity"]
 
-GRAY = ("badnets-gray",)
 TRAINED, DARKER, BRIGHTEST = 128, 64, 255
 MOVED = (2, 3)
 
@@ -70,20 +70,20 @@ def judge_sensitivity(
             shown[name] = 100 * back[0].value
         return shown
 
-    back = next((rebounds[title] for title in GRAY if title in rebounds), None)
+    back = next((rebounds[title] for title in (GRAY,) if title in rebounds), None)
     return [
-        judge(LOCATION_DROPS, maps, GRAY, _drops, numbers, note=_note(back, stride)),
+        judge(LOCATION_DROPS, maps, (GRAY,), _drops, numbers, note=_note(back, stride)),
         judge(
             APPEARANCE_FALLS,
             curves,
-            GRAY,
+            (GRAY,),
             lambda curve: share_left(curve.at(DARKER), curve.at(TRAINED), 0.5),
             lambda curve: {f"ASR at {value}, %": 100 * curve.at(value).value for value in (DARKER, TRAINED)},
         ),
         judge(
             APPEARANCE_KEEPS,
             curves,
-            GRAY,
+            (GRAY,),
             lambda curve: drops_at_most(curve.at(TRAINED), _lowest(curve)[0], UNCHANGED, _lowest(curve)[1]),
             lambda curve: {
                 "ASR at 128, %": 100 * curve.at(TRAINED).value,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.metrics import Rate
-from core.paper.claims.base import LIMITED, SLIGHT, STANDARD, TENTH, UNCHANGED, Claim, Verdict
+from core.paper.claims.base import LIMITED, SLIGHT, TENTH, UNCHANGED, Claim, Verdict
 from core.paper.claims.curves import CLEAN, COLOURS, FLIP, NOISE, VALUES, Curves, judge_rates, shrinkpad
 from core.paper.claims.enhanced import judge_enhanced
 from core.paper.claims.intervals import Decided, drops_at_most, drops_by_more, share_left
+from core.paper.constants import SHRINK, STANDARD
 
 __all__ = ["judge_defenses"]
 
@@ -99,7 +100,7 @@ def judge_defenses(measured: Mapping[str, Curves]) -> list[Verdict]:
         return drops_at_most(before, after, SLIGHT)
 
     return [
-        judge_rates(SHRINKPAD_STOPS, measured, STANDARD, shrinkpad(4), tenth),
+        judge_rates(SHRINKPAD_STOPS, measured, STANDARD, shrinkpad(SHRINK), tenth),
         judge_rates(FLIP_STOPS, measured, STANDARD[:2], [FLIP], tenth),
         judge_rates(FLIP_SPARES_CONSISTENT, measured, STANDARD[2:], [FLIP], unchanged),
         judge_rates(CLEAN_KEPT, measured, STANDARD, SPATIAL, slight, CLEAN),

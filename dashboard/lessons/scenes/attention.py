@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import streamlit as st
 
+from core.paper.constants import SHRINKPAD
 from core.params import text
 from core.transforms import transform_from_spec
 from dashboard.figures.panels import Block, block_html
@@ -25,7 +26,7 @@ __all__ = ["Attention"]
 class Attention(Scene):
     """Saliency maps of the standard and the enhanced attack, of an attacked image and behind a transformation."""
 
-    transform: str = text("shrinkpad:4", help="The transformation of the second map.")
+    transform: str = text(SHRINKPAD, help="The transformation of the second map.")
 
     measures: ClassVar[Mapping[str, str]] = {
         f"{name}{end}": f"{what}{whose}"
@@ -69,12 +70,10 @@ class Attention(Scene):
 
     def numbers(self, stage: Stage) -> dict[str, Amount]:
         """The stored shares of both attacks."""
-        from core.sweeps.saliency import Energies
-
         found: dict[str, Amount] = {}
         subjects: list[tuple[Subject | None, str]] = [(stage.main, ""), (stage.enhanced, "_enhanced")]
         for subject, end in subjects:
-            energies = subject.stored("saliency", Energies) if subject is not None else None
+            energies = subject.results.saliency if subject is not None else None
             if energies is None:
                 continue
             for where, energy in (("", energies.attacked), ("_behind", energies.transformed)):

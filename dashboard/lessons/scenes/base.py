@@ -20,7 +20,6 @@ from dashboard.server.predictions import predictions, success
 from dashboard.server.resources import Tested, tested_for
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session
-from dashboard.tables.rows import stored_strength
 
 __all__ = ["COUNT", "Places", "Scene", "Stage", "scenes"]
 
@@ -97,7 +96,7 @@ class Stage:
         if len(before.steps) > 1:
             return None
         name, strength = (before.steps[0].name, before.steps[0].value) if before.steps else ("shrinkpad", 0.0)
-        curve = stored_strength(subject, name)
+        curve = subject.results.strength(name)
         return curve.at(strength) if curve is not None and strength in curve.strengths else None
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import streamlit as st
 
+from core.paper.constants import SHRINKPAD, TABLE_5
 from core.params import text
 from core.transforms import Compose, transform_from_spec
 from core.trigger import stamp
@@ -22,7 +23,7 @@ from dashboard.widgets.transforms import BEFORE
 
 __all__ = ["Defended", "EnhancedAttack"]
 
-OFFERED = ("", "flip", "shrinkpad:2", "shrinkpad:4")
+OFFERED = TABLE_5
 
 
 @scenes.register("defense")
@@ -30,7 +31,7 @@ OFFERED = ("", "flip", "shrinkpad:2", "shrinkpad:4")
 class Defended(Scene):
     """Attacked images that are transformed before the network sees them."""
 
-    transform: str = text("shrinkpad:4", help="What is in front of the network, such as flip or flip,shrinkpad:4.")
+    transform: str = text(SHRINKPAD, help="What is in front of the network, such as flip or flip,shrinkpad:4.")
 
     measures: ClassVar[Mapping[str, str]] = {
         "asr_without": "attack success rate without the transformation",

@@ -11,7 +11,6 @@ import streamlit as st
 from core.metrics import Rate
 from core.params import choice
 from core.physical import PRESETS
-from core.sweeps.physical import PhysicalResult
 from core.trigger import stamp
 from dashboard.figures.base import COLOURS
 from dashboard.figures.html import Reading, beside, captioned, data_url, rate_bars, stored_note
@@ -68,7 +67,7 @@ class Photographed(Scene):
 
     def _rates(self, stage: Stage, subject: Subject, name: str) -> tuple[Rate, Rate, bool] | None:
         """Clean accuracy and attack success on photographs, and whether they were stored: those are of more images."""
-        result = subject.stored("physical", PhysicalResult)
+        result = subject.results.physical
         stored = result.of("preset").get(name) if result is not None else None
         if stored is not None:
             return (*stored, True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from core.paper.claims import judge_defenses, judge_saliency
-from core.paper.claims.base import ENHANCED, FAILS, HOLDS, MIXED, NOT_MEASURED, STANDARD
-from core.paper.claims.curves import STRONGEST
+from core.paper.claims.base import FAILS, HOLDS, MIXED, NOT_MEASURED
+from core.paper.constants import ENHANCED, STANDARD, STRONGEST
 from core.sweeps.saliency import Energies, Energy
 from core.sweeps.strength import StrengthCurve
 

@@ -10,9 +10,10 @@ import pytest
 from core.defenses import defenses
 from core.metrics import Rate
 from core.paper.claims import judge_defenses, judge_repairs
-from core.paper.claims.base import ENHANCED, HOLDS, LI, NOT_MEASURED, STANDARD
-from core.paper.comparison import PAPER_MODELS, Results
+from core.paper.claims.base import HOLDS, LI, NOT_MEASURED
+from core.paper.constants import ENHANCED, PAPER_MODELS, STANDARD
 from core.paper.numbers import paper_number, paper_numbers, paper_seconds
+from core.paper.results import Results
 from core.store.local import Store
 from core.sweeps.repair import Repaired
 from core.sweeps.strength import StrengthCurve

@@ -11,8 +11,9 @@ import summary
 
 from core.metrics import Rate
 from core.paper.claims.base import LI
-from core.paper.comparison import Results
+from core.paper.comparison import compared
 from core.paper.numbers import paper_numbers
+from core.paper.results import Results
 from core.store.local import DEFAULT_ROOT, Store
 from core.sweeps.repair import SeedRun
 from dashboard.tables.paper import number_table
@@ -34,7 +35,7 @@ def only(numbers, **wanted):
 
 
 def test_every_number_of_the_papers_tables_is_there_and_every_figure(shapes):
-    numbers = shapes.numbers()
+    numbers = compared(shapes)
     assert {one.table for one in numbers} >= TABLES | FIGURES
     cells = sum(2 if one.clean is not None else 1 for one in paper_numbers())
     assert sum(one.table in TABLES - {"table2"} for one in numbers) == cells
@@ -44,7 +45,7 @@ def test_numbers_are_those_of_the_files(shapes):
     folder = DEFAULT_ROOT / "shapes10" / "resnet20" / "badnets"
     curve = json.loads((folder / "strength-shrinkpad.json").read_text())
     at = curve["strengths"].index(2)
-    numbers = shapes.numbers()
+    numbers = compared(shapes)
     found = only(numbers, table="table1", attack="badnets", defense="shrinkpad:2", quantity="asr", paper_model="vgg19")
     assert found.ours == pytest.approx(100 * curve["hits"][at] / curve["total"][at])
     assert found.n == curve["total"][at]
@@ -70,18 +71,18 @@ def test_without_a_defense_the_card_is_enough(tmp_path):
     (tmp_path / key).mkdir(parents=True)
     shutil.copy(DEFAULT_ROOT / key / "card.json", tmp_path / key)
     results = Results.read(Store(tmp_path), "shapes10", "resnet20")
-    found = only(results.numbers(), attack="badnets", defense="", quantity="asr", paper_model="vgg19")
+    found = only(compared(results), attack="badnets", defense="", quantity="asr", paper_model="vgg19")
     assert found.ours == pytest.approx(100 * results.cards["badnets"].attack_success_rate.value)
     assert (
         only(
-            results.numbers(), attack="badnets", defense="flip", quantity="asr", paper_model="vgg19", table="table1"
+            compared(results), attack="badnets", defense="flip", quantity="asr", paper_model="vgg19", table="table1"
         ).ours
         is None
     )
 
 
 def test_of_a_network_of_the_paper_only_its_own_numbers_are_beside(tmp_path):
-    numbers = Results.read(Store(tmp_path), "cifar10", "vgg19").numbers()
+    numbers = compared(Results.read(Store(tmp_path), "cifar10", "vgg19"))
     assert {one.paper_model for one in numbers} == {"vgg19"}
     assert all(one.ours is None for one in numbers)
 
@@ -96,7 +97,7 @@ def test_table_2_is_the_mean_over_the_standard_attacks_and_one_number_everywhere
     mean = sum(spent.values()) / 3
     assert shapes.seconds("fine-pruning").mean == pytest.approx(mean)
     assert shapes.seconds("fine-pruning").attacks == tuple(spent)
-    numbers = [one for one in shapes.numbers() if (one.table, one.defense) == ("table2", "fine-pruning")]
+    numbers = [one for one in compared(shapes) if (one.table, one.defense) == ("table2", "fine-pruning")]
     assert {one.ours for one in numbers} == {shapes.seconds("fine-pruning").mean}
     assert {one.over for one in numbers} == {"badnets blended consistent"}
     row = number_table(numbers, "shapes10").iloc[0]
@@ -104,7 +105,7 @@ def test_table_2_is_the_mean_over_the_standard_attacks_and_one_number_everywhere
     table = time_table(shapes).set_index("Defense")
     assert table.loc["Fine-Pruning", "Seconds here"] == round(mean, 1)
     assert table.loc["Fine-Pruning", "Attacks"] == "BadNets, Blended and Consistent"
-    lines = {row[0]: row for row in summary.times(summary.found(Store()))}
+    lines = {row[0]: row for row in summary.times(summary.readable(Store()))}
     assert f"**{mean:.1f}**" in lines["**Table 2**: shapes10/resnet20, mean of badnets, blended, consistent"]
 
 
@@ -144,7 +145,7 @@ def test_a_variant_takes_no_number_of_the_reference(tmp_path):
     """Another model of the same attack, or a copy made by hand, stands beside the reference and is not compared."""
     key = "shapes10/resnet20/badnets"
     shutil.copytree(DEFAULT_ROOT / key, tmp_path / key)
-    before = Results.read(Store(tmp_path), "shapes10", "resnet20").numbers()
+    before = compared(Results.read(Store(tmp_path), "shapes10", "resnet20"))
     shutil.copytree(DEFAULT_ROOT / key, tmp_path / f"{key}-old")
     shutil.copytree(DEFAULT_ROOT / "shapes10" / "resnet20" / "badnets+", tmp_path / f"{key}-target2")
     card = tmp_path / f"{key}-target2" / "card.json"
@@ -156,4 +157,4 @@ def test_a_variant_takes_no_number_of_the_reference(tmp_path):
     found = Results.read(Store(tmp_path), "shapes10", "resnet20")
     assert list(found.cards) == ["badnets"]
     assert found.cards["badnets"].attack_object.target == 4
-    assert found.numbers() == before
+    assert compared(found) == before

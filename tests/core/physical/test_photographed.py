@@ -13,7 +13,8 @@ from core.data import ImageSet
 from core.inference.predictor import Predictor
 from core.metrics import Rate
 from core.paper.claims import judge_physical
-from core.paper.comparison import Results
+from core.paper.comparison import compared
+from core.paper.results import Results
 from core.physical import FACTORS, FAR, NEAR, OFF, Camera
 from core.recipe import Recipe
 from core.runtime.seeding import generator_for
@@ -166,7 +167,7 @@ def test_a_sweep_of_a_checkpoint_is_stored_and_read_with_the_others(trained):
     assert found.stored
     results = Results.read(Store(trained.folder.parents[2]), "tiny", "resnet20")
     assert results.photographs["badnets"].of("preset") == found.result.of("preset")
-    numbers = [one for one in results.numbers() if one.table == "fig11"]
+    numbers = [one for one in compared(results) if one.table == "fig11"]
     assert [(one.attack, one.defense) for one in numbers] == [("badnets", "near"), ("badnets", "far")]
     verdicts = {verdict.claim.id: verdict for verdict in results.verdicts()}
     assert verdicts["physical-standard"].holds is not None

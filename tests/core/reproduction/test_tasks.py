@@ -13,8 +13,8 @@ import torch
 from squares import six_colours
 
 from core.data import dataset_from
-from core.paper.comparison import Results
 from core.paper.numbers import paper_numbers
+from core.paper.results import Results
 from core.reproduction import executors as engines
 from core.reproduction.executors import ATTEMPTS, Here, Outcome, Processes, RayCluster, run_tasks
 from core.reproduction.tasks import PARTS, TRAINING, Task, grid, pending, perform

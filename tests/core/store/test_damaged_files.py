@@ -21,7 +21,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from core.models import build_model
-from core.paper.comparison import Results
+from core.paper.comparison import compared
+from core.paper.results import Results
 from core.reproduction.alpha_study import read_study
 from core.schemas.base import LARGEST_FILE, checked, read_json
 from core.schemas.results import schema_of
@@ -30,7 +31,7 @@ from core.store.card_images import OtherData, images_of
 from core.store.local import DEFAULT_ROOT, Checkpoint, Store
 from core.store.weights import rounded, weights_fingerprint
 from core.sweeps.place_classes import RESULT, PlaceClasses
-from core.sweeps.repair import read_repair, repaired_model, reversed_triggers
+from core.sweeps.results import StoredResults, repaired_model, reversed_triggers
 from core.training.state import ABOUT, STATE, read_unfinished
 from core.training.trainer import Plan
 
@@ -70,7 +71,7 @@ def use(store: Store) -> Card | Damaged:
     else:
         said(card)
     found = Results.read(store, "shapes10", "resnet20")
-    found.numbers()
+    compared(found)
     found.verdicts()
     for result in (*found.maps.values(), *found.appearances.values(), *found.photographs.values()):
         assert 0 <= result.done <= 1
@@ -196,9 +197,9 @@ def test_the_path_of_a_user_who_is_not_known_is_no_damage(two: Store) -> None:
 def test_a_damaged_repair_is_none(two: Store, name: str, at: tuple, value: object) -> None:
     file = two.root / KEY / f"{name}.json"
     before = file.read_text()
-    assert read_repair(two.checkpoint(KEY), name.removeprefix("repair-")) is not None
+    assert StoredResults(two.checkpoint(KEY)).repair(name.removeprefix("repair-")) is not None
     file.write_bytes(written(replaced(json.loads(before), at, value)))
-    assert read_repair(two.checkpoint(KEY), name.removeprefix("repair-")) is None
+    assert StoredResults(two.checkpoint(KEY)).repair(name.removeprefix("repair-")) is None
     use(two)
 
 

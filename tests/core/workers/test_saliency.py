@@ -10,7 +10,7 @@ from core.attribution.methods import Explained, methods
 from core.store.card_images import images_of
 from core.store.local import Store
 from core.sweeps.base import attacked
-from core.sweeps.repair import repaired_model
+from core.sweeps.results import repaired_model
 from core.sweeps.saliency import energy_sweep
 from core.transforms import transform_from_spec
 from core.workers.saliency import energies_in_background

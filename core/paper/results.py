@@ -1,0 +1,210 @@
+"""Everything that is stored of one network on one data set, and what it says about the paper's claims.
+
+>>> from core.store.local import Store
+>>> results = Results.read(Store(), "shapes10", "resnet20")
+>>> sorted(results.ablation())
+['badnets+', 'blended+', 'consistent+']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Self, TypeVar
+
+from core.attacks import Enhanced, Enhancement
+from core.defenses import defenses
+from core.metrics import Rate
+from core.models import models
+from core.paper.claims import (
+    Verdict,
+    judge_ablation,
+    judge_defenses,
+    judge_physical,
+    judge_repairs,
+    judge_saliency,
+    judge_sensitivity,
+)
+from core.paper.claims.base import LI
+from core.paper.constants import SHRINK, STANDARD, VALUES
+from core.runtime.frozen import FrozenDict
+from core.store.card import Card, Damaged
+from core.store.local import Store
+from core.sweeps.appearance import AppearanceCurve
+from core.sweeps.location import LocationMap
+from core.sweeps.physical import PhysicalResult
+from core.sweeps.repair import Repaired
+from core.sweeps.results import StoredResults
+from core.sweeps.saliency import Energies
+from core.sweeps.strength import StrengthCurve
+from core.transforms import transform_from_spec
+
+__all__ = ["Results", "Seconds"]
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What a repair takes (Table 2).
+
+    Attributes:
+        mean: Mean seconds over the attacks, and over the runs of each.
+        attacks: Titles of the attacks.
+    """
+
+    mean: float
+    attacks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The stored results of one network on one data set, by the attack's title.
+
+    Attributes:
+        dataset: Name of the data set.
+        model: Registered name of the network.
+        cards: The models.
+        maps: Maps over all locations.
+        appearances: Curves over the pixel value, with all of the values that numbers are given of.
+        curves: Curves over the strength of transformations, by the transformation's name; each begins without it.
+        repairs: Repairs by their names.
+        energies: What of the saliency falls on the trigger.
+        photographs: Success on photographs of prints.
+        strange: Success on photographs of printed pictures of another data set.
+    """
+
+    dataset: str
+    model: str
+    cards: Mapping[str, Card] = field(default_factory=FrozenDict)
+    maps: Mapping[str, LocationMap] = field(default_factory=FrozenDict)
+    appearances: Mapping[str, AppearanceCurve] = field(default_factory=FrozenDict)
+    curves: Mapping[str, Mapping[str, StrengthCurve]] = field(default_factory=FrozenDict)
+    repairs: Mapping[str, Mapping[str, Repaired]] = field(default_factory=FrozenDict)
+    energies: Mapping[str, Energies] = field(default_factory=FrozenDict)
+    photographs: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
+    strange: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
+
+    @classmethod
+    def read(cls, store: Store, dataset: str, model: str) -> Self:
+        """Reads what is stored; damaged models and results are left out, and models that are no reference."""
+        cards: dict[str, Card] = {}
+        stored: dict[str, StoredResults] = {}
+        for key, card in store.cards():
+            if isinstance(card, Damaged) or (card.dataset, card.model) != (dataset, model):
+                continue
+            title = card.attack_object.title
+            # What is called otherwise is a variant, or a copy that somebody made by hand.
+            if key == f"{dataset}/{model}/{title}":
+                cards[title], stored[title] = card, StoredResults(store.checkpoint(key))
+
+        def each(read: Callable[[StoredResults], R | None]) -> FrozenDict:
+            """What is there of one kind of result, by the attack's title."""
+            return FrozenDict({title: result for title, its in stored.items() if (result := read(its)) is not None})
+
+        maps = {title: result for title, result in each(lambda its: its.location).items()
+                if _has_every_place(result, cards[title])}  # fmt: skip
+        return cls(
+            dataset,
+            model,
+            cards=FrozenDict(cards),
+            maps=FrozenDict(maps),
+            appearances=each(_whole_appearance),
+            curves=each(_curves),
+            repairs=each(lambda its: FrozenDict(its.repairs)),
+            energies=each(lambda its: its.saliency),
+            photographs=each(lambda its: its.physical),
+            strange=each(lambda its: its.out_of_sample),
+        )
+
+    def ablation(self) -> dict[str, dict[int, StrengthCurve]]:
+        """Fig. 14: curves of ShrinkPad by enhanced attack, e.g. ``badnets+``, and its largest shrink size."""
+        curves: dict[str, dict[int, StrengthCurve]] = {}
+        for title, card in self.cards.items():
+            attack, curve = card.attack_object, self.curves[title].get("shrinkpad")
+            if curve is None or SHRINK not in curve.strengths or not isinstance(attack, Enhanced):
+                continue
+            size = attack.enhancement.max_shrink
+            # What differs in more than that size is another attack.
+            if title == Enhanced(base=attack.base, enhancement=Enhancement(max_shrink=size)).title:
+                curves.setdefault(f"{attack.base.title}+", {})[size] = curve
+        return {title: dict(sorted(by_size.items())) for title, by_size in curves.items()}
+
+    def verdicts(self) -> list[Verdict]:
+        """What the stored results say about every claim: the paper's own in its order, then those of others."""
+        maps = {
+            title: (result, self.cards[title].attack_object.trigger(self.cards[title].shape).location)
+            for title, result in self.maps.items()
+        }
+        targets = {title: card.attack_object.target for title, card in self.cards.items()}
+        judged = [
+            *judge_sensitivity(maps, self.appearances, models[self.model].stride if self.model in models else 0),
+            *judge_repairs(self.repairs, targets),
+            *judge_defenses(self.curves),
+            *judge_saliency(self.energies),
+            *judge_physical(self.photographs, self.strange),
+            *judge_ablation(self.ablation()),
+        ]
+        return sorted(judged, key=lambda verdict: (verdict.claim.source != LI, verdict.claim.section))
+
+    def seconds(self, repair: str) -> Seconds | None:
+        """The mean training time of a repair over the three standard attacks (Table 2), or those of them it was run on.
+
+        Args:
+            repair: Name of the repair.
+
+        Returns:
+            The mean, or None where it was run on none of them.
+        """
+        measured = {title: self.repairs[title][repair] for title in STANDARD if repair in self.repairs.get(title, {})}
+        spent = [fmean([run.seconds for run in one.runs] or [one.seconds]) for one in measured.values()]
+        return Seconds(fmean(spent), tuple(measured)) if measured else None
+
+    def rate(self, attack: str, defense: str, quantity: str) -> Rate | None:
+        """A measured rate.
+
+        Args:
+            attack: Title of the attack.
+            defense: Text of a transformation, name of a repair, or nothing for none.
+            quantity: ``clean`` for the clean accuracy, ``asr`` for the attack success rate.
+
+        Returns:
+            The rate, or None where it was not measured.
+        """
+        if defense in defenses:
+            repaired = self.repairs.get(attack, {}).get(defense)
+            return None if repaired is None else repaired.clean if quantity == "clean" else repaired.success
+        curves = self.curves.get(attack, {})
+        if not defense:
+            curve = next(iter(curves.values()), None)
+            if curve is None:
+                card = self.cards.get(attack)
+                return (
+                    None if card is None else card.clean_accuracy if quantity == "clean" else card.attack_success_rate
+                )
+            rates = curve.at(curve.strengths[0])
+        else:
+            step = transform_from_spec(defense).steps[0]
+            curve = curves.get(step.name)
+            if curve is None or step.value not in curve.strengths:
+                return None
+            rates = curve.at(step.value)
+        return rates.clean if quantity == "clean" else rates.success
+
+
+def _has_every_place(result: LocationMap, card: Card) -> bool:
+    """Whether a map is complete: numbers and claims are about all places."""
+    rows, cols = card.attack_object.trigger(card.shape).places(*card.shape[1:])
+    return (result.rows, result.cols) == (tuple(rows), tuple(cols)) and result.done == 1
+
+
+def _whole_appearance(stored: StoredResults) -> AppearanceCurve | None:
+    """The curve over the pixel value, if it has all of the values that numbers are given of."""
+    curve = stored.appearance
+    return curve if curve is not None and set(VALUES) <= set(curve.values) else None
+
+
+def _curves(stored: StoredResults) -> FrozenDict:
+    """The curves over the strength of transformations that begin without any."""
+    return FrozenDict({name: curve for name, curve in stored.strengths.items() if 0 in curve.strengths})
