@@ -213,7 +213,7 @@ def adaptive_sweep(
         raise ValueError("a sweep needs at least one image")
     trigger.check_fits(images.shape[2], images.shape[3])
     looks = looks_for(width, len(images))
-    rows, cols = trigger.places(images.shape[2], images.shape[3])
+    rows, cols = trigger.mapped(images.shape[2], images.shape[3])
     permuted = torch.randperm(len(images), generator=generator_for(seed, "adaptive"))
     hits = np.zeros((len(rows), len(cols)), dtype=np.int64)
     total = np.zeros_like(hits)
@@ -226,8 +226,9 @@ def adaptive_sweep(
             places = order[start : start + per_step]
             predicted = at(places)
             for (row, col), found in zip(places, (predicted == target).sum(1).tolist(), strict=True):
-                hits[row - rows[0], col - cols[0]] += found
-                total[row - rows[0], col - cols[0]] = look
+                at_place = rows.index(row), cols.index(col)
+                hits[at_place] += found
+                total[at_place] = look
             result = AdaptiveMap(hits.copy(), total.copy(), tuple(rows), tuple(cols), width, looks)
             yield result
         low, high = result.interval

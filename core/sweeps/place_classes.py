@@ -124,7 +124,7 @@ def classes_sweep(
         raise ValueError(f"{len(data.classes)} classes are not allowed in a table of predictions: at most {UNKNOWN}")
     height, width = data.shape[1:]
     trigger.check_fits(height, width)
-    rows, cols = trigger.places(height, width)
+    rows, cols = trigger.mapped(height, width)
     classes = np.full((len(rows), len(cols), len(data)), UNKNOWN, dtype=np.uint8)
     labels = data.labels.numpy().astype(np.uint8)
     order = coarse_to_fine(rows, cols, trigger.location)
@@ -133,5 +133,5 @@ def classes_sweep(
     for start in range(0, len(order), per_step):
         places = order[start : start + per_step]
         for (row, col), found in zip(places, at(places).numpy(), strict=True):
-            classes[row - rows[0], col - cols[0]] = found
+            classes[rows.index(row), cols.index(col)] = found
         yield PlaceClasses(classes.copy(), labels, tuple(rows), tuple(cols), data.fingerprint)

@@ -98,7 +98,7 @@ def request_curve(
             data.name,
             len(images),
             transform.name,
-            transform.grid,
+            transform.grid_for(subject.card.shape),
             then.spec,
         ),
         StrengthCurve,
@@ -120,7 +120,7 @@ def show() -> None:
     data = tested(main)
     image = image_choice(data)
     name = session.get(DEFENSE)
-    strength = strength_choice(transforms[name]())
+    strength = strength_choice(transforms[name].sized(main.card.shape))
     count = choose_count(session)
     session.get(strength), session.get(image), session.get(THEN), session.get(PART)
     for complaint in session.complaints():
@@ -162,7 +162,7 @@ def _draw_transforms(
     """The part of the page about transformations in front of the model."""
     main = chosen.main
     name = session.get(DEFENSE)
-    strength = strength_choice(transforms[name]())
+    strength = strength_choice(transforms[name].sized(main.card.shape))
     left, right, below = three_areas()
     with left:
         st.selectbox(
@@ -172,8 +172,14 @@ def _draw_transforms(
             **session.widget(DEFENSE),
         )
         transform = transforms[name]().at(session.get(strength))
-        strength_slider("Strength", transform, f"defense-{name}-strength", lambda value: session.set(strength, value))
-        then = build(session, THEN, "Then", "Then")
+        strength_slider(
+            "Strength",
+            transform,
+            f"defense-{name}-strength",
+            lambda value: session.set(strength, value),
+            main.card.shape,
+        )
+        then = build(session, THEN, "Then", "Then", main.card.shape)
         defense = Compose((transform, *then.steps))
         readings = _readings(chosen, transform, then, data, count)
         st.html(rate_bars(readings, defense.spec))
@@ -297,7 +303,7 @@ def _draw_strengths(index: int, subject: Subject, data: Tested, transform: Trans
         return
     classes, target = subject.classes, subject.attack.target
     stamped = stamp(data.images[index : index + 1], subject.trigger)
-    every = [transform.at(strength) for strength in transform.grid[:MOST_SHOWN]]
+    every = [transform.at(strength) for strength in transform.grid_for(subject.card.shape)[:MOST_SHOWN]]
     steps = [step for step in every if step.possible(subject.card.shape)]
     pictures = torch.cat([Compose((step, *then.steps)).seeded()(stamped) for step in steps])
     with jobs().turnstile.interactive():
