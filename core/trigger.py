@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["Box", "Trigger", "corner_pattern", "covering_box", "size_factor", "stamp", "stamp_each"]
+__all__ = ["PAPER_SIDE", "Box", "Trigger", "corner_pattern", "covering_box", "size_factor", "stamp", "stamp_each"]
 
 PAPER_SIDE = 32
 """Side of the paper's images, for which its sizes in pixels are meant."""

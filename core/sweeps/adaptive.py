@@ -30,7 +30,7 @@ from core.metrics import BoundedRate, FloatArray, Rate, clopper_pearson
 from core.runtime.seeding import generator_for
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.base import PASSES_PER_STEP, counts_of
+from core.sweeps.base import PASSES_PER_STEP, at_once, counts_of
 from core.sweeps.coarse_to_fine import coarse_to_fine
 from core.sweeps.location import LocationMap
 from core.trigger import Trigger
@@ -221,7 +221,7 @@ def adaptive_sweep(
     for previous, look in zip((0, *looks), looks, strict=False):
         part = images[permuted[previous:look]]
         at = (located if located and not before else at_places(predict, before))(part, trigger)
-        per_step = max(1, passes_per_step // len(part))
+        per_step = at_once(passes_per_step, part)
         for start in range(0, len(order), per_step):
             places = order[start : start + per_step]
             predicted = at(places)

@@ -17,7 +17,7 @@ from core.inference.incremental import Before, Located, Predict, at_places
 from core.metrics import BoundedRate, Rate, wilson
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.base import PASSES_PER_STEP, Counted, counts_of
+from core.sweeps.base import PASSES_PER_STEP, Counted, at_once, counts_of
 from core.sweeps.coarse_to_fine import coarse_to_fine
 from core.trigger import Trigger
 
@@ -164,7 +164,7 @@ def location_sweep(
     hits = np.zeros((len(rows), len(cols)), dtype=np.int64)
     total = np.zeros_like(hits)
     order = coarse_to_fine(rows, cols, trigger.location)
-    per_step = max(1, passes_per_step // len(images))
+    per_step = at_once(passes_per_step, images)
     at = (located if located and not before else at_places(predict, before))(images, trigger)
     for start in range(0, len(order), per_step):
         places = order[start : start + per_step]
