@@ -88,6 +88,7 @@ class Strip {
           const figure = document.createElement("figure");
           figure.innerHTML = `<canvas role="img" tabindex="0"></canvas><div class="said"></div><div class="truth"></div>`;
           const canvas = Object.assign(figure.querySelector("canvas"), { height, width });
+          if (width > 96) canvas.style.imageRendering = "auto"; // shown smaller than it is: left-out pixels would flicker
           figure.querySelector(".truth").textContent = `is ${classes[truth]}`;
           figure.classList.toggle("selected", index === selected);
           const choose = () => this.pick(this.data.start + index);
