@@ -66,13 +66,16 @@ PART: Choice[str] = Choice("part", "transforms", one_of(PARTS))
 THEN: Choice[str] = Choice("then", "", parse_spec)
 
 
-def strength_choice(transform: Transform) -> Choice[float]:
-    """The strength of a transformation; by default its own."""
-    param = params_of(type(transform))[transform.strength]
+def strength_choice(kind: type[Transform], shape: tuple[int, int, int]) -> Choice[float]:
+    """The strength of a transformation on images of a shape (C, H, W); by default its own for that."""
+    transform = kind.sized(shape)
+    param = params_of(kind)[kind.strength]
+    if param.unit == "pixels":
+        param = replace(param, high=kind.grid_for(shape)[-1])
 
     def parse(text: str) -> float:
         try:
-            return transform.at(float(text)).value
+            return float(param.check(transform.strength, float(text)))
         except ValueError:
             raise ValueError(param.allowed()) from None
 
@@ -120,7 +123,7 @@ def show() -> None:
     data = tested(main)
     image = image_choice(data)
     name = session.get(DEFENSE)
-    strength = strength_choice(transforms[name].sized(main.card.shape))
+    strength = strength_choice(transforms[name], main.card.shape)
     count = choose_count(session)
     session.get(strength), session.get(image), session.get(THEN), session.get(PART)
     for complaint in session.complaints():
@@ -162,7 +165,7 @@ def _draw_transforms(
     """The part of the page about transformations in front of the model."""
     main = chosen.main
     name = session.get(DEFENSE)
-    strength = strength_choice(transforms[name].sized(main.card.shape))
+    strength = strength_choice(transforms[name], main.card.shape)
     left, right, below = three_areas()
     with left:
         st.selectbox(
