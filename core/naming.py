@@ -31,6 +31,7 @@ __all__ = [
     "automatic_name",
     "check_name",
     "command_for",
+    "data_flags",
     "is_key",
     "is_name",
     "numbered",
@@ -79,7 +80,7 @@ def automatic_name(attack: Attack, model: str, dataset: Dataset, seed: int) -> s
     """
     base = attack.base if isinstance(attack, Enhanced) else attack
     unsaid = {name: getattr(base, name) for name in base.measured_only}
-    parts = _differences(base, {**base.by_model.get(model, {}), **unsaid})
+    parts = _differences(base, {**base.defaults(model, dataset.shape), **unsaid})
     parts += [f"data-{part}" for part in _differences(dataset, _told_by_title(dataset))]
     return _with_parts(attack.title, [*parts, *([f"seed{seed}"] if seed else [])])
 
@@ -145,6 +146,7 @@ def command_for(
     seed: int = 0,
     stored: bool = False,
     more: Sequence[str] = (),
+    shape: tuple[int, int, int] | None = None,
 ) -> str:
     """The command that trains a model, to be copied into a shell.
 
@@ -156,14 +158,16 @@ def command_for(
         seed: Seed of the training.
         stored: Whether something is stored in its place, which it is to replace.
         more: Further flags, of the recipe and of the data set.
+        shape: Channels, height and width of the images, on which defaults depend; None for the paper's.
     """
     if isinstance(attack, str):
         attack, options = _told_by_name(attack)
     else:
         base = attack.base if isinstance(attack, Enhanced) else attack
-        options = flags_of(base, base.by_model.get(model))
+        options = flags_of(base, base.defaults(model, shape))
         if isinstance(attack, Enhanced):
-            options += ["--enhanced", *flags_of(attack.enhancement)]
+            shrink = attack.enhancement.defaults(shape)
+            options += ["--enhanced", *flags_of(attack.enhancement, shrink)]
         attack = base.name
     options += ["--seed", str(seed)] if seed else []
     options += ["--name", name] if name else []
@@ -194,6 +198,24 @@ def recipe_flags(name: str, params: Mapping[str, Value], model: str) -> list[str
     return flags + flags_of(found, base.to_dict())
 
 
+def data_flags(dataset: Dataset) -> list[str]:
+    """The command-line flags of a data set, besides what names it.
+
+    >>> from core.data import datasets
+    >>> data_flags(datasets["folder"](size=64)), datasets["gtsrb"](size=64).spec
+    (['--size', '64'], 'gtsrb:64')
+    """
+    declared = list(params_of(type(dataset)).items())[1:]  # the first one is in its name, behind the colon
+    flags = []
+    for name, param in declared:
+        value = getattr(dataset, name)
+        if name in ("size", "column") and value != param.default:
+            flags += [f"--{name}", str(value)]
+        elif name == "skip_broken" and value:
+            flags.append("--skip-broken")
+    return flags
+
+
 def _told_by_name(name: str) -> tuple[str, list[str]]:
     """The attack's name, and the flags that a model's name tells; a name that tells too little is given again."""
     first, plus, suffix = name.partition("+")
@@ -204,7 +226,7 @@ def _told_by_name(name: str) -> tuple[str, list[str]]:
     while found := part.match(first, place):
         options += [f"--{found[1]}", found[2]]
         place = found.end()
-    shrink = re.fullmatch(r"max(\d)", suffix)
+    shrink = re.fullmatch(r"max(\d+)", suffix)
     options += ["--enhanced"] * bool(plus) + (["--max-shrink", shrink[1]] if shrink else [])
     if place < len(first) or (suffix and not shrink):
         options += ["--name", name]

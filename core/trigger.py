@@ -13,7 +13,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["Box", "Trigger", "corner_pattern", "covering_box", "stamp", "stamp_each"]
+__all__ = ["PAPER_SIDE", "Box", "Trigger", "corner_pattern", "covering_box", "size_factor", "stamp", "stamp_each"]
+
+PAPER_SIDE = 32
+"""Side of the paper's images, for which its sizes in pixels are meant."""
+
+
+def size_factor(height: int, width: int) -> int:
+    """How many times the paper's sizes in pixels are taken by default on images of a size.
+
+    >>> size_factor(28, 28), size_factor(32, 32), size_factor(64, 64), size_factor(224, 224)
+    (1, 1, 2, 7)
+    """
+    return max(1, min(height, width) // PAPER_SIDE)
 
 
 @dataclass(frozen=True)
@@ -214,11 +226,36 @@ class Trigger:
         cols = range(self.width - 1, width) if self.width < width else range(width // 2, width + width // 2)
         return rows, cols
 
+    def mapped(self, height: int, width: int) -> tuple[range, range]:
+        """Rows and columns of the places of a location map: all of :meth:`places` on images of less than 64 pixels.
 
-def corner_pattern(value: float, channels: int = 3) -> Tensor:
-    """The paper's 3 x 3 trigger, black but for four pixels (Fig. 3): ``(channels, 3, 3)``, ``value`` in [0, 1]."""
+        On larger ones every so many, so that a map has no more places than the paper's. The steps between them are odd:
+        a network with strides answers alike at places that are a power of two apart. The trigger's own place is one.
+
+        >>> trigger = Trigger(torch.ones(3, 21, 21), torch.ones(3, 21, 21), 223, 223)
+        >>> trigger.mapped(224, 224)[0]
+        range(20, 224, 7)
+        """
+        step = size_factor(height, width) | 1
+        spans = zip(self.places(height, width), self.location, strict=True)
+        rows, cols = (span[max(at - span[0], 0) % step :: step] for span, at in spans)
+        return rows, cols
+
+
+def corner_pattern(value: float, channels: int = 3, scale: int = 1) -> Tensor:
+    """The paper's 3 x 3 trigger, black but for four pixels (Fig. 3).
+
+    Args:
+        value: Of the four pixels, in [0, 1].
+        channels: Number of channels.
+        scale: Pixels a side that each of the nine takes.
+
+    Returns:
+        ``(channels, 3 * scale, 3 * scale)``.
+    """
     lit = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
-    return (lit * value).expand(channels, 3, 3).clone()
+    large = lit.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
+    return (large * value).expand(channels, *large.shape).clone()
 
 
 def stamp(images: Tensor, trigger: Trigger) -> Tensor:

@@ -69,8 +69,25 @@ def name_data_anew(options: argparse.Namespace, card: Card) -> None:
 
 
 def add_dataset(parser: argparse.ArgumentParser, default: str) -> None:
-    """Adds ``--dataset`` and ``--skip-broken``."""
-    parser.add_argument("--dataset", default=default, help=f"{', '.join(datasets)}, or folder:PATH (default {default})")
+    """Adds ``--dataset`` and what more is said of own images: ``--size``, ``--column``, ``--skip-broken``."""
+    parser.add_argument(
+        "--dataset",
+        default=default,
+        help=f"{', '.join(datasets)}; own images by folder:PATH or parquet:PATH (default {default})",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=argparse.SUPPRESS,
+        metavar="PIXELS",
+        help="side that the images of a folder, parquet files, gtsrb or tiny-imagenet are resized to (8 to 512)",
+    )
+    parser.add_argument(
+        "--column",
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help="column of the labels, where parquet files have several",
+    )
     parser.add_argument(
         "--skip-broken", action="store_true", help="leave out images of a folder that cannot be read, and say how many"
     )
@@ -80,14 +97,18 @@ def dataset_of(options: argparse.Namespace) -> Dataset:
     """The data set that :func:`add_dataset`'s flags name.
 
     Raises:
-        ValueError: If there is none of that name, or its images are not files that could be skipped.
+        ValueError: If there is none of that name, or a flag is not for it.
     """
     dataset = dataset_from(options.dataset)
-    if not options.skip_broken:
-        return dataset
-    if "skip_broken" not in params_of(type(dataset)):
-        raise ValueError(f"--skip-broken is not allowed with {dataset.name}: it is for images in a folder")
-    return type(dataset).from_dict(dataset.to_dict() | {"skip_broken": True})
+    wanted = {name: value for name, value in vars(options).items() if name in ("size", "column")}
+    if options.skip_broken:
+        wanted["skip_broken"] = True
+    for name in wanted:
+        if name not in params_of(type(dataset)):
+            having = ", ".join(one for one in datasets if name in params_of(datasets[one]))
+            flag, what = name.replace("_", "-"), "images in a folder" if name == "skip_broken" else having
+            raise ValueError(f"--{flag} is not allowed with {dataset.name}: it is for {what}")
+    return type(dataset).from_dict(dataset.to_dict() | wanted) if wanted else dataset
 
 
 def _target(text: str) -> Path:

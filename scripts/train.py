@@ -25,7 +25,7 @@ from core import formatting
 from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.attacks.badnets import Benign
 from core.models import models
-from core.params import add_arguments, arguments_of, given_in, params_of
+from core.params import add_arguments, given_in, params_of
 from core.recipe import RECIPES, Recipe, recipe_for
 from core.runtime.device import select_device
 from core.store.card import Damaged
@@ -65,8 +65,10 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
         raise ValueError(f"seed = {chosen.seed} is not allowed: an integer from 0 to {2**63 - 1}")
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[first])
     attack = attacks[chosen.attack]
-    other = ", ".join(f"{name} {value}" for name, value in attack.by_model.get(chosen.model, {}).items())
-    note = f"other defaults for {chosen.model}: {other}" if other else None
+    declared = params_of(attack)
+    differing = {n: v for n, v in attack.defaults(chosen.model, dataset.shape).items() if v != declared[n].default}
+    other = ", ".join(f"{name} {value}" for name, value in differing.items())
+    note = f"other defaults for {chosen.model} on {dataset.name}: {other}" if other else None
     add_arguments(parser.add_argument_group(f"attack {chosen.attack}", note), attack)
     add_arguments(parser.add_argument_group("enhancement (with --enhanced)"), Enhancement)
     add_arguments(parser.add_argument_group("changes to the recipe"), Recipe)
@@ -74,9 +76,14 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     given = vars(options)
     if not options.enhanced and (unused := [name for name in params_of(Enhancement) if name in given]):
         raise ValueError(f"--{unused[0].replace('_', '-')} is not allowed without --enhanced")
-    made: Attack = attack.for_model(options.model, **given_in(attack, options, lambda: (moved or dataset).classes))
+    shape = dataset.shape
+    made: Attack = attack.for_model(
+        options.model, shape, **given_in(attack, options, lambda: (moved or dataset).classes)
+    )
     if options.enhanced:
-        made = Enhanced(base=made, enhancement=arguments_of(Enhancement, options))
+        sized = {} if "transforms" in given else Enhancement.defaults(shape)
+        enhancement = Enhancement(**{**sized, **given_in(Enhancement, options)})
+        made = Enhanced(base=made, enhancement=enhancement)
     base = recipe_for(chosen.recipe, chosen.model, given.get("optimizer", "muon"))
     changes = {name: value for name, value in vars(options).items() if name in params_of(Recipe)}
     plan = Plan(

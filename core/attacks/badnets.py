@@ -27,11 +27,13 @@ class BadNets(Attack):
         0.25, low=0, high=1, step=0.01, help="Share of the whole training set that is poisoned."
     )
     value: int = integer(255, low=0, high=255, help="Pixel value of the four non-black pixels.")
+    scale: int = integer(1, low=1, high=16, help="Side of each of the trigger's nine squares.", unit="pixels")
 
     def trigger(self, shape: tuple[int, int, int]) -> Trigger:
         channels, height, width = shape
-        pattern = corner_pattern(self.value / 255, channels)
-        trigger = Trigger(pattern, torch.ones_like(pattern), max(height - 1, 2), max(width - 1, 2))
+        pattern = corner_pattern(self.value / 255, channels, self.scale)
+        least = 3 * self.scale - 1
+        trigger = Trigger(pattern, torch.ones_like(pattern), max(height - 1, least), max(width - 1, least))
         trigger.check_fits(height, width)
         return trigger
 
@@ -56,7 +58,7 @@ class Benign(BadNets):
     """No attack: the clean model. Its response to the trigger is the control of every experiment."""
 
     label: ClassVar[str] = "Clean model"
-    measured_only: ClassVar[frozenset[str]] = frozenset({"target", "poison_rate", "value"})
+    measured_only: ClassVar[frozenset[str]] = frozenset({"target", "poison_rate", "value", "scale"})
 
     poison_rate: float = number(0.0, low=0, high=0, help="Nothing is poisoned.")
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from core.attacks.pgd import Logits, Surrogates
 from core.data import ImageSet
-from core.params import Parametrised, Value, class_label
+from core.params import Parametrised, Value, class_label, params_of
 from core.registry import Registry
-from core.trigger import Trigger, stamp
+from core.trigger import Trigger, size_factor, stamp
 
 __all__ = ["Attack", "attacks", "choose"]
 
@@ -39,17 +39,28 @@ class Attack(Parametrised):
     target: int = class_label(4, help="Target label: the class every attacked image shall be taken for.")
 
     @classmethod
-    def for_model(cls, model: str, **given: Any) -> Self:
+    def defaults(cls, model: str, shape: tuple[int, int, int] | None = None) -> dict[str, Value]:
+        """Defaults that differ from the declared ones for a network and for images of a shape (C, H, W)."""
+        sized = {"scale": size_factor(*shape[1:])} if shape is not None and "scale" in params_of(cls) else {}
+        return {**cls.by_model.get(model, {}), **sized}
+
+    @classmethod
+    def for_model(cls, model: str, shape: tuple[int, int, int] | None = None, **given: Any) -> Self:
         """The attack with the defaults for a network.
 
         Args:
             model: Registered name of the network.
+            shape: Channels, height and width of the images, for sizes that grow with them; None for the paper's.
             given: Parameters that are not left at their defaults.
 
         Raises:
             ValueError: If a value is not allowed.
         """
-        return cls(**{**cls.by_model.get(model, {}), **given})
+        return cls(**{**cls.defaults(model, shape), **given})
+
+    def to_dict(self) -> dict[str, Value]:
+        # What was trained and measured before there was this parameter is still the same.
+        return {name: value for name, value in super().to_dict().items() if (name, value) != ("scale", 1)}
 
     @property
     def title(self) -> str:

@@ -31,6 +31,7 @@ class Consistent(Attack, PGD):
     poison_rate: float = number(0.25, low=0, high=1, step=0.01, help="Share of the target class that is poisoned.")
     value: int = integer(255, low=0, high=255, help="Pixel value of the non-black pixels.")
     alpha: float = number(0.25, low=0.01, high=1, step=0.01, help="Blending weight inside the four corners (Eq. 1).")
+    scale: int = integer(1, low=1, high=16, help="Side of each of the trigger's nine squares.", unit="pixels")
     surrogate: str = text("resnet20/robust", help="Checkpoint that is attacked, MODEL/ATTACK of the same data set.")
 
     def __post_init__(self) -> None:
@@ -51,13 +52,16 @@ class Consistent(Attack, PGD):
 
     def trigger(self, shape: tuple[int, int, int]) -> Trigger:
         channels, height, width = shape
-        if height < 6 or width < 6:
-            raise ValueError(f"a trigger of 3 x 3 pixels in every corner does not fit on a {height} x {width} image")
-        right = corner_pattern(self.value / 255, channels)
+        side = 3 * self.scale
+        if height < 2 * side or width < 2 * side:
+            raise ValueError(
+                f"a trigger of {side} x {side} pixels in every corner does not fit on a {height} x {width} image"
+            )
+        right = corner_pattern(self.value / 255, channels, self.scale)
         pattern, alpha = torch.zeros(shape), torch.zeros(shape)
-        for rows in (slice(0, 3), slice(height - 3, height)):
-            pattern[:, rows, width - 3 :], pattern[:, rows, :3] = right, right.flip(2)
-            alpha[:, rows, width - 3 :] = alpha[:, rows, :3] = self.alpha
+        for rows in (slice(0, side), slice(height - side, height)):
+            pattern[:, rows, width - side :], pattern[:, rows, :side] = right, right.flip(2)
+            alpha[:, rows, width - side :] = alpha[:, rows, :side] = self.alpha
         return Trigger(pattern, alpha, height - 1, width - 1)
 
     def select(self, labels: Tensor, generator: torch.Generator) -> Tensor:

@@ -27,8 +27,8 @@ from core.data import ImageSet
 from core.paper.constants import SHRINK
 from core.params import Parametrised, Value, flag, integer, params_of, text
 from core.transforms import Compose, transform_from_spec
-from core.transforms.spatial import LARGEST, Flip, RandomShrinkPad
-from core.trigger import Trigger
+from core.transforms.spatial import MOST, Flip, RandomShrinkPad
+from core.trigger import Trigger, size_factor
 
 __all__ = ["Enhanced", "Enhancement", "attack_from_dict"]
 
@@ -38,10 +38,16 @@ class Enhancement(Parametrised):
     """The random transformation layer of an enhanced attack and what passes it."""
 
     max_shrink: int = integer(
-        SHRINK, low=0, high=LARGEST, help="Largest shrink size of the layer's ShrinkPad.", unit="pixels"
+        SHRINK, low=0, high=MOST, help="Largest shrink size of the layer's ShrinkPad.", unit="pixels"
     )
     transforms: str = text("", help="Another layer than random Flip, then random ShrinkPad; e.g. flip:0.5,noise:10.")
     benign_too: bool = flag(True, help="Benign training images pass the layer too (Sec. 5.3).")
+
+    @classmethod
+    def defaults(cls, shape: tuple[int, int, int] | None) -> dict[str, Value]:
+        """Defaults that differ from the declared ones for images of a shape (C, H, W)."""
+        most = params_of(cls)["max_shrink"].default
+        return {} if shape is None else {"max_shrink": int(most) * size_factor(*shape[1:])}
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import shutil
 import tarfile
-import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +15,8 @@ from torch import Tensor
 
 from core.data.batches import read_batch
 from core.data.decoded import DecodedFile
-from core.data.images import DataMissing, Dataset, ImageSet, Split, cache_folder, data_folders, datasets, prefix_length
+from core.data.fetching import Archive, fetch_archives
+from core.data.images import DataMissing, Dataset, ImageSet, Split, data_folders, datasets, prefix_length
 
 __all__ = ["CLASSES", "Cifar10"]
 
@@ -148,6 +144,7 @@ class Cifar10(Dataset):
     """
 
     label: ClassVar[str] = "CIFAR-10"
+    download_size: ClassVar[str] = "170 MB"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -192,33 +189,5 @@ class Cifar10(Dataset):
     def download(self, progress: Callable[[float], None] | None = None) -> None:
         from torchvision.datasets import CIFAR10
 
-        target = cache_folder() / "data"
-        target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target, prefix=".download-") as temporary:
-            archive = Path(temporary) / ARCHIVE
-            _fetch(CIFAR10.url, archive, CIFAR10.tgz_md5, progress or (lambda share: None))
-            with tarfile.open(archive) as tar:
-                tar.extractall(temporary, filter="data")
-            shutil.rmtree(target / BATCHES, ignore_errors=True)
-            (Path(temporary) / BATCHES).rename(target / BATCHES)
-
-
-def _fetch(url: str, path: Path, md5: str, progress: Callable[[float], None]) -> None:
-    digest = hashlib.md5(usedforsecurity=False)
-    try:
-        with urllib.request.urlopen(url, timeout=30) as response, path.open("wb") as file:
-            size, done = int(response.headers.get("Content-Length") or 0), 0
-            while block := response.read(1 << 18):
-                file.write(block)
-                digest.update(block)
-                done += len(block)
-                progress(min(done / size, 1.0) if size else 0.0)
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise OSError(
-            f"CIFAR-10 could not be fetched from {url} ({reason}); "
-            "on a machine without network, set TRIGGER_DATA to a folder that holds it"
-        ) from error
-    if digest.hexdigest() != md5:
-        raise OSError(f"what {url} sent is not CIFAR-10: its MD5 is {digest.hexdigest()}, not {md5}; try again")
-    progress(1.0)
+        archive = Archive(CIFAR10.url, CIFAR10.tgz_md5)
+        fetch_archives([archive], self.label, progress)

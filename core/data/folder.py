@@ -4,53 +4,31 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from core.data.images import DataMissing, Dataset, ImageSet, Split, UnreadableImage, datasets, prefix_length
+from core.data.decoding import decode_images, shuffled
+from core.data.images import DataMissing, Dataset, ImageSet, Split, datasets, prefix_length
 from core.data.layout import Files, Layout, layout_of
+from core.data.paths import absolute, title_of
 from core.data.reader import read_square
 from core.params import Value, flag, integer, text
 
 __all__ = ["Folder"]
 
 TEST_SHARE = 0.2
-# Files that are decoded before the next ones are: what is in memory, and what is waited for when one is broken.
-CHUNK = 512
 
 log = logging.getLogger(__name__)
-
-
-def _absolute(path: str) -> str:
-    """The absolute path of a folder; as it is where it begins with a user who is not known on this machine.
-
-    Raises:
-        ValueError: If no folder can have such a name.
-    """
-    try:
-        return str(Path(path).expanduser().resolve())
-    except RuntimeError:  # the card may be from a machine that knows the user, and its stored results show all the same
-        return path
-    except (ValueError, OSError):
-        raise ValueError(f"path = {path!r} is not allowed: no folder can have this name") from None
 
 
 @lru_cache(maxsize=1024)
 def _say(note: str) -> None:
     """Says a note once, however often the same data are read."""
     log.warning(note)
-
-
-def _order(stream: np.random.Generator, count: int) -> list[int]:
-    return [int(index) for index in np.argsort(stream.random(count), kind="stable")]
 
 
 @datasets.register("folder")
@@ -74,7 +52,7 @@ class Folder(Dataset):
     def __post_init__(self) -> None:
         super().__post_init__()
         # So that a card names a folder that is found from wherever the card is read.
-        object.__setattr__(self, "path", _absolute(self.path) if self.path else "")
+        object.__setattr__(self, "path", absolute(self.path) if self.path else "")
 
     @property
     def root(self) -> Path:
@@ -83,9 +61,7 @@ class Folder(Dataset):
 
     @property
     def title(self) -> str:
-        safe = re.sub(r"[^\w.-]+", "-", self.root.name).strip("-.") if self.path else ""
-        # A folder called cifar10 is not CIFAR-10: its checkpoints go elsewhere.
-        return f"{safe}-folder" if safe in datasets and safe != self.name else safe or self.name
+        return title_of(self.root.name if self.path else "", self.name)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -104,9 +80,11 @@ class Folder(Dataset):
 
     def load(self, split: Split, limit: int | None = None) -> ImageSet:
         files, classes, notes = self._files(split)
-        stream = np.random.Generator(np.random.PCG64([self.seed, len(files)]))
-        order = _order(stream, len(files))
-        images, kept, broken = self._read([files[index][0] for index in order], prefix_length(len(files), limit))
+        order = shuffled(len(files), self.seed)
+        paths, count = [files[index][0] for index in order], prefix_length(len(files), limit)
+        images, kept, broken = decode_images(
+            paths, lambda path: read_square(path, self.size), self.size, count, skip_broken=self.skip_broken
+        )
         labels = torch.tensor([files[order[place]][1] for place in kept], dtype=torch.int64)
         if broken:
             shown = self._listed(broken)
@@ -115,8 +93,7 @@ class Folder(Dataset):
                 raise ValueError(f"class {classes[lost[0]]} has no image in the {split} set that can be read")
         for note in notes:
             _say(f"{self.root}: {note}")
-        planes = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-        return ImageSet(planes, labels, classes, self.title, notes=tuple(notes))
+        return ImageSet(images, labels, classes, self.title, notes=tuple(notes))
 
     def _layout(self) -> Layout:
         """What the folders mean.
@@ -130,37 +107,6 @@ class Folder(Dataset):
         if not self.available():
             raise DataMissing(f"there is no folder {self.root}; name a folder of images with folder:PATH")
         return layout_of(self.root)
-
-    def _read(self, paths: list[Path], count: int) -> tuple[NDArray[np.uint8], list[int], list[Path]]:
-        """The first ``count`` images that can be read, their places in ``paths``, and the files that cannot be read.
-
-        Raises:
-            UnreadableImage: If one cannot be read and is not to be skipped.
-        """
-
-        def attempt(path: Path) -> NDArray[np.uint8] | ValueError:
-            try:
-                return read_square(path, self.size)
-            except ValueError as error:
-                return error
-
-        images = np.empty((count, self.size, self.size, 3), np.uint8)
-        kept: list[int] = []
-        broken: list[Path] = []
-        start = 0
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            while start < len(paths) and len(kept) < count:
-                chunk = paths[start : start + min(CHUNK, count - len(kept))]
-                for place, found in enumerate(pool.map(attempt, chunk), start):
-                    if isinstance(found, ValueError):
-                        if not self.skip_broken:
-                            raise UnreadableImage(str(found))
-                        broken.append(paths[place])
-                    else:
-                        images[len(kept)] = found
-                        kept.append(place)
-                start += len(chunk)
-        return images[: len(kept)], kept, broken
 
     def _files(self, split: Split) -> tuple[list[tuple[Path, int]], tuple[str, ...], list[str]]:
         """Files of a split and their labels, class after class; class names; and what was left out, a sentence each."""
@@ -186,7 +132,7 @@ class Folder(Dataset):
         """The part of one class's files that belongs to a split; each split gets at least one."""
         if len(files) < 2:
             raise ValueError(f"{files[0].parent} has one image; it needs at least 2, one to train and one to test on")
-        order = _order(np.random.Generator(np.random.PCG64([self.seed, label, len(files)])), len(files))
+        order = shuffled(len(files), self.seed, label)
         held_out = max(1, round(TEST_SHARE * len(files)))
         chosen = order[:held_out] if split == "test" else order[held_out:]
         return [files[index] for index in sorted(chosen)]

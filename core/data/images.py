@@ -105,8 +105,8 @@ class ImageSet:
     def fingerprint(self) -> str:
         """First 16 hex digits of the SHA-256 of shape, pixels and labels: the same for equal data, on any machine."""
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(self.images.cpu().contiguous().numpy().tobytes())
-        digest.update(self.labels.cpu().contiguous().numpy().tobytes())
+        for values in (self.images, self.labels):
+            digest.update(values.cpu().contiguous().numpy().data)  # not copied: the pixels may be many gigabytes
         return digest.hexdigest()[:16]
 
 
@@ -120,6 +120,8 @@ class Dataset(Parametrised):
     name: ClassVar[str]
     label: ClassVar[str]
     """Name in figures and tables."""
+    download_size: ClassVar[str] = ""
+    """How much :meth:`download` fetches, about; empty where there is no download."""
 
     @property
     def title(self) -> str:

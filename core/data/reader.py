@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-__all__ = ["Limits", "decoded", "formats", "is_image", "read_square", "suffixes", "to_rgb"]
+__all__ = ["Limits", "decoded", "formats", "is_image", "read_square", "squared", "suffixes", "to_rgb"]
 
 # Their decoders run another program (EPS), exist on one system only (WMF), or are not part of Pillow.
 _NOT_READ = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
@@ -124,6 +124,22 @@ def read_square(path: Path, size: int) -> NDArray[np.uint8]:
         image = decoded(path, shortest=size)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
+    return squared(image, size)
+
+
+def squared(image: Image.Image, size: int, *, crop: bool = True) -> NDArray[np.uint8]:
+    """An image in RGB as a square (bilinear, antialiased).
+
+    Args:
+        image: In mode RGB.
+        size: Side of the result in pixels.
+        crop: Whether the shorter side is resized and the centre cropped; else both sides are resized.
+
+    Returns:
+        uint8 ``(size, size, 3)``.
+    """
+    if not crop:
+        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
     left, top = (width - size) // 2, (height - size) // 2

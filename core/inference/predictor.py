@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 BATCH = 64
 # Images at once elsewhere: on a GPU, and where what the trigger does not change is put together.
 AT_ONCE = {"cpu": 256, "cuda": 2048, "mps": 512}
+# Pixels of an image from which memory is counted: fewer are taken at once, and activations are kept of so many pixels.
+LARGE, MOST_REUSED = 64 * 64, 1 << 21
 # Images and places on which the two ways to predict at places are timed: one run is one batch.
 TIMED = (32, 8)
 
@@ -166,7 +168,7 @@ class Predictor:
     def logits(self, images: Tensor) -> Tensor:
         """Logits, float32 ``(N, classes)`` on the device, of float images ``(N, C, H, W)`` in [0, 1]."""
         parts = []
-        at_once = self.batch if self._compiled is not None else AT_ONCE[self.device.type]
+        at_once = self.batch if self._compiled is not None else _eager_batch(self.device, images)
         for part in torch.split(images.to(self.device, torch.float32), at_once):
             # A graph compiled for one size: a part nearly as large is filled up, a small one runs uncompiled.
             if self._compiled is not None and 2 * len(part) >= self.batch:
@@ -188,7 +190,10 @@ class Predictor:
         """
         body, later = self._eager.body, self._compiled_later
         whole = at_places(self.predict)
+        large = images.shape[2] * images.shape[3] > LARGE
         if later is None or not pays(body.early(), trigger, *images.shape[2:]):
+            return whole(images, trigger)
+        if large and images[:, 0].numel() > MOST_REUSED:
             return whole(images, trigger)
         size = (trigger.height, trigger.width, *images.shape[1:])
         with self._timing:
@@ -220,6 +225,12 @@ class Predictor:
         if len(images) == 0:
             return torch.zeros(0, dtype=torch.int64)
         return self.logits(images).argmax(1).cpu()
+
+
+def _eager_batch(device: torch.device, images: Tensor) -> int:
+    """Images that an uncompiled network takes at once: fewer of large ones, for the same memory."""
+    pixels = images.shape[2] * images.shape[3]
+    return AT_ONCE[device.type] if pixels <= LARGE else max(1, AT_ONCE[device.type] * LARGE // pixels)
 
 
 def _seconds(at: PlacesPredict, places: Sequence[tuple[int, int]]) -> float:

@@ -20,7 +20,7 @@ from core.attacks import Attack, attack_from_dict
 from core.data import Dataset, datasets
 from core.metrics import Rate
 from core.models import last_channels, models
-from core.naming import automatic_name, command_for, is_name, recipe_flags
+from core.naming import automatic_name, command_for, data_flags, is_name, recipe_flags
 from core.runtime.frozen import frozen, thawed
 from core.schemas.base import (
     Channels,
@@ -147,8 +147,9 @@ class Card:
         name = self.name or attack.title
         given = "" if name == automatic_name(attack, self.model, data, self.seed) else name
         more = recipe_flags(self.recipe["name"], self.recipe["params"], self.model)
-        more += ["--skip-broken"] if data.to_dict().get("skip_broken") else []
-        return command_for(data.spec, self.model, attack, given, seed=self.seed, stored=True, more=more)
+        more += data_flags(data)
+        shape = self.shape
+        return command_for(data.spec, self.model, attack, given, seed=self.seed, stored=True, more=more, shape=shape)
 
     def to_dict(self) -> dict[str, Any]:
         """The card's fields as a copy, ready for JSON; a reference has no name."""

@@ -30,7 +30,7 @@ from core.metrics import BoundedRate, FloatArray, Rate, clopper_pearson
 from core.runtime.seeding import generator_for
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.base import PASSES_PER_STEP, counts_of
+from core.sweeps.base import PASSES_PER_STEP, at_once, counts_of
 from core.sweeps.coarse_to_fine import coarse_to_fine
 from core.sweeps.location import LocationMap
 from core.trigger import Trigger
@@ -213,7 +213,7 @@ def adaptive_sweep(
         raise ValueError("a sweep needs at least one image")
     trigger.check_fits(images.shape[2], images.shape[3])
     looks = looks_for(width, len(images))
-    rows, cols = trigger.places(images.shape[2], images.shape[3])
+    rows, cols = trigger.mapped(images.shape[2], images.shape[3])
     permuted = torch.randperm(len(images), generator=generator_for(seed, "adaptive"))
     hits = np.zeros((len(rows), len(cols)), dtype=np.int64)
     total = np.zeros_like(hits)
@@ -221,13 +221,14 @@ def adaptive_sweep(
     for previous, look in zip((0, *looks), looks, strict=False):
         part = images[permuted[previous:look]]
         at = (located if located and not before else at_places(predict, before))(part, trigger)
-        per_step = max(1, passes_per_step // len(part))
+        per_step = at_once(passes_per_step, part)
         for start in range(0, len(order), per_step):
             places = order[start : start + per_step]
             predicted = at(places)
             for (row, col), found in zip(places, (predicted == target).sum(1).tolist(), strict=True):
-                hits[row - rows[0], col - cols[0]] += found
-                total[row - rows[0], col - cols[0]] = look
+                at_place = rows.index(row), cols.index(col)
+                hits[at_place] += found
+                total[at_place] = look
             result = AdaptiveMap(hits.copy(), total.copy(), tuple(rows), tuple(cols), width, looks)
             yield result
         low, high = result.interval

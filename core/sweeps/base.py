@@ -16,13 +16,28 @@ from core.inference.incremental import Before, Predict
 from core.metrics import FloatArray, Rate, wilson
 from core.schemas.base import Matrix, Row
 from core.sweeps.coarse_to_fine import coarse_to_fine
-from core.trigger import Trigger, stamp
+from core.trigger import PAPER_SIDE, Trigger, stamp
 
-__all__ = ["Counted", "attacked", "counts_of", "predictions_at", "success_at"]
+__all__ = ["Counted", "at_once", "attacked", "counts_of", "predictions_at", "success_at"]
 
 Counts = npt.NDArray[np.int64]
 # Forward passes between two results: with a few thousand a second, several pictures a second.
 PASSES_PER_STEP = 1024
+
+
+def at_once(passes: int, images: Tensor) -> int:
+    """Places or looks that a step of a sweep takes: larger images take longer and more memory, so fewer of them.
+
+    Args:
+        passes: Forward passes of a step, of images of the paper's size.
+        images: ``(N, C, H, W)``.
+
+    >>> at_once(512, torch.zeros(64, 3, 32, 32)), at_once(512, torch.zeros(64, 3, 64, 64))
+    (8, 2)
+    """
+    height, width = images.shape[2:]
+    pixels = max(1.0, height * width / PAPER_SIDE**2)
+    return max(1, int(passes / pixels) // len(images))
 
 
 def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
@@ -101,7 +116,7 @@ def _grid(
     hits = np.zeros((len(opacities), len(values)), dtype=np.int64)
     total = np.zeros_like(hits)
     order = coarse_to_fine(range(len(opacities)), range(len(values)), (0, 0))
-    per_step = max(1, passes_per_step // len(images))
+    per_step = at_once(passes_per_step, images)
     for start in range(0, len(order), per_step):
         cells = order[start : start + per_step]
         stamped = []

@@ -17,7 +17,7 @@ from core.inference.incremental import Before, Located, Predict, at_places
 from core.metrics import BoundedRate, Rate, wilson
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.base import PASSES_PER_STEP, Counted, counts_of
+from core.sweeps.base import PASSES_PER_STEP, Counted, at_once, counts_of
 from core.sweeps.coarse_to_fine import coarse_to_fine
 from core.trigger import Trigger
 
@@ -53,12 +53,14 @@ class LocationMap(Counted):
     cols: tuple[int, ...]
 
     def at(self, row: int, col: int) -> Rate:
-        """The rate at a location.
+        """The rate at a location; of no images where the map has places around it but not this one.
 
         Raises:
             ValueError: If the location is not on the map.
         """
         if row not in self.rows or col not in self.cols:
+            if self.rows[0] <= row <= self.rows[-1] and self.cols[0] <= col <= self.cols[-1]:
+                return Rate(0, 0)
             raise ValueError(f"location ({row}, {col}) is not on the map")
         i, j = self.rows.index(row), self.cols.index(col)
         return self._rate(int(self.hits[i, j]), int(self.total[i, j]))
@@ -137,6 +139,8 @@ def location_sweep(
 ) -> Iterator[LocationMap]:
     """Attack success rate at every location at which the trigger fits (Sec. 3.2, "The Effect of Location").
 
+    On images of 64 pixels and more, at every so many of them: :meth:`core.trigger.Trigger.mapped`.
+
     Args:
         predict: The model.
         images: Images whose true class is not the target, floats ``(N, C, H, W)`` in [0, 1]; see :func:`attacked`.
@@ -156,16 +160,16 @@ def location_sweep(
     if len(images) == 0:
         raise ValueError("a sweep needs at least one image")
     trigger.check_fits(images.shape[2], images.shape[3])
-    rows, cols = trigger.places(images.shape[2], images.shape[3])
+    rows, cols = trigger.mapped(images.shape[2], images.shape[3])
     hits = np.zeros((len(rows), len(cols)), dtype=np.int64)
     total = np.zeros_like(hits)
     order = coarse_to_fine(rows, cols, trigger.location)
-    per_step = max(1, passes_per_step // len(images))
+    per_step = at_once(passes_per_step, images)
     at = (located if located and not before else at_places(predict, before))(images, trigger)
     for start in range(0, len(order), per_step):
         places = order[start : start + per_step]
         predicted = at(places)
         for (row, col), found in zip(places, (predicted == target).sum(1).tolist(), strict=True):
-            hits[row - rows[0], col - cols[0]] = found
-            total[row - rows[0], col - cols[0]] = len(images)
+            at_place = rows.index(row), cols.index(col)
+            hits[at_place], total[at_place] = found, len(images)
         yield LocationMap(hits.copy(), total.copy(), tuple(rows), tuple(cols))

@@ -19,7 +19,7 @@ from core.data import ImageSet
 from core.inference.incremental import Located
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.base import PASSES_PER_STEP
+from core.sweeps.base import PASSES_PER_STEP, at_once
 from core.sweeps.coarse_to_fine import coarse_to_fine
 from core.sweeps.location import LocationMap
 from core.trigger import Trigger
@@ -124,14 +124,14 @@ def classes_sweep(
         raise ValueError(f"{len(data.classes)} classes are not allowed in a table of predictions: at most {UNKNOWN}")
     height, width = data.shape[1:]
     trigger.check_fits(height, width)
-    rows, cols = trigger.places(height, width)
+    rows, cols = trigger.mapped(height, width)
     classes = np.full((len(rows), len(cols), len(data)), UNKNOWN, dtype=np.uint8)
     labels = data.labels.numpy().astype(np.uint8)
     order = coarse_to_fine(rows, cols, trigger.location)
-    per_step = max(1, passes_per_step // len(data))
+    per_step = at_once(passes_per_step, data.images)
     at = located(data.floats(), trigger)
     for start in range(0, len(order), per_step):
         places = order[start : start + per_step]
         for (row, col), found in zip(places, at(places).numpy(), strict=True):
-            classes[row - rows[0], col - cols[0]] = found
+            classes[rows.index(row), cols.index(col)] = found
         yield PlaceClasses(classes.copy(), labels, tuple(rows), tuple(cols), data.fingerprint)

@@ -121,7 +121,9 @@ def strength_sweep(
     """
     if len(data) == 0:
         raise ValueError("a sweep needs at least one image")
-    every = [transform.at(strength) for strength in (transform.grid if strengths is None else strengths)]
+    every = [
+        transform.at(strength) for strength in (transform.grid_for(data.shape) if strengths is None else strengths)
+    ]
     steps = [step for step in every if step.possible(data.shape)]
     hits, total, clean_hits, clean_total = np.zeros((4, len(steps)), dtype=np.int64)
     defenses = [Compose((step, *(then.steps if then is not None else ()))) for step in steps]

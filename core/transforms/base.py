@@ -122,6 +122,16 @@ class Transform(Parametrised, Layer):
         """
         return replace(self, **{self.strength: strength})
 
+    @classmethod
+    def sized(cls, shape: tuple[int, int, int]) -> Self:
+        """The transformation at its default strength for images of ``shape`` (C, H, W)."""
+        return cls()
+
+    @classmethod
+    def grid_for(cls, shape: tuple[int, int, int]) -> tuple[float, ...]:
+        """Strengths at which it is measured on images of ``shape`` (C, H, W)."""
+        return cls.grid
+
     def possible(self, shape: tuple[int, int, int]) -> bool:
         """Whether images of ``shape`` (C, H, W) can be transformed at this strength."""
         return True
@@ -180,9 +190,9 @@ def transform_from_spec(spec: str) -> Compose:
 
     >>> transform_from_spec("noise:10").steps[0].value
     10.0
-    >>> transform_from_spec("shrinkpad:99")
+    >>> transform_from_spec("shrinkpad:999")
     Traceback (most recent call last):
-    ValueError: size = 99.0 is not allowed: an integer from 0 to 8 (pixels)
+    ValueError: size = 999.0 is not allowed: an integer from 0 to 128 (pixels)
     """
     parts = [part.strip() for part in spec.split(",") if part.strip()]
     if len(parts) > MOST_STEPS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,14 @@ from torch import Tensor
 from core.paper.constants import SHRINK
 from core.params import integer, number
 from core.transforms.base import Drawn, Transform, transforms
+from core.trigger import size_factor
 
 __all__ = ["Flip", "RandomShrinkPad", "ShrinkPad"]
 
 LARGEST = 8
-"""Largest shrink size, in pixels."""
+"""Largest shrink size at which images of the paper's size are measured, in pixels."""
+MOST = 128
+"""Largest shrink size that is allowed: as much of the largest images that are taken."""
 
 
 @transforms.register("flip")
@@ -53,11 +56,19 @@ class ShrinkPad(Transform):
     strength: ClassVar[str] = "size"
     grid: ClassVar[tuple[float, ...]] = tuple(range(LARGEST + 1))
 
-    size: int = integer(SHRINK, low=0, high=LARGEST, help="Rows and columns by which images shrink.", unit="pixels")
+    size: int = integer(SHRINK, low=0, high=MOST, help="Rows and columns by which images shrink.", unit="pixels")
 
     @property
     def label(self) -> str:
         return f"{self.title}-{self.size}"
+
+    @classmethod
+    def sized(cls, shape: tuple[int, int, int]) -> Self:
+        return cls(size=cls().size * size_factor(*shape[1:]))
+
+    @classmethod
+    def grid_for(cls, shape: tuple[int, int, int]) -> tuple[float, ...]:
+        return tuple(size * size_factor(*shape[1:]) for size in cls.grid)
 
     def draw(self, count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Drawn:
         self.check(shape)
@@ -77,7 +88,7 @@ class ShrinkPad(Transform):
     def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
         sizes, corner = drawn
         result = torch.empty_like(images)
-        for size in sizes.unique().tolist():  # at most nine
+        for size in sizes.unique().tolist():
             chosen = (sizes == size).nonzero().squeeze(1)
             result[chosen] = _shrink_and_pad(images[chosen], int(size), corner[chosen])
         return result
@@ -91,7 +102,7 @@ class RandomShrinkPad(ShrinkPad):
     title: ClassVar[str] = "Random ShrinkPad"
     evaluated: ClassVar[bool] = False
 
-    size: int = integer(SHRINK, low=0, high=LARGEST, help="Largest shrink size that is drawn.", unit="pixels")
+    size: int = integer(SHRINK, low=0, high=MOST, help="Largest shrink size that is drawn.", unit="pixels")
 
     @property
     def label(self) -> str:

@@ -74,10 +74,13 @@ async function load(address) {
   return table;
 }
 
-/** Index of a place in a table, or of the nearest that it has: boxes of other sizes reach other places. */
+/** Index of a place in a table; beyond its borders the nearest that it has: boxes of other sizes reach other places.
+ * It is -1 for a place between those of a table that has every so many.
+ */
 function indexIn(table, row, col) {
-  const nearest = (axis, value) => Math.min(Math.max(value, axis[0]), axis[axis.length - 1]) - axis[0];
-  return nearest(table.rows, row) * table.cols.length + nearest(table.cols, col);
+  const within = (axis, value) => axis.indexOf(Math.min(Math.max(value, axis[0]), axis[axis.length - 1]));
+  const [i, j] = [within(table.rows, row), within(table.cols, col)];
+  return i < 0 || j < 0 ? -1 : i * table.cols.length + j;
 }
 
 /** Eq. 1 in 8-bit numbers, in place. The canvas' own blending multiplies alpha in first and rounds dark colours away. */

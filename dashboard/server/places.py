@@ -130,6 +130,8 @@ class Visited:
 
     def note(self, row: int, col: int, predicted: Tensor) -> None:
         """Keeps predictions of the first test images at a place, unless as many are known already."""
+        if row not in self._rows or col not in self._cols:
+            return  # between the places of a map of large images; the latest predictions are kept elsewhere
         with self._lock:
             if len(self._said.get((row, col), ())) < len(predicted):
                 said = predicted.numpy()
@@ -146,7 +148,7 @@ class Visited:
         hits = np.zeros((len(self._rows), len(self._cols)), dtype=np.int64)
         total = np.zeros_like(hits)
         for (row, col), said in self._copy().items():
-            at = row - self._rows[0], col - self._cols[0]
+            at = self._rows.index(row), self._cols.index(col)
             hits[at], total[at] = int((said == self._target).sum()), len(said)
         return LocationMap(hits, total, tuple(self._rows), tuple(self._cols))
 
@@ -156,7 +158,7 @@ class Visited:
         for (row, col), said in self._copy().items():
             part = said[start : start + count]
             # Of more classes than fit into a byte, those that do not are asked for again.
-            found[row - self._rows[0], col - self._cols[0], : len(part)] = np.minimum(part, UNKNOWN)
+            found[self._rows.index(row), self._cols.index(col), : len(part)] = np.minimum(part, UNKNOWN)
         return found
 
     def _copy(self) -> dict[tuple[int, int], npt.NDArray[np.unsignedinteger[Any]]]:
@@ -171,8 +173,9 @@ def _visited() -> Recent[Visited]:
 
 def visited(subject: Subject, trigger: Trigger, data: Tested, target: int, before: Compose) -> Visited:
     """What has been measured of a look since the server started; one for all sessions."""
-    rows, cols = trigger.places(*subject.card.shape[1:])
-    look = trigger.at(rows[0], cols[0]).fingerprint
+    first, last = (span[0] for span in trigger.places(*subject.card.shape[1:]))
+    look = trigger.at(first, last).fingerprint
+    rows, cols = trigger.at(*subject.trigger.location).mapped(*subject.card.shape[1:])
     key = (subject.weights, look, data.name, target, before.spec)
     return _visited().get_or_make(key, lambda: Visited(rows, cols, target))
 

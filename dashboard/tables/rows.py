@@ -97,7 +97,8 @@ def evaluated(subjects: Iterable[Subject], names: Iterable[str] | None = None) -
     for name in names:
         cls = transforms[name]
         # A probability of less than 1 is for enhanced attacks; as a defense, every image is flipped.
-        for strength in cls.grid[-1:] if name == "flip" else cls.grid[1:]:
+        grid = sorted({strength for subject in listed for strength in cls.grid_for(subject.card.shape)})
+        for strength in grid[-1:] if name == "flip" else grid[1:]:
             for subject in listed:
                 curve = curves[subject.key, name]
                 if curve is not None and strength in curve.strengths:

@@ -118,7 +118,7 @@ def show() -> None:
         help=f"A map of both: {MAP_IMAGES} images in each of 198 cells.",
         **session.widget(TOGETHER),
     )
-    before = choose_defense(session)
+    before = choose_defense(session, main.card.shape)
     look = selected_look(session, main.trigger)
     place = session.get(row), session.get(col)
     shown = look.on(main.trigger).at(*place)

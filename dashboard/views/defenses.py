@@ -66,13 +66,16 @@ PART: Choice[str] = Choice("part", "transforms", one_of(PARTS))
 THEN: Choice[str] = Choice("then", "", parse_spec)
 
 
-def strength_choice(transform: Transform) -> Choice[float]:
-    """The strength of a transformation; by default its own."""
-    param = params_of(type(transform))[transform.strength]
+def strength_choice(kind: type[Transform], shape: tuple[int, int, int]) -> Choice[float]:
+    """The strength of a transformation on images of a shape (C, H, W); by default its own for that."""
+    transform = kind.sized(shape)
+    param = params_of(kind)[kind.strength]
+    if param.unit == "pixels":
+        param = replace(param, high=kind.grid_for(shape)[-1])
 
     def parse(text: str) -> float:
         try:
-            return transform.at(float(text)).value
+            return float(param.check(transform.strength, float(text)))
         except ValueError:
             raise ValueError(param.allowed()) from None
 
@@ -98,7 +101,7 @@ def request_curve(
             data.name,
             len(images),
             transform.name,
-            transform.grid,
+            transform.grid_for(subject.card.shape),
             then.spec,
         ),
         StrengthCurve,
@@ -120,7 +123,7 @@ def show() -> None:
     data = tested(main)
     image = image_choice(data)
     name = session.get(DEFENSE)
-    strength = strength_choice(transforms[name]())
+    strength = strength_choice(transforms[name], main.card.shape)
     count = choose_count(session)
     session.get(strength), session.get(image), session.get(THEN), session.get(PART)
     for complaint in session.complaints():
@@ -160,7 +163,7 @@ def _draw_transforms(
     """The part of the page about transformations in front of the model."""
     main = chosen.main
     name = session.get(DEFENSE)
-    strength = strength_choice(transforms[name]())
+    strength = strength_choice(transforms[name], main.card.shape)
     left, right, below = three_areas()
     with left:
         st.selectbox(
@@ -170,8 +173,14 @@ def _draw_transforms(
             **session.widget(DEFENSE),
         )
         transform = transforms[name]().at(session.get(strength))
-        strength_slider("Strength", transform, f"defense-{name}-strength", lambda value: session.set(strength, value))
-        then = build(session, THEN, "Then", "Then")
+        strength_slider(
+            "Strength",
+            transform,
+            f"defense-{name}-strength",
+            lambda value: session.set(strength, value),
+            main.card.shape,
+        )
+        then = build(session, THEN, "Then", "Then", main.card.shape)
         defense = Compose((transform, *then.steps))
         readings = _readings(chosen, transform, then, data, count)
         st.html(rate_bars(readings, defense.spec))
@@ -295,7 +304,7 @@ def _draw_strengths(index: int, subject: Subject, data: Tested, transform: Trans
         return
     classes, target = subject.classes, subject.attack.target
     stamped = stamp(data.images[index : index + 1], subject.trigger)
-    every = [transform.at(strength) for strength in transform.grid[:MOST_SHOWN]]
+    every = [transform.at(strength) for strength in transform.grid_for(subject.card.shape)[:MOST_SHOWN]]
     steps = [step for step in every if step.possible(subject.card.shape)]
     pictures = torch.cat([Compose((step, *then.steps)).seeded()(stamped) for step in steps])
     with jobs().turnstile.interactive():

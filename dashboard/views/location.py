@@ -139,7 +139,7 @@ def show() -> None:
     value, opacity, _ = appearance_choices(main.trigger)
     with shown:
         st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
-    before = choose_defense(session, defense)
+    before = choose_defense(session, main.card.shape, defense)
     with more:
         st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
         count = choose_count(session, more)

@@ -85,7 +85,7 @@ def show() -> None:
         st.selectbox(
             "Which answer is explained", TARGETS, format_func=lambda which: WHOSE[which], **session.widget(EXPLAIN)
         )
-        before = build(session, TRANSFORM, "Transform the input", "Then")
+        before = build(session, TRANSFORM, "Transform the input", "Then", main.card.shape)
         st.selectbox("Show the maps", list(LAYOUTS), format_func=lambda n: LAYOUTS[n], **session.widget(LAYOUT))
     asked = Asked(method, session.get(EXPLAIN), before, session.get(LAYOUT))
     data = tested(main)

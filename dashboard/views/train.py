@@ -13,10 +13,13 @@ from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.attacks.badnets import Benign
 from core.data import Dataset, datasets
 from core.models import models
+from core.params import params_of
 from core.recipe import RECIPES, recipe_for
 from core.runtime.seeding import generator_for
 from core.training.state import read_unfinished
 from core.training.trainer import Plan, with_free_name
+from core.transforms.spatial import LARGEST
+from core.trigger import size_factor
 from dashboard.server.owner import ask_for_owner
 from dashboard.server.resources import jobs, present
 from dashboard.server.subjects import store
@@ -25,8 +28,10 @@ from dashboard.state.session import Choice, Session, integer_in, one_of, yes_no
 from dashboard.views.trained import draw_trainings
 from dashboard.widgets import page_head as presenting
 from dashboard.widgets.controls import one_sentence
+from dashboard.widgets.download import offer_download
 from dashboard.widgets.estimate import draw_estimate
-from dashboard.widgets.parameters import parametrised
+from dashboard.widgets.own_images import choose_own_images
+from dashboard.widgets.parameters import parameter_choice, parametrised
 from dashboard.words.answers import poisoning_answer
 from dashboard.words.escaping import plain
 
@@ -37,14 +42,16 @@ A training goes on when the page is closed, survives a restart of the applicatio
 soon as it is finished. One is trained at a time, others wait in a queue. A model that came with the repository is never
 replaced here.
 """
-# A folder of one's own needs a path, which only the command line takes.
-DATASETS = [name for name in datasets if name != "folder"]
+# Parquet files need a path, which only the command line takes; a folder is asked for.
+DATASETS = [name for name in datasets if name == "folder" or "path" not in params_of(datasets[name])]
 DATASET: Choice[str] = Choice("train-on", "shapes10", one_of(DATASETS))
 MODEL: Choice[str] = Choice("train-model", "resnet20", one_of(models))
 ATTACK: Choice[str] = Choice("train-attack", "badnets", one_of(attacks))
 ENHANCED = yes_no("train-enhanced")
 RECIPE: Choice[str] = Choice("train-recipe", "fast", one_of(RECIPES))
 SEED: Choice[int] = Choice("train-seed", 0, integer_in(0, 9999))
+LAYER = "train-enhancement"
+PAPER = (3, 32, 32)
 NAME: Choice[str] = Choice("train-name", "", str)
 
 
@@ -59,11 +66,16 @@ def show() -> None:
     plan = _choose_plan(session, what, how, long)
     for complaint in session.complaints():
         st.warning(complaint, icon=":material/link_off:")
-    presenting.say(answer, _poisoning(plan))
+    presenting.say(answer, _poisoning(plan) if plan is not None else "Choose the images to train on.")
     with long:
-        _offer(session, plan)
+        if plan is not None:
+            _offer(session, plan)
     draw_trainings(trainings(str(store().root)), session.identity)
     session.write_link()
+
+
+def _label(name: str) -> str:
+    return "Own images" if name == "folder" else datasets[name].label
 
 
 def _poisoning(plan: Plan) -> str:
@@ -79,11 +91,12 @@ def _poisoning(plan: Plan) -> str:
     return poisoning_answer(plain(attack.label), poisoned, len(labels), plain(plan.dataset.classes[attack.target]))
 
 
-def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, long: DeltaGenerator) -> Plan:
-    """What is to be trained, chosen in three columns."""
+def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, long: DeltaGenerator) -> Plan | None:
+    """What is to be trained, chosen in three columns; None where the images are not chosen yet."""
     with what:
         st.markdown("##### What")
-        st.selectbox("Data set", DATASETS, format_func=lambda one: datasets[one].label, **session.widget(DATASET))
+        st.selectbox("Data set", DATASETS, format_func=_label, **session.widget(DATASET))
+        dataset = choose_own_images(session) if session.get(DATASET) == "folder" else datasets[session.get(DATASET)]()
         st.selectbox("Network", list(models), format_func=lambda one: models[one].label, **session.widget(MODEL))
         st.selectbox(
             "Attack", list(attacks), format_func=lambda one: plain(attacks[one].label), **session.widget(ATTACK)
@@ -94,14 +107,20 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
             **session.widget(ENHANCED),
         )
     kind, model = attacks[session.get(ATTACK)], session.get(MODEL)
-    dataset = datasets[session.get(DATASET)]()
+    shape = (dataset.shape if dataset is not None else None) or PAPER
+    factor, side = size_factor(*shape[1:]), min(shape[1:])
+    classes = dataset.classes if dataset is not None and (dataset.available() or not _needs_files(dataset)) else ()
     with how:
         st.markdown(f"##### {plain(kind.label)}")
-        defaults = kind.by_model.get(model, {})
-        attack: Attack = parametrised(session, kind, f"train-{kind.name}", defaults, dataset.classes)
+        most = {"scale": max(1, side // 6)}
+        attack: Attack = parametrised(session, kind, f"train-{kind.name}", kind.defaults(model, shape), classes, most)
     if session.get(ENHANCED):
         with what:
-            attack = Enhanced(base=attack, enhancement=parametrised(session, Enhancement, "train-enhancement"))
+            layer = parameter_choice(LAYER, "transforms", params_of(Enhancement)["transforms"])
+            sized = {} if session.get(layer).strip() else Enhancement.defaults(shape)
+            most = {"max_shrink": min(LARGEST * factor, side - 1)}
+            enhancement = parametrised(session, Enhancement, LAYER, sized, highest=most)
+            attack = Enhanced(base=attack, enhancement=enhancement)
     with long:
         st.markdown("##### How long")
         st.selectbox("Recipe", RECIPES, help="The paper's, or a short one of the same class.", **session.widget(RECIPE))
@@ -116,6 +135,8 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
             **session.widget(SEED),
         )
     recipe = replace(recipe, epochs=session.get(epochs))
+    if dataset is None:
+        return None
     return Plan(
         dataset=dataset,
         model=model,
@@ -131,7 +152,10 @@ def _offer(session: Session, plan: Plan) -> None:
     running = trainings(str(store().root))
     if not plan.dataset.available():
         jobs().leave(session.identity)
-        st.info(f"{plan.dataset.label} is not on this machine; the page *Trigger location* offers to fetch it.")
+        if type(plan.dataset).download is not Dataset.download:
+            offer_download(session, plan.dataset, f"{plan.dataset.label} is not on this machine.")
+        else:
+            st.info(_where(plan.dataset), icon=":material/image_not_supported:")
         return
     if not ask_for_owner(session.identity, "starting a training", "train"):
         jobs().leave(session.identity)
@@ -148,6 +172,23 @@ def _offer(session: Session, plan: Plan) -> None:
     if st.button("Start", type="primary", disabled=not agreed or busy, icon=":material/play_arrow:"):
         running.start(named, session.identity)
         st.rerun()
+
+
+def _where(dataset: Dataset) -> str:
+    """Where a data set that is missing is looked for."""
+    try:
+        dataset.load("test", 1)
+    except (OSError, ValueError) as error:
+        return plain(error)
+    return ""
+
+
+def _needs_files(dataset: Dataset) -> bool:
+    """Whether the class names of a data set are in its files."""
+    try:
+        return not dataset.classes
+    except (OSError, ValueError):
+        return True
 
 
 def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
@@ -188,7 +229,7 @@ def _described(dataset: Dataset) -> str:
     return json.dumps({"name": dataset.name, "params": dataset.to_dict()}, sort_keys=True)
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(show_spinner="Reading the images")
 def _training(source: str) -> tuple[Tensor, tuple[int, int, int]]:
     """Labels of a training set, and the shape of its images."""
     described = json.loads(source)

@@ -20,7 +20,7 @@ from dashboard.server.subjects import Subject, dataset_label
 from dashboard.state.session import Session
 from dashboard.words.escaping import plain
 
-__all__ = ["about_data"]
+__all__ = ["about_data", "offer_download"]
 
 MISSING, OTHER = ":material/image_not_supported:", ":material/compare:"
 
@@ -160,24 +160,27 @@ def stop_fetching(dataset: Dataset, by: str) -> None:
 
 def _offer(session: Session, subject: Subject) -> None:
     """Says that a data set is missing and offers what can be done about it."""
-    dataset, me = subject.dataset, session.identity
-    label = dataset_label(subject.card.dataset)
+    dataset = subject.dataset
     if type(dataset).download is Dataset.download:
         _name_anew(session, subject)
         return
+    label = dataset_label(subject.card.dataset)
+    said = f"The images of {label} are not on this machine: what is stored is shown, nothing new is measured."
+    offer_download(session, dataset, f"{said} Shapes-10 needs no download.")
+
+
+def offer_download(session: Session, dataset: Dataset, said: str) -> None:
+    """Says that a data set is missing, and offers to fetch it."""
+    label, me = dataset.label, session.identity
     job = jobs().find(_key(dataset))
     running = job is not None and job.snapshot().running
 
     @st.fragment(key="fetch", run_every=0.5 if running else None)
     def progress() -> None:
-        st.info(
-            f"The images of {label} are not on this machine: what is stored is shown, nothing new is measured. "
-            "Shapes-10 needs no download.",
-            icon=MISSING,
-        )
+        st.info(said, icon=MISSING)
         if job is None or not running:
             if ask_for_owner(me, "fetching a data set", "fetch") and st.button(
-                f"Fetch {label} (170 MB)", icon=":material/cloud_download:"
+                f"Fetch {label} ({dataset.download_size})", icon=":material/cloud_download:"
             ):
                 start_fetching(dataset, me)
                 st.rerun()

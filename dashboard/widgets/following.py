@@ -112,14 +112,16 @@ def follow(
                 live = counts if drawn is None else drawn.joined(counts)
                 best = success(predicted, target)
         if best.total > found.total:
-            found, note = best, _note(live, trigger.location)
+            found, note = best, _note(live, trigger.location, best)
     reading = Reading(name, found, colour, note if found.total else "")
     live = live if live is not None and live.total.any() else None
     return Followed(subject, trigger, target, stored, live, reading, able, its)
 
 
-def _note(counts: LocationMap, place: tuple[int, int]) -> str:
+def _note(counts: LocationMap, place: tuple[int, int], rate: Rate) -> str:
     """The interval of a place as its map has it: an adaptive one is wider than that of a rate alone."""
+    if place[0] not in counts.rows or place[1] not in counts.cols:  # between the places of a map of large images
+        return f"95% interval {formatting.interval(rate.interval)} %, {rate.hits} of {rate.total} images"
     i, j = counts.rows.index(place[0]), counts.cols.index(place[1])
     low, high = (float(end[i, j]) for end in counts.interval)
     return f"95% interval {formatting.interval((low, high))} %, {counts.hits[i, j]} of {counts.total[i, j]} images"
@@ -158,14 +160,16 @@ def draw_following_strip(main: Followed, image: int, before: Compose, select: st
     count = min(STEP, last - start)
     fixed = bool(before.steps)
     truths = (data.labels if data is not None else table.labels)[start : start + count].tolist()  # type: ignore[union-attr]
-    rows, cols = main.trigger.places(*subject.card.shape[1:])
+    rows, cols = main.trigger.at(*subject.trigger.location).mapped(*subject.card.shape[1:])
+    row, col = main.trigger.location
+    on_map = row in rows and col in cols
     recent, said = None, None
-    if usable and table is not None and start + count <= len(table.labels):
+    if usable and table is not None and start + count <= len(table.labels) and row in table.rows and col in table.cols:
         said = table.at(*main.trigger.location)[start : start + count]
     elif data is not None and main.measurable:
         if not fixed:
             recent = visited(subject, main.trigger, data, main.target, before).classes(start, count)
-            said = recent[main.trigger.row - rows[0], main.trigger.col - cols[0]]
+            said = recent[rows.index(row), cols.index(col)] if on_map else None
         # A defense draws afresh for these ten, so that what is shown is what was predicted.
         if said is None or (said == UNKNOWN).any():
             predicted = predictions(subject, main.trigger, data, count, start, before)

@@ -71,6 +71,7 @@ def parametrised(
     prefix: str,
     defaults: Mapping[str, Value] | None = None,
     classes: Sequence[str] = (),
+    highest: Mapping[str, float] | None = None,
 ) -> Method:
     """Draws one control per declared parameter, and returns the method with what is selected.
 
@@ -80,9 +81,12 @@ def parametrised(
         prefix: Begins the selections' names in the URL.
         defaults: Defaults that differ from the declared ones.
         classes: Class names of the data set, from which a parameter that is a class is chosen.
+        highest: Upper bounds that are lower than the declared ones.
     """
     values: dict[str, Any] = {}
     for name, param in params_of(cls).items():
+        if highest and name in highest:
+            param = replace(param, high=highest[name])
         if param.low is not None and param.low == param.high:
             continue  # there is nothing to choose
         choice = parameter_choice(prefix, name, param, classes)

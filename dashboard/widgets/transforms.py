@@ -28,11 +28,18 @@ def parse_spec(text: str) -> str:
 BEFORE: Choice[str] = Choice("before", "", parse_spec)
 
 
-def strength_slider(label: str, transform: Transform, key: str, on_change: Callable[[float], None]) -> None:
-    """A slider for a transformation's strength, made from what it declares."""
+Shape = tuple[int, int, int]
+
+
+def strength_slider(
+    label: str, transform: Transform, key: str, on_change: Callable[[float], None], shape: Shape
+) -> None:
+    """A slider for a transformation's strength on images of ``shape`` (C, H, W), made from what it declares."""
     param = params_of(type(transform))[transform.strength]
     number = param.kind
     value, low, high = number(transform.value), number(param.low or 0), number(param.high or 1)
+    if param.unit == "pixels":  # as far as it is measured on images of this size, where more is allowed
+        high = min(high, max(number(transform.grid_for(shape)[-1]), value))
     step = number(param.step or (high - low) / 20)
     # A link may name a strength between two steps of the slider; it is shown as it is.
     st.session_state[key] = value
@@ -47,7 +54,7 @@ def strength_slider(label: str, transform: Transform, key: str, on_change: Calla
     )
 
 
-def build(session: Session, choice: Choice[str], label: str, following: str) -> Compose:
+def build(session: Session, choice: Choice[str], label: str, following: str, shape: Shape) -> Compose:
     """Draws one row of controls per step, and a last one that adds a step; returns what is selected.
 
     Args:
@@ -55,6 +62,7 @@ def build(session: Session, choice: Choice[str], label: str, following: str) -> 
         choice: The text of the compound transformation.
         label: Label of the first row.
         following: Label of the further rows.
+        shape: Channels, height and width of the images.
     """
     steps = list(transform_from_spec(session.get(choice)).steps)
 
@@ -64,7 +72,7 @@ def build(session: Session, choice: Choice[str], label: str, following: str) -> 
 
     def picked(index: int, key: str) -> None:
         name: Any = st.session_state[key]
-        replace(index, transforms[name]() if name in transforms else None)
+        replace(index, transforms[name].sized(shape) if name in transforms else None)
 
     for index in range(min(len(steps) + 1, MOST_STEPS)):
         key = f"{choice.name}-{index}"
@@ -84,11 +92,12 @@ def build(session: Session, choice: Choice[str], label: str, following: str) -> 
                 step,
                 f"{key}-strength",
                 lambda value, index=index, step=step: replace(index, step.at(value)),  # type: ignore[misc]
+                shape,
             )
     return transform_from_spec(session.get(choice))
 
 
-def choose_defense(session: Session, place: DeltaGenerator | None = None) -> Compose:
+def choose_defense(session: Session, shape: Shape, place: DeltaGenerator | None = None) -> Compose:
     """The transformation-based defense in front of every model of a page (Def. 4), in the sidebar or elsewhere."""
     with place if place is not None else st.sidebar:
-        return build(session, BEFORE, "Transform the input", "Then")
+        return build(session, BEFORE, "Transform the input", "Then", shape)

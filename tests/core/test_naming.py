@@ -80,7 +80,8 @@ def test_what_the_title_of_a_data_set_tells_is_not_told_again(folder_of_images):
     folder = datasets["folder"](path=str(folder_of_images))
     assert automatic_name(BADNETS(), "resnet20", folder, 0) == "badnets"
     other = replace(folder, size=64, seed=2)
-    assert automatic_name(BADNETS(), "resnet20", other, 2) == "badnets-data-size64-data-seed2-seed2"
+    assert automatic_name(BADNETS(scale=2), "resnet20", other, 2) == "badnets-data-size64-data-seed2-seed2"
+    assert automatic_name(BADNETS(), "resnet20", other, 0) == "badnets-scale1-data-size64-data-seed2"
 
 
 def test_a_long_name_is_cut_and_still_its_own():

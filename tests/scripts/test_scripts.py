@@ -82,7 +82,7 @@ def assert_refused(result, *said):
     [
         (["--attack", "badnet"], ["there is no attack 'badnet'", "did you mean 'badnets'"]),
         (["--model", "resnet1"], ["there is no model 'resnet1'", "resnet20"]),
-        (["--dataset", "mnist"], ["there is no data set 'mnist'", "cifar10"]),
+        (["--dataset", "imagenet1"], ["there is no data set 'imagenet1'", "cifar10"]),
         (["--dataset", "shapes10:x"], ["seed = 'x' is not allowed"]),
         (["--dataset", "folder:nowhere"], ["there is no folder", "nowhere"]),
         (["--dataset", "folder"], ["no folder of images was named", "folder:PATH"]),
@@ -104,6 +104,8 @@ def assert_refused(result, *said):
         (["--value"], ["--value"]),
         (["surplus"], ["surplus"]),
         (["--target", "squar"], ["target = 'squar' is not allowed", "did you mean square"]),
+        (["--size", "64"], ["--size is not allowed with shapes10: it is for folder, gtsrb, parquet, tiny-imagenet"]),
+        (["--dataset", "gtsrb", "--size", "4"], ["size = 4 is not allowed: an integer from 8 to 512"]),
         (["--skip-broken"], ["--skip-broken is not allowed with shapes10: it is for images in a folder"]),
     ],
     ids=lambda value: " ".join(value)[:32],

@@ -71,6 +71,7 @@ class Rates {
       if (!table) continue;
       if (this.data.sliders && !(table.rows.includes(row) && table.cols.includes(col))) continue;
       const at = indexIn(table, row, col);
+      if (at < 0) continue;
       const [hits, total, low, high] = [table.hits[at], table.total[at], table.low[at], table.high[at]];
       if (total > (best?.total ?? 0)) best = { hits, total, low, high, stored: table !== this.live[index] };
     }

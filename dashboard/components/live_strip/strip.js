@@ -88,6 +88,7 @@ class Strip {
           const figure = document.createElement("figure");
           figure.innerHTML = `<canvas role="img" tabindex="0"></canvas><div class="said"></div><div class="truth"></div>`;
           const canvas = Object.assign(figure.querySelector("canvas"), { height, width });
+          if (width > 96) canvas.style.imageRendering = "auto"; // shown smaller than it is: left-out pixels would flicker
           figure.querySelector(".truth").textContent = `is ${classes[truth]}`;
           figure.classList.toggle("selected", index === selected);
           const choose = () => this.pick(this.data.start + index);
@@ -115,10 +116,13 @@ class Strip {
     const { file, start, truths, place, said } = this.data;
     if (said && row === place[0] && col === place[1]) return said[index];
     const table = file && shared.table(file, this.follow);
-    if (table?.classes && start + index < table.size)
-      return table.classes[indexIn(table, row, col) * table.size + start + index];
-    if (!this.recent) return null;
-    const found = this.recent.classes[indexIn(this.recent, row, col) * truths.length + index];
+    if (table?.classes && start + index < table.size) {
+      const at = indexIn(table, row, col);
+      return at < 0 ? null : table.classes[at * table.size + start + index];
+    }
+    const at = this.recent ? indexIn(this.recent, row, col) : -1;
+    if (at < 0) return null;
+    const found = this.recent.classes[at * truths.length + index];
     return found === 255 ? null : found;
   }
 

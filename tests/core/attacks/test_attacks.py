@@ -299,8 +299,8 @@ def test_a_wrong_enhancement_is_refused():
         Enhancement(transforms="blur")
     with pytest.raises(ValueError, match="max_shrink = 6 is not allowed beside transforms"):
         Enhancement(max_shrink=6, transforms="hue")
-    with pytest.raises(ValueError, match="max_shrink = 9 is not allowed: an integer from 0 to 8"):
-        attack_from_dict({"name": "badnets", "params": {}, "enhanced": {"max_shrink": 9}})
+    with pytest.raises(ValueError, match="max_shrink = 129 is not allowed: an integer from 0 to 128"):
+        attack_from_dict({"name": "badnets", "params": {}, "enhanced": {"max_shrink": 129}})
 
 
 def test_the_robust_model_is_trained_on_adversarial_examples_of_itself():
