@@ -31,6 +31,7 @@ ORDER = (
     "core.store",
     "core.training",
     "core.defenses",
+    "core.importing",
     "core.attribution",
     "core.physical",
     "core.sweeps",
