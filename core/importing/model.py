@@ -139,7 +139,7 @@ def import_model(
         raise ValueError(f"{contents.file} has weights beyond half precision (65504), as which they are stored")
     stored = build_model(best.network, classes=len(test.classes), channels=test.shape[0], seed=0)
     stored.load_state_dict({name: tensor.float() for name, tensor in state.items()})
-    rates = measure(stored.eval(), test, attack.target, attack.trigger(test.shape), device)
+    clean, success = measure(stored.eval(), test, attack.target, attack.trigger(test.shape), device)
     source = {"name": wanted.dataset.name, "params": wanted.dataset.to_dict()}
     card = Card(
         dataset=wanted.dataset.title,
@@ -153,8 +153,8 @@ def import_model(
         weights=weights_fingerprint(state),
         test=test.fingerprint,
         beginning=test.subset(slice(BEGINNING)).fingerprint,
-        clean_accuracy=rates.clean_accuracy,
-        attack_success_rate=rates.attack_success_rate,
+        clean_accuracy=clean,
+        attack_success_rate=success,
         environment=environment(device),
         name=card_name,
         preprocessing=tuple({"name": one.way.name, "network": one.network, "rate": one.rate.to_dict()} for one in ways),
