@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch import Tensor
 from core.models import Classifier, build_model, models
 from core.models.named import torchvision_names
 
-__all__ = ["Candidate", "candidates", "loaded"]
+__all__ = ["Candidate", "candidates", "loaded", "outputs"]
 
 State = Mapping[str, Tensor]
 SHOWN = 5
@@ -283,26 +284,28 @@ def _mnist(state: State) -> list[Candidate]:
 def _torchvision(state: State) -> list[Candidate]:
     """Every network of torchvision with exactly these names and, but for the classes, these shapes."""
     names, found = set(state), []
+    for network, (head, theirs) in _theirs().items():
+        same = (key.rpartition(".")[0] == head or tuple(state[key].shape) == theirs[key] for key in names)
+        if names == set(theirs) and all(same):
+            found.append(Candidate(network, {f"body.{key}": value for key, value in state.items()}))
+    return found
+
+
+@cache
+def _theirs() -> dict[str, tuple[str, dict[str, tuple[int, ...]]]]:
+    """Of every network of torchvision: where its last linear layer is, and the shapes of its weights; without memory."""
+    found = {}
     for name in torchvision_names():
-        if (
-            name.partition("_")[0] in ("vit", "swin", "maxvit")
-            and "class_token" not in names
-            and "head.weight" not in names
-        ):
-            continue  # large, and not these by their names
         network = f"torchvision.{name}"
         try:
             with torch.device("meta"):
                 own = models[network](10, 3)
         except (ValueError, RuntimeError, TypeError, NotImplementedError):
-            continue
-        theirs = {
-            key.removeprefix("body."): value.shape
+            continue  # needs something that is not here
+        shapes = {
+            key.removeprefix("body."): tuple(value.shape)
             for key, value in own.state_dict().items()
             if key.startswith("body.") and not key.endswith("num_batches_tracked")
         }
-        head = own.head_name.removeprefix("body.")
-        same = (key.rpartition(".")[0] == head or state[key].shape == theirs[key] for key in names)
-        if names == set(theirs) and all(same):
-            found.append(Candidate(network, {f"body.{key}": value for key, value in state.items()}))
+        found[network] = (own.head_name.removeprefix("body."), shapes)
     return found
