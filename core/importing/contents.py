@@ -202,7 +202,8 @@ def poisoned_images(
         return None
     container = state.get("bd_data_container")
     data = container.get("data_dict") if isinstance(container, Mapping) else None
-    images, index = [], []
+    images: list[Tensor] = []
+    index: list[int] = []
     for key, value in data.items() if isinstance(data, Mapping) else ():
         if len(images) == limit:
             break

@@ -196,13 +196,14 @@ def _residual(state: State) -> list[Candidate]:
         return _pre_activation(state, blocks)
     if len(blocks) == 3:
         return _cifar_resnet(state)
-    depth = {
+    depths: dict[tuple[tuple[int, ...], bool], int] = {
         ((2, 2, 2, 2), False): 18,
         ((3, 4, 6, 3), False): 34,
         ((3, 4, 6, 3), True): 50,
         ((3, 4, 23, 3), True): 101,
         ((3, 8, 36, 3), True): 152,
-    }.get((tuple(blocks), "layer1.0.conv3.weight" in state))
+    }
+    depth = depths.get((tuple(blocks), "layer1.0.conv3.weight" in state))
     if depth is None or stem.shape[2] != 3:
         return []  # a 7 x 7 stem is torchvision's
     rules = [
@@ -240,7 +241,7 @@ def _pre_activation(state: State, blocks: list[int]) -> list[Candidate]:
     ]  # fmt: skip
     renamed = _renamed(state, rules)
     if len(blocks) == 4:
-        depth = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}.get(tuple(blocks))
+        depth = {"2, 2, 2, 2": 18, "3, 4, 6, 3": 34}.get(", ".join(map(str, blocks)))
         name = f"preactresnet{depth}" + "-norm" * ("bn.weight" in renamed)
         return [Candidate(name, renamed)] if depth else []
     biased = "-biased" if "layer1.0.conv1.bias" in state else ""
@@ -293,7 +294,7 @@ def _torchvision(state: State) -> list[Candidate]:
 
 @cache
 def _theirs() -> dict[str, tuple[str, dict[str, tuple[int, ...]]]]:
-    """Of every network of torchvision: where its last linear layer is, and the shapes of its weights; without memory."""
+    """Where the last linear layer of every network of torchvision is, and the shapes of its weights."""
     found = {}
     for name in torchvision_names():
         network = f"torchvision.{name}"

@@ -99,8 +99,9 @@ def usual_ways(train: ImageSet, own: tuple[Tensor, Tensor] | None = None) -> lis
     found += [("imagenet", *IMAGENET)] if channels == 3 else []
     found += [("half", (0.5,) * channels, (0.5,) * channels), ("bytes", (0.0,) * channels, (1 / 255,) * channels)]
     if own is not None:
-        mean, std = (tuple((values.expand(channels) if len(values) == 1 else values).tolist()) for values in own)
-        found += [("file", mean, std)] if len(mean) == len(std) == channels else []
+        mean, std = (values.expand(channels) if len(values) == 1 else values for values in own)
+        fits = len(mean) == len(std) == channels
+        found += [("file", tuple(mean.tolist()), tuple(std.tolist()))] if fits else []
     ways = [Way(f"rgb:{name}", mean, std) for name, mean, std in found]
     return ways + ([Way(f"bgr:{name}", mean, std, bgr=True) for name, mean, std in found] if channels == 3 else [])
 

@@ -58,7 +58,8 @@ def torchvision_names() -> list[str]:
     """Names of torchvision's classifiers of images."""
     from torchvision import models as theirs
 
-    return theirs.list_models(module=theirs)
+    names: list[str] = theirs.list_models(module=theirs)
+    return names
 
 
 @models.family("torchvision.NAME", r"torchvision\.(\w+)")
