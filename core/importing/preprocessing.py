@@ -32,7 +32,7 @@ POOR = 0.5
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # As most code for these data sets has them; CIFAR-10's deviation has two usual values.
-USUAL = {
+USUAL: dict[str, list[tuple[str, tuple[float, ...], tuple[float, ...]]]] = {
     "cifar10": [
         ("dataset", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
         ("dataset-0.2", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
@@ -94,14 +94,14 @@ def usual_ways(train: ImageSet, own: tuple[Tensor, Tensor] | None = None) -> lis
     channels = train.shape[0]
     values = train.images.float().transpose(0, 1).flatten(1) / 255
     fitted = ("dataset", tuple(values.mean(1).tolist()), tuple(values.std(1).clamp_min(1e-3).tolist()))
-    found = [("unit", (0.0,) * channels, (1.0,) * channels)]
+    found: list[tuple[str, tuple[float, ...], tuple[float, ...]]] = [("unit", (0.0,) * channels, (1.0,) * channels)]
     found += [one for one in USUAL.get(train.name, [fitted]) if len(one[1]) == channels] or [fitted]
-    found += [("imagenet", *IMAGENET)] if channels == 3 else []
+    found += [("imagenet", IMAGENET[0], IMAGENET[1])] if channels == 3 else []
     found += [("half", (0.5,) * channels, (0.5,) * channels), ("bytes", (0.0,) * channels, (1 / 255,) * channels)]
     if own is not None:
-        mean, std = (values.expand(channels) if len(values) == 1 else values for values in own)
-        fits = len(mean) == len(std) == channels
-        found += [("file", tuple(mean.tolist()), tuple(std.tolist()))] if fits else []
+        own_mean, own_std = (values.expand(channels) if len(values) == 1 else values for values in own)
+        fits = len(own_mean) == len(own_std) == channels
+        found += [("file", tuple(own_mean.tolist()), tuple(own_std.tolist()))] if fits else []
     ways = [Way(f"rgb:{name}", mean, std) for name, mean, std in found]
     return ways + ([Way(f"bgr:{name}", mean, std, bgr=True) for name, mean, std in found] if channels == 3 else [])
 
