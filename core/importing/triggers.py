@@ -233,7 +233,8 @@ def reversed_trigger(
     indices, flagged = anomaly_indices(norms), flagged_labels(norms)
     label = target if target is not None else min(flagged or classes, key=lambda one: norms[one])
     which = found.labels.tolist().index(label)
-    mask, pattern = found.masks[which], found.patterns[which]
+    # Rounding of the hyperbolic tangent leaves them by some 1e-8.
+    mask, pattern = found.masks[which].clamp(0, 1), found.patterns[which].clamp(0, 1)
     predict, others = Predictor(model, device).predict, images.labels != label
     chosen = images.floats(others.nonzero().squeeze(1)[:500])
 

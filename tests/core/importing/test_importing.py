@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.attacks import attacks
 from core.attacks.own_trigger import OwnTrigger, packed_trigger, unpacked_trigger
-from core.defenses.neural_cleanse import NeuralCleanse
+from core.defenses.neural_cleanse import NeuralCleanse, Reversed
 from core.importing import Import, import_model
 from core.importing.preprocessing import label_map, measure_ways, prepared, usual_ways, way_from
 from core.importing.triggers import place_from, read_trigger, trigger_from_pairs
@@ -206,6 +206,19 @@ def test_an_unknown_trigger_is_reversed_and_marked(few, saved, store):
     assert card.attack["params"]["origin"] == "reversed"
     assert card.attack_object.label == "Reversed trigger"
     assert any("Neural Cleanse's reversed one" in one for one in card.warnings)
+
+
+def test_a_reversed_trigger_may_leave_its_range_by_rounding(few, monkeypatch):
+    from core.importing import triggers
+
+    masks = torch.zeros(10, 1, 32, 32)
+    masks[:, :, :3, :3] = 1 + 1e-7
+    found = Reversed(torch.arange(10), masks, torch.full((10, 3, 32, 32), -6e-8), torch.ones(10), torch.ones(10))
+    monkeypatch.setattr(triggers, "reverse_engineer", lambda *_: iter([(0, found)]))
+    model = Store().checkpoint("shapes10/resnet20/badnets").model()
+    trigger, label, note = triggers.reversed_trigger(model, few.load("train"), CPU, NeuralCleanse(), target=3)
+    assert (label, trigger.location, trigger.height) == (3, (2, 2), 3)
+    assert "triangle (not flagged" in note
 
 
 def test_marks_of_trojanzoo(tmp_path):
