@@ -79,9 +79,12 @@ def models(checkpoints: Models) -> Iterator[Row]:
     """What every model is and can do, from its card."""
     yield ["model", "clean accuracy", "attack success rate", "recipe", "epochs"]
     for checkpoint, card in checkpoints:
-        name, epochs = card.recipe["name"], card.recipe["params"]["epochs"]
+        name, epochs = card.recipe["name"], card.recipe["params"].get("epochs", "")
         optimizer = card.recipe["params"].get("optimizer", "sgd")
         rates = percent(card.clean_accuracy), percent(card.attack_success_rate)
+        if card.is_imported:
+            yield [checkpoint.key, *rates, "imported", ""]
+            continue
         yield [checkpoint.key, *rates, f"{name} ({optimizer})", str(epochs)]
 
 

@@ -8,6 +8,8 @@
 
     python scripts/train.py --dataset shapes10 --attack badnets --target 2      # stored as .../badnets-target2
 
+    python scripts/train.py --dataset shapes10 --trigger patch.png --trigger-size 5 --place 20,20
+
 A model is stored under the attack's name, with what differs from the attack's defaults, or under a name that is given.
 An interrupted training continues when the same command is given again.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
@@ -24,6 +27,9 @@ from tqdm import tqdm
 from core import formatting
 from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.attacks.badnets import Benign
+from core.attacks.own_trigger import OwnTrigger, packed_trigger
+from core.data import Dataset
+from core.importing.triggers import place_from, read_trigger
 from core.models import models
 from core.params import add_arguments, given_in, params_of
 from core.recipe import RECIPES, Recipe, recipe_for
@@ -41,7 +47,12 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     first = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False)
     add_dataset(first, "shapes10")
     first.add_argument("--model", default="resnet20", help=f"{', '.join(models)} (default resnet20)")
-    first.add_argument("--attack", default="badnets", help=f"{', '.join(attacks)} (default badnets)")
+    first.add_argument("--attack", help=f"{', '.join(attacks)} (default badnets, with --trigger {OwnTrigger.name})")
+    first.add_argument("--trigger", metavar="FILE", help="a picture, or a .npy array; a last channel more is alpha")
+    first.add_argument("--mask", default="", help="a file that holds alpha, or `nonzero`: all that is not black")
+    first.add_argument("--alpha-of-trigger", type=float, default=1.0, help="opacity of the file's trigger (default 1)")
+    first.add_argument("--place", metavar="ROW,COL", help="its bottom-right pixel (default: the corner)")
+    first.add_argument("--trigger-size", type=int, metavar="ROWS", help="resize it to so many rows")
     first.add_argument("--enhanced", action="store_true", help="pass poisoned images through a random transformation")
     first.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default fast)")
     first.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
@@ -58,6 +69,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     )
     add_common(first)
     chosen, _ = first.parse_known_args(arguments)
+    chosen.attack = chosen.attack or (OwnTrigger.name if chosen.trigger else "badnets")
     dataset = dataset_of(chosen)
     moved = at(dataset, chosen.data) if chosen.data is not None else None
     recipe_for(chosen.recipe, models[chosen.model].name)
@@ -73,7 +85,10 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     add_arguments(parser.add_argument_group("enhancement (with --enhanced)"), Enhancement)
     add_arguments(parser.add_argument_group("changes to the recipe"), Recipe)
     options = parser.parse_args(arguments)
+    options.attack = chosen.attack
     given = vars(options)
+    for name, value in trigger_of(options, moved or dataset).items():
+        setattr(options, name, value)
     if not options.enhanced and (unused := [name for name in params_of(Enhancement) if name in given]):
         raise ValueError(f"--{unused[0].replace('_', '-')} is not allowed without --enhanced")
     shape = dataset.shape
@@ -97,6 +112,33 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
         at=moved,
     )
     return options, plan
+
+
+def trigger_of(options: argparse.Namespace, dataset: Dataset) -> dict[str, str | int]:
+    """The parameters of an attack with the trigger of a file; none where there is no file.
+
+    Raises:
+        ValueError: If it is no trigger for these images, or the flags do not go together.
+    """
+    if options.trigger is None:
+        others = {"mask": options.mask, "place": options.place, "trigger-size": options.trigger_size}
+        unused = [name for name, value in others.items() if value]
+        if unused or options.alpha_of_trigger != 1:
+            raise ValueError(f"--{(unused or ['alpha-of-trigger'])[0]} is not allowed without --trigger")
+        return {}
+    if options.attack != OwnTrigger.name:
+        raise ValueError(f"--trigger is not allowed with --attack {options.attack}: it is for {OwnTrigger.name}")
+    if own := [name for name in ("pattern", "row", "col", "value") if name in vars(options)]:
+        raise ValueError(f"--{own[0]} is not allowed beside --trigger, whose file and --place say it")
+    trigger = read_trigger(
+        Path(options.trigger),
+        dataset.shape or dataset.load("train", limit=1).shape,
+        place=place_from(options.place) if options.place is not None else None,
+        mask=options.mask,
+        opacity=options.alpha_of_trigger,
+        size=options.trigger_size,
+    )
+    return {"pattern": packed_trigger(trigger), "row": trigger.row, "col": trigger.col}
 
 
 def is_finished(options: argparse.Namespace, plan: Plan, store: Store) -> bool:

@@ -32,6 +32,7 @@ ORDER = (
     "core.store",
     "core.training",
     "core.defenses",
+    "core.importing",
     "core.attribution",
     "core.physical",
     "core.sweeps",

@@ -65,7 +65,8 @@ class Folded(nn.Module):
         model = copy.deepcopy(model).to("cpu").float().eval().requires_grad_(False)
         self.normalise: nn.Module = model.normalise
         model.normalise = nn.Identity()  # type: ignore[assignment]
-        fold_batch_norm(model)
+        if model.folds:
+            fold_batch_norm(model)
         self.body = model.to(dtype).to(memory_format=torch.channels_last)
         self.dtype = dtype
 

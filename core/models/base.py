@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -11,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from core.registry import Registry
+from core.registry import Registry, UnknownName
 
-__all__ = ["BatchNorm", "Classifier", "Early", "Normalise", "build_model", "last_channels", "models"]
+__all__ = ["BatchNorm", "Classifier", "Early", "Models", "Normalise", "build_model", "last_channels", "models"]
 
 
 class Normalise(nn.Module):
@@ -102,6 +105,8 @@ class Classifier(nn.Module):
 
     What moves by a multiple of it moves by whole places there, and is averaged over all places then.
     """
+    folds: ClassVar[bool] = True
+    """Whether a batch norm that is defined right behind a convolution is computed right behind it too."""
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
@@ -137,7 +142,69 @@ class Classifier(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-models: Registry[Classifier] = Registry("model", "core.models", "trigger_sensitivity.models")
+Make = Callable[[re.Match[str]], type[Classifier]]
+
+
+class Models(Registry[Classifier]):
+    """The registered networks, and families of them: any member of a family is found by its name.
+
+    A family has more members than a list can show, such as WideResNets of every depth and width.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("model", "core.models", "trigger_sensitivity.models")
+        self._families: list[tuple[str, re.Pattern[str], Make]] = []
+        self._members: dict[str, type[Classifier]] = {}
+        self._making = threading.RLock()
+
+    def family(self, shown: str, pattern: str) -> Callable[[Make], Make]:
+        """Decorator: registers what makes the class of a name.
+
+        Args:
+            shown: How the names read, for messages: ``wrn-DEPTH-WIDTH``.
+            pattern: A regular expression that the whole name matches.
+        """
+
+        def decorate(make: Make) -> Make:
+            self._families.append((shown, re.compile(pattern), make))
+            return make
+
+        return decorate
+
+    def families(self) -> list[str]:
+        """How the names of the families read."""
+        self._discover()
+        return [shown for shown, *_ in self._families]
+
+    def __getitem__(self, name: str) -> type[Classifier]:
+        self._discover()
+        if name in self._classes:
+            return super().__getitem__(name)
+        with self._making:
+            if name not in self._members:
+                for _, pattern, make in self._families:
+                    if found := pattern.fullmatch(name):
+                        cls = make(found)
+                        cls.name = name
+                        self._members[name] = cls
+                        break
+                else:
+                    try:
+                        return super().__getitem__(name)
+                    except UnknownName as error:
+                        raise UnknownName(f"{error}; also {', '.join(self.families())}") from None
+            return self._members[name]
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        try:
+            return bool(self[name])
+        except UnknownName:
+            return False
+
+
+models = Models()
 
 
 class _Undrawn(TorchFunctionMode):

@@ -66,6 +66,8 @@ LARGEST = 2**53
 """Of whole numbers: floats and JavaScript have them all up to here."""
 LONGEST = 1000
 """Characters of a text, such as a name or a path."""
+LONGEST_PARAMETER = 4 * 2**20
+"""Characters of a parameter of an attack, which may be a whole trigger."""
 SHOWN = 60  # characters of a wrong value in a message
 FURTHEST = 4096  # pixels of a place from the image's corner
 
@@ -99,13 +101,13 @@ Spent = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=1e12)]
 Share = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=1)]
 
 
-def _parameter(value: Any) -> bool | int | float | str:
+def _parameter(value: Any, longest: int = LONGEST) -> bool | int | float | str:
     """Raises:
     ValueError: If it is none of these types, or no parameter can be so large or so long.
     """
     if isinstance(value, str):
-        if len(value) > LONGEST:
-            raise ValueError(f"it has more than {LONGEST} characters")
+        if len(value) > longest:
+            raise ValueError(f"it has more than {longest} characters")
         return _printable(value)
     if isinstance(value, bool) or (isinstance(value, int) and abs(value) <= LARGEST):
         return value
@@ -116,6 +118,7 @@ def _parameter(value: Any) -> bool | int | float | str:
 
 Value = Annotated[bool | int | float | str, PlainValidator(_parameter)]
 """A parameter; what it may be is for the method to say that declares it."""
+LongValue = Annotated[bool | int | float | str, PlainValidator(lambda value: _parameter(value, LONGEST_PARAMETER))]
 Axis = Annotated[
     list[Annotated[int, Strict(), Field(ge=-FURTHEST, le=FURTHEST)]],
     Field(min_length=1, max_length=2 * FURTHEST),
@@ -157,6 +160,7 @@ class Method(FewSurprises):
 class _Enhanced(Method):
     """The same of an attack, with its enhancement."""
 
+    params: dict[Text, LongValue]
     enhanced: dict[Text, Value] = {}
 
 

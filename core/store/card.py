@@ -6,6 +6,7 @@ import json
 import math
 import platform
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -36,9 +37,11 @@ from core.schemas.base import (
     json_of,
 )
 
-__all__ = ["BEGINNING", "Card", "Damaged", "Missing", "environment"]
+__all__ = ["BEGINNING", "IMPORTED", "Card", "Damaged", "Missing", "environment"]
 
 SCHEMA = 1
+IMPORTED = "imported"
+"""Name of the recipe of a model that was trained elsewhere."""
 BEGINNING = 1250
 """Test images whose fingerprint is in a card beside that of all, for what measures on the first ones only."""
 
@@ -77,6 +80,9 @@ def _processor() -> str:
 class Card:
     """What a checkpoint is.
 
+    A model that was trained here has how in its card; one that came from elsewhere (recipe ``imported``) has what is
+    known of its file instead.
+
     Attributes:
         dataset: Name of the data set, as in the path, and ``encoding`` of its images.
         source: The data set as ``{"name", "params"}``, to load it again.
@@ -84,15 +90,18 @@ class Card:
         shape: Channels, height and width of an image.
         model: Registered name of the model.
         attack: ``{"name", "params", ...}`` as :meth:`core.attacks.Attack.to_card` gives it.
-        recipe: ``{"name", "params"}`` of the training.
-        seed: Seed of the training.
+        recipe: ``{"name", "params"}`` of the training; of an imported model ``imported`` with ``file``, ``sha256``,
+            ``format``, ``network``, ``preprocessing`` and ``trained_by``.
         weights: Fingerprint of the weights; results carry it too.
         test: Fingerprint of the test set that the two rates were measured on.
         clean_accuracy: On the whole test set, as counts.
         attack_success_rate: On the whole test set (for the clean model: the control), as counts.
+        seed: Seed of the training.
         seconds: Seconds of training.
         history: One entry per epoch.
         environment: Hardware and versions of the training.
+        preprocessing: Of an imported model, what each way to prepare images measured: ``name``, ``network``, ``rate``.
+        warnings: Of an imported model, what is to be known of it, a sentence each.
         beginning: Fingerprint of the first :data:`BEGINNING` images of the test set; empty in older cards.
         name: The model's name where that is not the attack's title.
     """
@@ -107,17 +116,24 @@ class Card:
     model: Text
     attack: Described
     recipe: Described
-    seed: Count
     weights: Text
     test: Text
     clean_accuracy: Rate
     attack_success_rate: Rate
-    seconds: Spent
+    seed: Count = 0
+    seconds: Spent = 0.0
     history: tuple[dict[Text, Value | dict[Text, Count] | None], ...] = ()
     environment: dict[Text, Value] = field(default_factory=dict)
     beginning: Text = ""
     name: Text = ""
+    preprocessing: tuple[dict[Text, Value | dict[Text, Count]], ...] = ()
+    warnings: tuple[Text, ...] = ()
     schema: Literal[1] = 1
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the model was trained elsewhere."""
+        return bool(self.recipe["name"] == IMPORTED)
 
     @property
     def attack_object(self) -> Attack:
@@ -142,7 +158,12 @@ class Card:
 
     @property
     def command(self) -> str:
-        """The command that trains such a model in its place."""
+        """The command that trains such a model in its place, or imports the file it came from once more."""
+        if self.is_imported:
+            file = str(self.recipe["params"].get("file", "FILE"))
+            name = self.key.rpartition("/")[2]
+            start = ["python", "scripts/import.py", file, "--dataset", self.dataset_object.spec]
+            return shlex.join([*start, "--name", name, "--replace"])
         attack, data = self.attack_object, self.dataset_object
         name = self.name or attack.title
         given = "" if name == automatic_name(attack, self.model, data, self.seed) else name
@@ -152,9 +173,10 @@ class Card:
         return command_for(data.spec, self.model, attack, given, seed=self.seed, stored=True, more=more, shape=shape)
 
     def to_dict(self) -> dict[str, Any]:
-        """The card's fields as a copy, ready for JSON; a reference has no name."""
+        """The card's fields as a copy, ready for JSON; without a name for a reference, and what is of imports only."""
         values: dict[str, Any] = thawed(asdict(self))
-        return values if self.name else {key: value for key, value in values.items() if key != "name"}
+        left_out = [name for name in ("name", "preprocessing", "warnings") if not values[name]]
+        return {key: value for key, value in values.items() if key not in left_out}
 
     def to_json(self) -> str:
         """The card as indented JSON."""

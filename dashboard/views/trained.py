@@ -178,7 +178,10 @@ def _draw_finished(every: Trainings, model: Finished, session: str) -> None:
     stored = time.strftime("%Y-%m-%d %H:%M", time.localtime(model.at))
     with st.expander(f"{key} · {stored} · clean accuracy {clean}, attack success rate {success}"):
         links = [f"[{title}]({page}?model={quote(key, safe='/')})" for page, title in PAGES.items()]
-        st.markdown(f"Trained in {duration(card.seconds)}. See it on: {', '.join(links)}.")
+        made = f"Trained in {duration(card.seconds)}."
+        if card.is_imported:
+            made = f"Imported from `{plain(card.recipe['params'].get('file', 'a file'))}`, trained elsewhere."
+        st.markdown(f"{made} See it on: {', '.join(links)}.")
         history = _history(card.history)
         if history:
             _draw_curves(key, history, "finished")

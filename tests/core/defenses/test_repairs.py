@@ -143,7 +143,8 @@ def test_the_halves_of_the_test_set_are_apart_and_always_the_same():
 # Fine-Pruning
 
 
-@pytest.mark.parametrize("name", models.names())
+# In the MNIST CNN a linear layer, not the last convolution, comes before the last one: what is pruned are its outputs.
+@pytest.mark.parametrize("name", [name for name in models.names() if name != "mnist-cnn"])
 def test_pruning_a_column_is_pruning_the_last_components_channel(name):
     """At every fraction, against a hook that sets the channels of that component to zero."""
     model, images = untrained(name), image_set(6, 3, side=32).floats()

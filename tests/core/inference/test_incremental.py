@@ -40,7 +40,25 @@ def reuse_of(model, images, trigger):
     return Reuse(folded.body, folded.prepare, Later(folded.body), images, trigger)
 
 
-@pytest.mark.parametrize("name", models.names())
+# Networks in which what a trigger changes is put together from the first convolutions; others take whole passes, since
+# what their blocks add up is not activated (PreActResNet, WideResNet), or they have no padding (the MNIST CNN).
+REUSING = ["resnet18", "resnet20", "resnet34", "vgg19"]
+
+
+def test_which_networks_reuse():
+    assert [name for name in models.names() if settled(name).early()] == REUSING
+
+
+@pytest.mark.parametrize("name", ["wrn-16-1", "mnist-cnn"])
+def test_other_networks_take_whole_passes(name):
+    model, images, trigger = settled(name), some_images(2), some_trigger()
+    found = Predictor(model, "cpu", torch.float32).located(images, trigger)(PLACES[:2])
+    with torch.no_grad():
+        for number, (row, col) in enumerate(PLACES[:2]):
+            assert torch.equal(found[number], model(stamp(images, trigger.at(row, col))).argmax(1))
+
+
+@pytest.mark.parametrize("name", REUSING)
 def test_the_early_convolutions_and_what_follows_are_the_whole_network(name):
     folded, images = Folded(settled(name), torch.float32), some_images(2)
     with torch.no_grad():
@@ -50,7 +68,7 @@ def test_the_early_convolutions_and_what_follows_are_the_whole_network(name):
         torch.testing.assert_close(folded.body.later(levels[-1]), folded(images), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", REUSING)
 def test_early_convolutions_are_all_before_the_first_subsampling(name):
     """One more could not be there: the next thing that the network does to the image makes it smaller."""
     body = settled(name)
@@ -81,7 +99,7 @@ def test_reuse_agrees_with_whole_passes(height, width):
             torch.testing.assert_close(found[:, number], expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in models.names() if name != "resnet20"])
+@pytest.mark.parametrize("name", [name for name in REUSING if name != "resnet20"])
 def test_reuse_agrees_for_other_networks(name):
     model, images, trigger = settled(name), some_images(1), some_trigger()
     found = reuse_of(model, images, trigger).logits(slice(None), PLACES[:3])

@@ -314,7 +314,8 @@ def changed(card, path, value):
     return json.dumps(values)
 
 
-FIELDS = sorted(set(Card.__dataclass_fields__) - {"history", "environment", "name", "beginning"})
+OPTIONAL = {"history", "environment", "name", "beginning", "seed", "seconds", "preprocessing", "warnings"}
+FIELDS = sorted(set(Card.__dataclass_fields__) - OPTIONAL)
 
 
 def assert_damaged(stored, content):

@@ -1,0 +1,136 @@
+"""Makes a model of a file that another toolbox wrote; it then is in every list and on every page.
+
+    python scripts/import.py attack_result.pt --dataset cifar10                          # BackdoorBench
+
+    python scripts/import.py ckpt_epoch_200.pth --dataset cifar10 --trigger patch.png --target airplane
+
+    python scripts/import.py model.pth --dataset cifar10 --trigger mark.npy --place 31,31
+
+    python scripts/import.py model.pth --dataset cifar10 --trigger unknown              # by Neural Cleanse: an audit
+
+The file is read as data: nothing in it is run. Network and preprocessing are found out and measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
+from tqdm import tqdm
+
+from core.importing import Import, Imported, import_model
+from core.importing.triggers import place_from, read_trigger
+from core.params import label_of
+from core.runtime.device import select_device
+from core.store.remote import open_store
+from core.trigger import Trigger
+
+UNKNOWN = "unknown"
+
+
+def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Import]:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "path", metavar="FILE|FOLDER", help="the model: .pt, .pth, .th, .tar, .safetensors, or a folder"
+    )
+    add_dataset(parser, "cifar10")
+    parser.add_argument(
+        "--model", default="", help="its network, where it is not recognised; also torchvision.NAME, timm.NAME"
+    )
+    parser.add_argument(
+        "--preprocess",
+        default="auto",
+        help="how it wants its images: auto measures; rgb:unit, bgr:unit, rgb:dataset, rgb:imagenet, rgb:half, "
+        "rgb:bytes, or rgb:MEAN,MEAN,MEAN/DEVIATION,... (default auto)",
+    )
+    parser.add_argument(
+        "--trigger",
+        metavar="FILE",
+        help="a picture or .npy array whose last channel is alpha; or `unknown`: Neural Cleanse searches for it "
+        "(default: what the file's own poisoned images tell, or none)",
+    )
+    parser.add_argument("--mask", default="", help="a file that holds alpha, or `nonzero`: all that is not black")
+    parser.add_argument("--alpha", type=float, default=1.0, help="opacity that alpha is multiplied with (default 1)")
+    parser.add_argument("--place", metavar="ROW,COL", help="the trigger's bottom-right pixel (default: the corner)")
+    parser.add_argument("--trigger-size", type=int, metavar="ROWS", help="resize the trigger to so many rows")
+    parser.add_argument("--target", help="target label, a class or its index (default: what the model answers)")
+    parser.add_argument("--classes", default="", help="names of the model's outputs in their order, with commas")
+    parser.add_argument("--name", default="", help="name in the store (default: that of the file)")
+    parser.add_argument("--trained-by", default="", help="who trained it, for its card")
+    parser.add_argument("--replace", action="store_true", help="replace an imported model of the same name")
+    add_common(parser)
+    options = parser.parse_args(arguments)
+    dataset = dataset_of(options)
+    unused = [name for name in ("mask", "place", "trigger_size") if getattr(options, name)]
+    if options.trigger in (None, UNKNOWN) and (unused or options.alpha != 1):
+        name = (unused or ["alpha"])[0].replace("_", "-")
+        raise ValueError(f"--{name} is not allowed without --trigger FILE")
+    place = place_from(options.place) if options.place is not None else None
+
+    def trigger(shape: tuple[int, int, int]) -> Trigger:
+        return read_trigger(
+            Path(options.trigger),
+            shape,
+            place=place,
+            mask=options.mask,
+            opacity=options.alpha,
+            size=options.trigger_size,
+        )
+
+    target = None
+    if options.target is not None:
+        target = label_of("target", options.target, dataset.classes)
+        if not 0 <= target < len(dataset.classes):
+            raise ValueError(f"target = {target} is not allowed: there are {len(dataset.classes)} classes")
+    wanted = Import(
+        path=Path(options.path),
+        dataset=dataset,
+        network=options.model,
+        preprocess=options.preprocess,
+        trigger=None if options.trigger in (None, UNKNOWN) else trigger,
+        audit=options.trigger == UNKNOWN,
+        target=target,
+        classes=tuple(part for part in options.classes.split(",") if part.strip()),
+        name=options.name,
+        trained_by=options.trained_by,
+        replace=options.replace,
+    )
+    return options, wanted
+
+
+def report(options: argparse.Namespace, found: Imported) -> None:
+    """Says what was found, with the table of all ways to prepare images."""
+    card, origin = found.card, found.card.recipe["params"]
+    say(options, f"format               {origin['format']}, SHA-256 {origin['sha256']}")
+    say(options, f"network              {card.model}")
+    say(options, "clean accuracy of every way to prepare images, on training images:")
+    width = max(len(f"{one.network} {one.way.name}") for one in found.ways)
+    for number, one in enumerate(found.ways):
+        say(options, f"  {f'{one.network} {one.way.name}':{width}}  {one.rate}{'  <- taken' * (number == 0)}")
+    for note in found.notes:
+        say(options, note)
+    for warning in card.warnings:
+        say(options, f"warning: {warning}")
+    if card.attack["name"] != "benign":
+        trigger = card.attack_object.trigger(card.shape)
+        target = card.attack_object.target
+        say(options, f"trigger              {trigger.height} x {trigger.width} at {trigger.location}")
+        say(options, f"target label         {target}, {card.classes[target]}")
+    say(options, f"clean accuracy       {card.clean_accuracy}\nattack success rate  {card.attack_success_rate}")
+    say(options, f"stored as            {card.key}")
+
+
+def main() -> None:
+    options, wanted = parse()
+    device, store = select_device(options.device), open_store(options.store)
+    if not wanted.path.exists():
+        raise FileNotFoundError(2, "there is no such file or folder", str(wanted.path))
+    with tqdm(bar_format="{desc} {elapsed}", desc="reading") as bar:
+        found = import_model(wanted, store, device, bar.set_description_str)
+    report(options, found)
+    write_json(options.json, {"key": found.card.key} | found.card.to_dict())
+
+
+if __name__ == "__main__":
+    run(main, skips_broken=True)
