@@ -39,6 +39,7 @@ ORDER = (
     "core.workers",
     "core.paper",
     "core.reproduction",
+    "core.audit",
     "dashboard",
     "scripts",
 )

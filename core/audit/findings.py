@@ -15,9 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.attribution.methods import Explained, VanillaGradient
 from core.data import DataMissing, ImageSet
-from core.defenses import defenses
 from core.defenses.neural_cleanse import NeuralCleanse
 from core.inference.predictor import Predictor
 from core.metrics import Rate
@@ -29,17 +27,18 @@ from core.store.local import Checkpoint
 from core.sweeps.appearance import AppearanceCurve, appearance_sweep
 from core.sweeps.base import attacked
 from core.sweeps.location import LocationMap, location_sweep
-from core.sweeps.repair import Repaired, read_repair
-from core.sweeps.saliency import Energies, attacked_and_moved, energy_sweep
+from core.sweeps.repair import Repaired
+from core.sweeps.results import StoredResults
+from core.sweeps.saliency import Energies, energy_sweep
 from core.sweeps.strength import StrengthCurve, strength_sweep
-from core.transforms import transform_from_spec, transforms
+from core.transforms import Compose, transforms
+from core.transforms.spatial import ShrinkPad
+from core.trigger import stamp
 
-__all__ = ["BEHIND", "COUNTS", "Audit", "AuditProgress", "Saliency", "audit"]
+__all__ = ["COUNTS", "Audit", "AuditProgress", "Saliency", "audit"]
 
 COUNTS: Mapping[str, int] = {"location": 64, "appearance": 128, "strength": 256, "saliency": 64}
 """Test images of what is not stored and measured for the audit: so many that it takes a minute or two."""
-BEHIND = "shrinkpad:4"
-"""The transformation behind which the saliency is looked at too, as in Fig. 10."""
 VALUES = (*range(0, 255, 15), 255)
 """Pixel values of an appearance curve that is measured for the audit."""
 PICTURES = 6
@@ -73,7 +72,7 @@ class Audit:
         location: Attack success over the place of the trigger.
         appearance: Attack success over its pixel value.
         strengths: Attack success and clean accuracy over the strength of each transformation, by its name.
-        energies: What of the saliency falls on the trigger, stamped and behind :data:`BEHIND`.
+        energies: What of the saliency falls on the trigger, stamped and behind ShrinkPad.
         pictures: Saliency of a few images.
         repairs: Stored results of repairs, by their names.
         measured: What was measured for this audit, since it was not stored.
@@ -131,16 +130,12 @@ def audit(checkpoint: Checkpoint, device: torch.device | str | None = None) -> I
         Damaged: If its card cannot be read.
     """
     card = checkpoint.card()
-    found: dict[str, Any] = {}
-    kinds: tuple[tuple[str, str, Any], ...] = (
-        ("location", "location", LocationMap),
-        ("appearance", "appearance", AppearanceCurve),
-        ("energies", "saliency", Energies),
-    )
-    for name, stored, kind in kinds:
-        found[name] = _stored(checkpoint, stored, kind)
-    curves = {name: _stored(checkpoint, f"strength-{name}", StrengthCurve) for name in _evaluated()}
-    repairs = {name: read_repair(checkpoint, name) for name in defenses}
+    stored = StoredResults(checkpoint)
+    found: dict[str, Any] = {
+        "location": stored.location, "appearance": stored.appearance, "energies": stored.saliency
+    }  # fmt: skip
+    curves = {name: stored.strength(name) for name in _evaluated()}
+    repairs = stored.repairs
     lacking = [name for name, value in found.items() if value is None]
     lacking += [name for name, value in curves.items() if value is None]
     notes: list[str] = []
@@ -161,7 +156,7 @@ def audit(checkpoint: Checkpoint, device: torch.device | str | None = None) -> I
                 curves[name] = value
         yield AuditProgress(0.9, "saliency of a few images")
         found["pictures"] = measure.pictures()
-    if repairs[NeuralCleanse.name] is None:
+    if NeuralCleanse.name not in repairs:
         notes.append(
             "Neural Cleanse was not run on this model; do so with: "
             f"python scripts/defend.py {NeuralCleanse.name} --checkpoint {checkpoint.key}"
@@ -173,7 +168,7 @@ def audit(checkpoint: Checkpoint, device: torch.device | str | None = None) -> I
             card=card,
             **found,
             strengths={name: curve for name, curve in curves.items() if curve is not None},
-            repairs={name: result for name, result in repairs.items() if result is not None},
+            repairs=repairs,
             measured=tuple(lacking) if measure is not None else (),
             notes=tuple(notes),
         ),
@@ -182,14 +177,6 @@ def audit(checkpoint: Checkpoint, device: torch.device | str | None = None) -> I
 
 def _evaluated() -> list[str]:
     return [name for name in transforms if transforms[name].evaluated]
-
-
-def _stored(checkpoint: Checkpoint, name: str, kind: Any) -> Any:
-    values = checkpoint.result(name)
-    try:
-        return kind.from_dict(values) if values is not None else None
-    except ValueError:
-        return None
 
 
 def _measure(checkpoint: Checkpoint, card: Card, device: torch.device | str | None) -> tuple[_Measurements | None, str]:
@@ -215,6 +202,8 @@ class _Measurements:
     def __init__(self, card: Card, model: Classifier, data: ImageSet, device: torch.device) -> None:
         self.card, self.model, self.data, self.device = card, model, data, device
         self.target, self.trigger = card.attack_object.target, card.attack_object.trigger(card.shape)
+        from core.attribution.methods import Explained, VanillaGradient  # captum is not everywhere that core is
+
         self.predictor = Predictor(model, device)
         self.explained = Explained(model, device)
         self.method = VanillaGradient()
@@ -237,13 +226,13 @@ class _Measurements:
 
     def _energies(self) -> Iterator[Energies]:
         images, labels = self._others(COUNTS["saliency"])
-        before = transform_from_spec(BEHIND)
+        before = Compose((ShrinkPad.sized(self.card.shape),))
         return energy_sweep(self.explained, images, labels, self.trigger, self.target, self.method, before)
 
     def _strengths(self, name: str) -> Iterator[StrengthCurve]:
         kind = transforms[name]
         images = self.data.subset(slice(COUNTS["strength"]))
-        strengths = shown_strengths(kind.grid)
+        strengths = shown_strengths(kind.grid_for(self.card.shape))
         return strength_sweep(self.predictor.predict, images, self.trigger, self.target, kind(), strengths=strengths)
 
     def _others(self, count: int) -> tuple[Tensor, Tensor]:
@@ -257,8 +246,7 @@ class _Measurements:
         first = {int(label): index for index, label in reversed(list(enumerate(labels.tolist())))}
         index = torch.tensor([first[label] for label in sorted(first) if label != self.target][:PICTURES])
         chosen = self.data.subset(index)
-        whole = transform_from_spec("")
-        shown, _ = attacked_and_moved(chosen.floats(), self.trigger, whole, torch.Generator().manual_seed(0))
+        shown = stamp(chosen.floats(), self.trigger)
         maps = self.method(self.explained, shown, torch.full_like(chosen.labels, self.target))
         largest = maps.flatten(1).amax(1).clamp(min=1e-12)[:, None, None]
         classes = self.card.classes

@@ -11,7 +11,7 @@ True
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,14 +23,15 @@ from markupsafe import Markup
 from core import formatting
 from core.audit import drawings
 from core.audit.conclusion import conclusion
-from core.audit.findings import BEHIND, COUNTS, Audit, audit, shown_strengths
+from core.audit.findings import COUNTS, Audit, audit, shown_strengths
 from core.defenses.neural_cleanse import NeuralCleanse
 from core.metrics import Rate
 from core.models import models
 from core.runtime.atomic_files import write_atomically
 from core.store.remote import open_store
 from core.sweeps.saliency import Energy
-from core.transforms import transform_from_spec, transforms
+from core.transforms import transforms
+from core.transforms.spatial import ShrinkPad
 
 __all__ = ["Written", "render", "write_report"]
 
@@ -75,8 +76,9 @@ def render(found: Audit, at: datetime | None = None) -> str:
         pictures=list(_pictures(found)),
         energies=_energies(found),
         repairs=list(_repairs(found)),
+        ways=[(str(way["name"]), Rate(**_counts(way["rate"]))) for way in card.preprocessing],
         counts=COUNTS,
-        behind=transform_from_spec(BEHIND).label,
+        behind=ShrinkPad.sized(card.shape).label,
         at=f"{at or datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         machine=platform.machine(),
     )
@@ -84,6 +86,12 @@ def render(found: Audit, at: datetime | None = None) -> str:
 
 def _rate(rate: Rate) -> str:
     return formatting.percent(rate.value, " %") if rate.total else "not measured"
+
+
+def _counts(value: object) -> dict[str, int]:
+    """Hits and total as a card has them; none where it has something else."""
+    counts = dict(value) if isinstance(value, Mapping) else {}
+    return {"hits": int(counts.get("hits", 0)), "total": int(counts.get("total", 0))}
 
 
 def _interval(rate: Rate) -> str:
