@@ -104,7 +104,8 @@ class Param:
             ValueError: If the value has another type or lies outside the bounds; names the parameter, the value and
                 what is allowed.
         """
-        wrong = ValueError(f"{name} = {value!r} is not allowed: {self.allowed()}")
+        quoted = repr(value) if not isinstance(value, str) or len(value) <= 100 else repr(value[:97] + "...")
+        wrong = ValueError(f"{name} = {quoted} is not allowed: {self.allowed()}")
         if self.kind is bool or self.kind is str:
             if not isinstance(value, self.kind) or (self.choices and value not in self.choices):
                 raise wrong

@@ -24,7 +24,13 @@ BAD_INPUT = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as everything else here does, not after the usage of every flag."""
+    """Says what is wrong in one line, as everything else here does, not after the usage of every flag.
+
+    Flags are written out: a part of a name that belongs to the attack, such as ``--col``, could be taken for another.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
