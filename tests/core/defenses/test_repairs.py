@@ -180,6 +180,7 @@ class Known(nn.Module):
 
     head_name = "fc"
     channels = 3
+    folds = True
     head = property(lambda self: self.fc)
 
     def __init__(self):
