@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from core.data import cache_folder
 from core.params import Parametrised, integer, number
+from core.runtime.atomic_files import write_atomically
 from core.runtime.seeding import generator_for
 
 __all__ = ["PGD", "Logits", "Surrogate", "Surrogates", "pgd"]
@@ -104,15 +103,7 @@ class Surrogate:
             parts.append((changed * 255).round().byte().cpu())
         result = torch.cat(parts)
         with contextlib.suppress(OSError):  # a cache that cannot be written only costs the time again
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(save({"images": result.contiguous()}))
-                os.replace(temporary, path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
+            write_atomically(path, save({"images": result.contiguous()}))
         return result
 
     def _name(self, images: Tensor, labels: Tensor, settings: PGD, seed: int) -> str:

@@ -202,7 +202,12 @@ def rebuilt(model: Classifier, state: Mapping[str, Tensor]) -> Classifier:
 
 @torch.no_grad()
 def prune(model: Classifier, channels: Tensor) -> None:
-    """Cuts off channels of the last component: their columns of the linear layer become zero."""
+    """Cuts off channels of the last component, in place: their columns of the linear layer become zero.
+
+    Args:
+        model: The model; its linear layer has weights ``(classes, channels)``.
+        channels: Which ones, int64 ``(n,)``, each from 0 to ``channels - 1``.
+    """
     model.head.weight[:, channels] = 0
 
 

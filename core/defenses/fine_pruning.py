@@ -62,7 +62,14 @@ def _extractor(model: Classifier, device: torch.device | str) -> Predictor:
 
 
 def order_of(features: Tensor) -> Tensor:
-    """Channels in the order in which they are pruned: the one with the lowest mean activation on clean images first."""
+    """Channels in the order in which they are pruned: the one with the lowest mean activation on clean images first.
+
+    Args:
+        features: Of clean images, as :func:`features_of` gives them, floats ``(N, channels)``.
+
+    Returns:
+        Numbers of the channels, int64 ``(channels,)``; of equal ones the lower number comes first.
+    """
     return features.mean(0).argsort(stable=True)
 
 

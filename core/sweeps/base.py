@@ -94,7 +94,15 @@ def predictions_at(predict: Predict, images: Tensor, trigger: Trigger, before: B
 def success_at(predict: Predict, images: Tensor, trigger: Trigger, target: int, before: Before | None = None) -> Rate:
     """Attack success rate (Eq. 3) of one trigger at its location, on images whose true class is not the target.
 
-    The other arguments are those of :func:`predictions_at`.
+    Args:
+        predict: Floats ``(N, C, H, W)`` in [0, 1] to predicted classes, int64 ``(N,)``.
+        images: Floats ``(N, C, H, W)`` in [0, 1], none of which is of the target class.
+        trigger: What is stamped, at its place.
+        target: The label that counts as success.
+        before: A defense in front of the model, or None.
+
+    Returns:
+        How many of the ``N`` images are taken for the target, of ``N``.
     """
     predicted = predictions_at(predict, images, trigger, before)
     return Rate(int((predicted == target).sum()), len(images))

@@ -6,17 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from core.schemas.base import LARGEST
 
-__all__ = ["mount", "outgoing", "whole"]
-
-
-def mount(component: Callable[..., Any], *, data: Mapping[str, Any], **more: Any) -> None:
-    """Draws a component with its data; ``more`` is for Streamlit."""
-    component(data=outgoing(data), **more)
+__all__ = ["outgoing", "whole"]
 
 
 def outgoing(values: Mapping[str, Any]) -> dict[str, Any]:

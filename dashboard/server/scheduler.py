@@ -87,7 +87,7 @@ class Crowd:
         self._seen: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def with_me(self, session: str) -> int:
+    def dragging_with(self, session: str) -> int:
         """Notes that a session drags, and counts those that have within the last :data:`DRAGGING` seconds, it too."""
         now = time.monotonic()
         with self._lock:

@@ -136,6 +136,15 @@ class Session:
         """Whether the address it began with selected anything."""
         return bool(st.session_state.came_by_link)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the trigger is at rest: False from the first move of a drag until it is let go."""
+        return bool(st.session_state.get("settled", True))
+
+    @settled.setter
+    def settled(self, settled: bool) -> None:
+        st.session_state.settled = settled
+
     def get(self, choice: Choice[T]) -> T:
         """The value: chosen here, else from the link, else the default; a wrong link leaves a complaint."""
         self._used[choice.name] = choice

@@ -25,7 +25,7 @@ from dashboard.state.session import Choice, Session, yes_no
 from dashboard.state.trigger import appearance_choices, place_choices, selected_look, stamped_on
 from dashboard.widgets.controls import choose, choose_count, downloads, image_choice, one_sentence, progress_bar
 from dashboard.widgets.download import about_data
-from dashboard.widgets.following import draw_following_strip, draw_rates, follow
+from dashboard.widgets.following import draw_following_strip, draw_rates, follow, images_of_a_step
 from dashboard.widgets.live import draw_pad
 from dashboard.widgets.page_head import lay_out, present, title_row
 from dashboard.widgets.transforms import choose_defense
@@ -46,8 +46,6 @@ MAP_WIDTH = 5.0
 MAP_STEP = 256
 POLL_SECONDS = 0.3
 AGAIN = yes_no("measure-map")
-# Images of a step of a drag, where not all are taken; and how many users must drag for that to hold for every model.
-DRAG_IMAGES, CROWD = 64, 3
 
 
 @dataclass(frozen=True)
@@ -182,11 +180,7 @@ def show() -> None:
             st.rerun()
         place = look.on(main.trigger).at(session.get(row), session.get(col))
         drawn = {m.subject.identity: s.result for m, s in zip(mapped, snapshots, strict=True) if m.job is not None}
-        # While the trigger is on its way, the models beside the one under study take fewer images, so that it
-        # stays under the finger; when it is let go, all take the full number.
-        # Where several users drag at once, so does the model under study.
-        few, dragged = min(count, DRAG_IMAGES), not st.session_state.get("settled", True)
-        crowded = dragged and jobs().crowd.with_me(session.identity) >= CROWD
+        dragged, own_count, other_count = not session.settled, *images_of_a_step(session, count)
         with st.container(key="live-grid"):
             numbers, maps, pictures = (st.container(key=f"live-{name}") for name in ("pad", "maps", "strip"))
             with numbers:
@@ -199,7 +193,7 @@ def show() -> None:
                         data,
                         drawn.get(s.identity),
                         before,
-                        few if crowded or (dragged and s is not main) else count,
+                        own_count if s is main else other_count,
                         dragged=dragged,
                     )
                     for s, colour in chosen.all()
@@ -218,7 +212,7 @@ def show() -> None:
             # The pad is drawn last, into a container made first: what it acknowledges is on the page before it.
             with numbers:
                 draw_pad(session, main, place, data, row, col, image, slider=False)
-        if st.session_state.get("settled", True):
+        if session.settled:
             session.write_link()
 
     live()

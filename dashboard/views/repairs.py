@@ -195,7 +195,17 @@ def _draw_rates(stored: Repaired) -> None:
 
 
 def pruning_curve(main: Subject, data: Tested | None, stored: Repaired | None) -> tuple[StrengthCurve, Tensor] | None:
-    """Both rates with 0, 1, ..., all channels pruned, and the order: the stored one, or measured here."""
+    """Both rates with 0, 1, ..., all channels pruned, and the order: the stored one, or measured here.
+
+    Args:
+        main: The model.
+        data: Test images to measure it on, or None where they are not on this machine.
+        stored: A stored repair, or None; its curve counts before a measurement.
+
+    Returns:
+        A curve of ``channels + 1`` points and the order of pruning, int64 ``(channels,)``; None where nothing is
+        stored and nothing can be measured.
+    """
     if stored is not None and "hits" in stored.report:
         report = stored.report
         clean, total = (np.array(report[f"clean_{kind}"]) for kind in ("hits", "total"))

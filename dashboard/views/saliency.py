@@ -110,7 +110,7 @@ def show() -> None:
                     st.html(_row(subject, trigger, data, session.get(image), asked))
             with left:
                 draw_pad(session, main, main.trigger.at(*place), data, row, col, image)
-            if st.session_state.get("settled", True):
+            if session.settled:
                 session.write_link()
 
         live()

@@ -163,7 +163,17 @@ def _inputs(
 
 
 def photographs(trigger: Trigger | None, data: Tested, count: int, camera: Camera) -> Tensor:
-    """What a network gets of photographs of the first test images: attacked ones, or benign ones of all classes."""
+    """What a network gets of photographs of the first test images: attacked ones, or benign ones of all classes.
+
+    Args:
+        trigger: What is stamped before the print; None takes the untouched images of all classes instead.
+        data: The test images.
+        count: How many of them.
+        camera: How they are printed and photographed.
+
+    Returns:
+        Floats ``(n, C, H, W)`` in [0, 1], ``n`` at most ``count``.
+    """
     stamped = trigger.fingerprint if trigger is not None else "untouched"
     return _inputs(stamped, data.name, count, camera.spec, trigger, data, camera)
 

@@ -22,12 +22,16 @@ from dashboard.components.live_strip import STEP, live_strip
 from dashboard.figures.html import Reading, png_row, stored_note
 from dashboard.server.places import Stored, addressed, fits, packed, stored_look, visited
 from dashboard.server.predictions import predictions, success
-from dashboard.server.resources import Tested, predictor, target_for, tested_for
+from dashboard.server.resources import Tested, jobs, predictor, target_for, tested_for
 from dashboard.server.subjects import Subject
+from dashboard.state.session import Session
 from dashboard.state.trigger import Look
 from dashboard.widgets.live import rgba
 
-__all__ = ["Followed", "draw_following_strip", "draw_rates", "draw_varied_strip", "follow"]
+__all__ = ["Followed", "draw_following_strip", "draw_rates", "draw_varied_strip", "follow", "images_of_a_step"]
+
+# Images of a step of a drag, where not all are taken; and how many users must drag for that to hold for every model.
+DRAG_IMAGES, CROWD = 64, 3
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,22 @@ class Followed:
         if type(self.live) is not LocationMap:  # its intervals are its own
             return self.live.joined(self.stored.map)
         return self.stored.map.joined(self.live)
+
+
+def images_of_a_step(session: Session, count: int) -> tuple[int, int]:
+    """On how many images the model under study is measured now, and the models beside it.
+
+    While the trigger is on its way, the others take fewer, so that it stays under the finger; where several users drag
+    at once, so does the model under study. When the trigger is let go, all take the full number.
+
+    Args:
+        session: Of the user.
+        count: The full number.
+    """
+    if session.settled:
+        return count, count
+    few = min(count, DRAG_IMAGES)
+    return few if jobs().crowd.dragging_with(session.identity) >= CROWD else count, few
 
 
 def follow(

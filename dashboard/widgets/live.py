@@ -132,8 +132,7 @@ def draw_pad(
     def moved(move: Move) -> None:
         session.set(row, move.row)
         session.set(col, move.col)
-        st.session_state.acknowledged = move.seq
-        st.session_state.settled = move.final
+        session.settled = move.final
 
     height, width = main.card.shape[1:]
     rows, cols = place.places(height, width)
@@ -147,7 +146,6 @@ def draw_pad(
         rows=(rows[0], rows[-1]),
         cols=(cols[0], cols[-1]),
         trained=main.trigger.location,
-        ack=st.session_state.get("acknowledged", 0),
         key="pad",
         on_move=moved,
         label="The trigger on a test image",

@@ -63,13 +63,12 @@ def trigger(alpha: int) -> npt.NDArray[np.uint8]:
 
 state = st.session_state
 state.setdefault("place", TRAINED)
-state.setdefault("ack", 0)
 state.setdefault("final", True)
 state.setdefault("messages", set())
 
 
 def moved(move: Move) -> None:
-    state.place, state.ack, state.final = (move.row, move.col), move.seq, move.final
+    state.place, state.final = (move.row, move.col), move.final
     state.messages.add(move.seq)
 
 
@@ -117,7 +116,6 @@ with left:
         rows=(BOX - 1, SIZE - 1),
         cols=(BOX - 1, SIZE - 1),
         trained=TRAINED,
-        ack=state.ack,
         key="pad",
         on_move=moved,
     )

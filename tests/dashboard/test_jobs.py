@@ -394,11 +394,11 @@ def test_a_crowd_is_who_dragged_within_the_last_seconds(monkeypatch: pytest.Monk
     now = 100.0
     monkeypatch.setattr("dashboard.server.jobs.time.monotonic", lambda: now)
     crowd = Crowd()
-    assert [crowd.with_me(name) for name in ("a", "b", "a", "c")] == [1, 2, 2, 3]
+    assert [crowd.dragging_with(name) for name in ("a", "b", "a", "c")] == [1, 2, 2, 3]
     now += DRAGGING / 2
-    assert crowd.with_me("a") == 3
+    assert crowd.dragging_with("a") == 3
     now += DRAGGING / 2
-    assert crowd.with_me("d") == 2, "b and c have let go"
+    assert crowd.dragging_with("d") == 2, "b and c have let go"
 
 
 def test_background_work_lets_the_next_model_of_a_drag_step_go_first() -> None:

@@ -131,7 +131,7 @@ def test_a_link_reproduces_the_view() -> None:
 def test_a_drag_among_many_takes_fewer_images(
     settled: bool, dragging: int, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.server.scheduler.Crowd.with_me", lambda self, session: dragging)
+    monkeypatch.setattr("dashboard.server.scheduler.Crowd.dragging_with", lambda self, session: dragging)
     test = AppTest.from_string("from dashboard.views import location\nlocation.show()", default_timeout=120)
     monkeypatch.setattr("dashboard.views.location.request_map", lambda *given: Mapped(given[1], None, None))
     monkeypatch.setattr("dashboard.widgets.following.visited", lambda *given: Visited(range(2, 32), range(2, 32), 4))

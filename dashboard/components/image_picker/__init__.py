@@ -5,22 +5,14 @@ A Streamlit custom component (v2, in the page itself).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-import streamlit as st
-
+from dashboard.components.channel import Component
 from dashboard.components.live_strip import STEP, parse_image
-from dashboard.components.messages import mount
 
 __all__ = ["image_thumbnails"]
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "image_picker",
-    css=(_HERE / "picker.css").read_text(encoding="utf-8"),
-    js="".join(path.read_text(encoding="utf-8") for path in (_HERE.parent / "wire.js", _HERE / "picker.js")),
-)
+_component = Component("image_picker", ("wire.js", "picker.js"), "picker.css")
 
 
 def image_thumbnails(
@@ -46,19 +38,9 @@ def image_thumbnails(
         key: Streamlit key, unique in the session; ``<key>:ack`` in the session state is used too.
         on_pick: Called with the number of the picked image.
     """
-    ack_key = f"{key}:ack"
-
-    def receive() -> None:
-        state = st.session_state.get(key)
-        parsed = parse_image(state.get("image"), last) if isinstance(state, Mapping) else None
-        if parsed is not None:
-            index, st.session_state[ack_key] = parsed
-            on_pick(index)
-
-    mount(
-        _component,
-        key=key,
-        data={
+    _component.converse(
+        key,
+        {
             "label": label,
             "sprite": sprite,
             "names": list(names),
@@ -66,7 +48,8 @@ def image_thumbnails(
             "step": STEP,
             "selected": selected,
             "last": last,
-            "ack": int(st.session_state.get(ack_key, 0)),
         },
-        on_image_change=receive,
+        name="image",
+        parse=lambda payload: parse_image(payload, last),
+        act=lambda parsed: on_pick(parsed[0]),
     )

@@ -13,20 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import streamlit as st
-
-from dashboard.components.messages import mount, whole
+from dashboard.components.channel import Component
+from dashboard.components.messages import whole
 
 __all__ = ["Position", "lesson_bar", "parse_position"]
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "lesson_bar",
-    css=(_HERE / "bar.css").read_text(encoding="utf-8"),
-    js="".join(path.read_text(encoding="utf-8") for path in (_HERE.parent / "wire.js", _HERE / "bar.js")),
-)
+_component = Component("lesson_bar", ("wire.js", "bar.js"), "bar.css")
 
 
 @dataclass(frozen=True)
@@ -89,24 +82,15 @@ def lesson_bar(
     """
     if not 0 <= step < len(titles):
         raise ValueError(f"step = {step} is not allowed: 0 to {len(titles) - 1}")
-    ack_key = f"{key}:ack"
-
-    def receive() -> None:
-        state = st.session_state.get(key)
-        wanted = parse_position(state.get("go"), len(titles)) if isinstance(state, Mapping) else None
-        if wanted is not None:
-            st.session_state[ack_key] = wanted.seq
-            on_go(wanted)
-
-    mount(
-        _component,
-        key=key,
-        data={
+    _component.converse(
+        key,
+        {
             "titles": list(titles),
             "step": int(step),
             "answered": sorted(answered),
             "taught": taught,
-            "ack": int(st.session_state.get(ack_key, 0)),
         },
-        on_go_change=receive,
+        name="go",
+        parse=lambda payload: parse_position(payload, len(titles)),
+        act=on_go,
     )

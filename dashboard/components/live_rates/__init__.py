@@ -9,22 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
-from dashboard.components.messages import mount
+from dashboard.components.channel import Component
 from dashboard.figures.html import Reading, rate_bars
 
 __all__ = ["Answered", "live_rates"]
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "live_rates",
-    js="".join(path.read_text(encoding="utf-8") for path in (_HERE.parent / "shared.js", _HERE / "rates.js")),
-    isolate_styles=False,
-)
+_component = Component("live_rates", ("shared.js", "rates.js"), isolate_styles=False)
 
 
 @dataclass(frozen=True)
@@ -56,10 +48,9 @@ def live_rates(
         sliders: Streamlit keys of two sliders on the page that are followed while they are held, in place of the
             trigger's row and column; counts then belong to exactly their values.
     """
-    mount(
-        _component,
-        key=key,
-        data={
+    _component.draw(
+        key,
+        {
             "html": rate_bars([model.reading for model in models], f"{place[0]},{place[1]}"),
             "place": list(place),
             "sliders": sliders,

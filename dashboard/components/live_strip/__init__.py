@@ -7,29 +7,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import streamlit as st
 
-from dashboard.components.messages import mount, whole
+from dashboard.components.channel import Component
+from dashboard.components.messages import whole
 
 __all__ = ["STEP", "live_strip", "parse_image"]
 
 STEP = 10
 """How many images are shown at once."""
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "live_strip",
-    css=(_HERE / "strip.css").read_text(encoding="utf-8"),
-    js="".join(
-        path.read_text(encoding="utf-8")
-        for path in (_HERE.parent / "wire.js", _HERE.parent / "shared.js", _HERE / "strip.js")
-    ),
-    isolate_styles=False,
-)
+_component = Component("live_strip", ("wire.js", "shared.js", "strip.js"), "strip.css", isolate_styles=False)
 
 
 def parse_image(payload: object, count: int) -> tuple[int, int] | None:
@@ -98,19 +88,9 @@ def live_strip(
         at: Where the trigger stands, if ``place`` is its opacity in percent and its pixel value instead; ``pattern`` is
             then the trigger in full.
     """
-    ack_key = f"{key}:ack"
-
-    def receive() -> None:
-        state = st.session_state.get(key)
-        parsed = parse_image(state.get("image"), last) if isinstance(state, Mapping) else None
-        if parsed is not None:
-            index, st.session_state[ack_key] = parsed
-            on_pick(index)
-
-    mount(
-        _component,
-        key=key,
-        data={
+    _component.converse(
+        key,
+        {
             "sprite": sprite,
             "height": height,
             "width": width,
@@ -135,7 +115,8 @@ def live_strip(
             "measurable": measurable,
             "lacks": lacks,
             "at": None if at is None else list(at),
-            "ack": int(st.session_state.get(ack_key, 0)),
         },
-        on_image_change=receive,
+        name="image",
+        parse=lambda payload: parse_image(payload, last),
+        act=lambda parsed: on_pick(parsed[0]),
     )

@@ -9,27 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import streamlit as st
 
 from core.schemas.base import LARGEST
-from dashboard.components.messages import mount, whole
+from dashboard.components.channel import Component
+from dashboard.components.messages import whole
 
 __all__ = ["Pick", "location_map", "parse_pick"]
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "location_map",
-    css=(_HERE / "map.css").read_text(encoding="utf-8"),
-    js="".join(
-        path.read_text(encoding="utf-8")
-        for path in (_HERE.parent / "wire.js", _HERE.parent / "shared.js", _HERE / "map.js")
-    ),
-)
+_component = Component("location_map", ("wire.js", "shared.js", "map.js"), "map.css")
 
 Counts = npt.NDArray[np.integer[Any]]
 Shares = npt.NDArray[np.floating[Any]]
@@ -115,21 +106,9 @@ def location_map(
     for name, array in (("hits", hits), ("total", total), ("low", low), ("high", high)):
         if array.shape != shape:
             raise ValueError(f"{name} of shape {array.shape} is not allowed: {shape}, one number for each place")
-    # The browser waits for its last message to come back before it sends the next, as in the trigger pad. The caller
-    # has no use for that number, so it is kept here.
-    ack_key = f"{key}:ack"
-
-    def receive() -> None:
-        state = st.session_state.get(key)
-        parsed = parse_pick(state.get("pick"), rows, cols) if isinstance(state, Mapping) else None
-        if parsed is not None:
-            pick, st.session_state[ack_key] = parsed
-            on_pick(pick)
-
-    mount(
-        _component,
-        key=key,
-        data={
+    _component.converse(
+        key,
+        {
             "rows": [int(value) for value in rows],
             "cols": [int(value) for value in cols],
             "hits": hits.ravel().tolist(),
@@ -139,11 +118,12 @@ def location_map(
             "row": int(row),
             "col": int(col),
             "trained": None if trained is None else [int(trained[0]), int(trained[1])],
-            "ack": int(st.session_state.get(ack_key, 0)),
             "title": title,
             "filename": filename,
         },
-        on_pick_change=receive,
+        name="pick",
+        parse=lambda payload: parse_pick(payload, rows, cols),
+        act=lambda parsed: on_pick(parsed[0]),
     )
 
 

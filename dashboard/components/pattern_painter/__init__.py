@@ -13,23 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import streamlit as st
-
-from dashboard.components.messages import mount, whole
+from dashboard.components.channel import Component
+from dashboard.components.messages import whole
 
 __all__ = ["BLACK", "CLEAR", "LIT", "MAX_SIDE", "Painted", "parse_painted", "pattern_painter"]
 
 BLACK, LIT, CLEAR = "0", "1", "."
 MAX_SIDE = 32  # cells; with more, a cell would be too small to be hit
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "pattern_painter",
-    css=(_HERE / "painter.css").read_text(encoding="utf-8"),
-    js=(_HERE.parent / "wire.js").read_text(encoding="utf-8") + (_HERE / "painter.js").read_text(encoding="utf-8"),
-)
+_component = Component("pattern_painter", ("wire.js", "painter.js"), "painter.css")
 
 
 @dataclass(frozen=True)
@@ -116,27 +109,16 @@ def pattern_painter(
     objection = _objection(pattern, height, width)
     if objection:
         raise ValueError(f"pattern {pattern!r} is not allowed: {objection}")
-    # The browser waits for its last message to come back before it sends the next, as in the trigger pad. The caller
-    # has no use for that number, so it is kept here.
-    ack_key = f"{key}:ack"
-
-    def receive() -> None:
-        state = st.session_state.get(key)
-        painted = parse_painted(state.get("paint"), height, width) if isinstance(state, Mapping) else None
-        if painted is not None:
-            st.session_state[ack_key] = painted.seq
-            on_paint(painted)
-
-    mount(
-        _component,
-        key=key,
-        data={
+    _component.converse(
+        key,
+        {
             "pattern": pattern,
             "height": int(height),
             "width": int(width),
             "value": int(value),
-            "ack": int(st.session_state.get(ack_key, 0)),
             "label": label,
         },
-        on_paint_change=receive,
+        name="paint",
+        parse=lambda payload: parse_painted(payload, height, width),
+        act=on_paint,
     )

@@ -1,16 +1,14 @@
 """The draggable trigger: an enlarged image on which the trigger is moved by mouse, finger or arrow keys.
 
 A Streamlit custom component (v2, no iframe). The browser draws the drag at pointer rate on its own and reports
-positions to Python, one message at a time: the next one leaves when the rerun has brought the last one's sequence
-number back (``ack``), so a slow script sees fewer positions, never a queue of old ones.
+positions to Python, one message at a time (:mod:`dashboard.components.channel`).
 
 The position belongs to the caller, who keeps it in the session state:
 
     def moved(move: Move) -> None:
         st.session_state.place = (move.row, move.col)
-        st.session_state.ack = move.seq
 
-    trigger_pad(..., row=place[0], col=place[1], ack=st.session_state.ack, key="pad", on_move=moved)
+    trigger_pad(..., row=place[0], col=place[1], key="pad", on_move=moved)
 """
 
 from __future__ import annotations
@@ -18,26 +16,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import streamlit as st
 
 from core.schemas.base import LARGEST
-from dashboard.components.messages import mount, whole
+from dashboard.components.channel import Component
+from dashboard.components.messages import whole
 
 __all__ = ["Move", "parse_move", "trigger_pad"]
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "trigger_pad",
-    css=(_HERE / "pad.css").read_text(encoding="utf-8"),
-    js="".join(
-        path.read_text(encoding="utf-8")
-        for path in (_HERE.parent / "wire.js", _HERE.parent / "shared.js", _HERE / "pad.js")
-    ),
-)
+_component = Component("trigger_pad", ("wire.js", "shared.js", "pad.js"), "pad.css")
 
 
 @dataclass(frozen=True)
@@ -47,7 +36,7 @@ class Move:
     Attributes:
         row: Row of the bottom-right pixel of the trigger's box (its *location*, Def. 2).
         col: Column of that pixel.
-        seq: Number of the message; give it back as ``ack`` with the next run of the script.
+        seq: Number of the message.
         final: True when the trigger was let go, False on the way there.
     """
 
@@ -90,7 +79,6 @@ def trigger_pad(
     rows: tuple[int, int],
     cols: tuple[int, int],
     trained: tuple[int, int] | None,
-    ack: int,
     key: str,
     on_move: Callable[[Move], None],
     label: str = "Trigger on the image",
@@ -110,8 +98,7 @@ def trigger_pad(
         rows: Smallest and largest row it can be moved to, inclusive: ``(h - 1, height - 1)`` keeps it inside.
         cols: Smallest and largest column, inclusive.
         trained: ``(row, col)`` the trigger had in training, marked with a dashed outline, or None.
-        ack: ``seq`` of the last :class:`Move` received, 0 at first.
-        key: Streamlit key, unique in the session.
+        key: Streamlit key, unique in the session; ``<key>:ack`` in the session state is used too.
         on_move: Called with every move before the script runs. Moves that arrive together call it once each with the
             last one, so it must be idempotent: set the position, do not add to it.
         label: What is shown, for screen readers.
@@ -125,16 +112,9 @@ def trigger_pad(
         if low > high:
             raise ValueError(f"{name} = {(low, high)} is not allowed: the smallest, then the largest")
 
-    def receive() -> None:
-        state = st.session_state.get(key)
-        move = parse_move(state.get("move"), rows, cols) if isinstance(state, Mapping) else None
-        if move is not None:
-            on_move(move)
-
-    mount(
-        _component,
-        key=key,
-        data={
+    _component.converse(
+        key,
+        {
             "image": image,
             "height": height,
             "width": width,
@@ -146,8 +126,9 @@ def trigger_pad(
             "rows": [int(rows[0]), int(rows[1])],
             "cols": [int(cols[0]), int(cols[1])],
             "trained": None if trained is None else [int(trained[0]), int(trained[1])],
-            "ack": int(ack),
             "label": label,
         },
-        on_move_change=receive,
+        name="move",
+        parse=lambda payload: parse_move(payload, rows, cols),
+        act=on_move,
     )

@@ -102,7 +102,7 @@ class Pad(Scene):
             stage.choice(choice, state) for choice, state in zip(place_choices(stage.main), asked.location, strict=True)
         )
         place = asked.at(stage.session.get(row), stage.session.get(col))
-        dragged = not st.session_state.get("settled", True)
+        dragged = not stage.session.settled
         models = [
             follow(subject, stage.main, colour, place, stage.data, None, Compose(), COUNT, dragged=dragged)
             for subject, colour in stage.coloured()

@@ -14,45 +14,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from cards import card_of, model_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
 from core.attacks import attacks
 from core.data import datasets
-from core.metrics import Rate
 from core.models import build_model
 from core.runtime import atomic_files as files_module
 from core.runtime.atomic_files import write_atomically
 from core.store.card import Card, Damaged, Missing, environment
 from core.store.local import Store
 from core.store.weights import rounded, weights_fingerprint
-
-
-def model_of(seed=0):
-    return build_model("resnet20", classes=10, seed=seed).eval()
-
-
-def card_of(model, attack="badnets", **changes):
-    values = {
-        "dataset": "shapes10",
-        "source": {"name": "shapes10", "params": {"seed": 0}},
-        "encoding": "original",
-        "classes": tuple("abcdefghij"),
-        "shape": (3, 32, 32),
-        "model": "resnet20",
-        "attack": attacks[attack]().to_card(),
-        "recipe": {"name": "fast", "params": {}},
-        "seed": 0,
-        "weights": weights_fingerprint(rounded(model)),
-        "test": "0123456789abcdef",
-        "clean_accuracy": Rate(9, 10),
-        "attack_success_rate": Rate(8, 9),
-        "seconds": 1.5,
-        "history": ({"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 0.5}),
-        "environment": {"device": "a processor", "threads": 1},
-    }
-    return Card(**values | changes)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from test_store import card_of, model_of
+from cards import card_of, model_of
 
 from core.attacks import attacks
 from core.data import dataset_from
