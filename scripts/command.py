@@ -29,8 +29,8 @@ class Parser(argparse.ArgumentParser):
     Flags are written out: a part of a name that belongs to the attack, such as ``--col``, could be taken for another.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, allow_abbrev=False, **options)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
