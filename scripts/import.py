@@ -14,19 +14,15 @@ The file is read as data: nothing in it is run. Network and preprocessing are fo
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from dataclasses import replace
 
 from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
 from tqdm import tqdm
 
 from core.importing import Import, Imported, import_model
-from core.importing.triggers import place_from, read_trigger
-from core.params import label_of
+from core.importing.elsewhere import UNKNOWN, Asked, wanted_import
 from core.runtime.device import select_device
 from core.store.remote import open_store
-from core.trigger import Trigger
-
-UNKNOWN = "unknown"
 
 
 def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Import]:
@@ -66,37 +62,23 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Impor
     if options.trigger in (None, UNKNOWN) and (unused or options.alpha != 1):
         name = (unused or ["alpha"])[0].replace("_", "-")
         raise ValueError(f"--{name} is not allowed without --trigger FILE")
-    place = place_from(options.place) if options.place is not None else None
-
-    def trigger(shape: tuple[int, int, int]) -> Trigger:
-        return read_trigger(
-            Path(options.trigger),
-            shape,
-            place=place,
-            mask=options.mask,
-            opacity=options.alpha,
-            size=options.trigger_size,
-        )
-
-    target = None
-    if options.target is not None:
-        target = label_of("target", options.target, dataset.classes)
-        if not 0 <= target < len(dataset.classes):
-            raise ValueError(f"target = {target} is not allowed: there are {len(dataset.classes)} classes")
-    wanted = Import(
-        path=Path(options.path),
-        dataset=dataset,
-        network=options.model,
+    asked = Asked(
+        path=options.path,
+        dataset=options.dataset,
+        model=options.model,
         preprocess=options.preprocess,
-        trigger=None if options.trigger in (None, UNKNOWN) else trigger,
-        audit=options.trigger == UNKNOWN,
-        target=target,
-        classes=tuple(part for part in options.classes.split(",") if part.strip()),
+        trigger=options.trigger or "",
+        mask=options.mask,
+        alpha=options.alpha,
+        place=options.place or "",
+        size=options.trigger_size or 0,
+        target=options.target or "",
+        classes=options.classes,
         name=options.name,
         trained_by=options.trained_by,
         replace=options.replace,
     )
-    return options, wanted
+    return options, replace(wanted_import(asked), dataset=dataset)
 
 
 def report(options: argparse.Namespace, found: Imported) -> None:
@@ -124,8 +106,6 @@ def report(options: argparse.Namespace, found: Imported) -> None:
 def main() -> None:
     options, wanted = parse()
     device, store = select_device(options.device), open_store(options.store)
-    if not wanted.path.exists():
-        raise FileNotFoundError(2, "there is no such file or folder", str(wanted.path))
     with tqdm(bar_format="{desc} {elapsed}", desc="reading") as bar:
         found = import_model(wanted, store, device, bar.set_description_str)
     report(options, found)
