@@ -74,6 +74,7 @@ st.navigation(
         page("enhanced", "Enhanced attacks", "auto_fix_high"),
         page("saliency", "Saliency", "visibility"),
         page("physical", "Physical attack", "photo_camera"),
+        page("open_model", "Open a model", "folder_open"),
         page("train", "Train", "model_training"),
         page("paper", "Paper against measured", "menu_book"),
     ]

@@ -1,0 +1,295 @@
+"""Page *Open a model*: a file of another toolbox becomes a model that every page shows."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import streamlit as st
+
+from core.data import cache_folder, datasets
+from core.importing.elsewhere import UNKNOWN, Asked, ImportStep
+from core.metrics import Rate
+from core.models import models
+from core.params import params_of
+from core.store.card import Card, Damaged, Missing
+from core.workers.process import in_process
+from dashboard.server.jobs import Job
+from dashboard.server.limits import UPLOADED
+from dashboard.server.owner import ask_for_owner, is_owner, require_owner
+from dashboard.server.resources import jobs, present
+from dashboard.server.scheduler import waiting_file
+from dashboard.server.subjects import store
+from dashboard.server.uploads import forget_uploads
+from dashboard.state.session import Choice, Session, one_of
+from dashboard.widgets import page_head as presenting
+from dashboard.widgets.controls import one_sentence, progress_bar
+from dashboard.words.escaping import plain
+
+EXPLANATION = """
+A classifier that was trained elsewhere is opened here: a file of BackdoorBench, BackdoorBox, TrojanZoo,
+backdoor-toolbox, NAD or ABL, or weights of torchvision, timm or Hugging Face. Nothing in the file is run. The network
+is recognised from the names and shapes of its weights; how it wants its images (order of the colours, mean and
+deviation) is **measured** on training images. The model is stored with a card, and is then in every list.
+"""
+FROM_FILE, PICTURE, SEARCH = "file", "picture", "search"
+TRIGGERS = {
+    FROM_FILE: "What the file tells, or none",
+    PICTURE: "A picture or array of it",
+    SEARCH: "Not known: search for it",
+}
+DATASETS = [name for name in datasets if "path" not in params_of(datasets[name])]
+DATASET: Choice[str] = Choice("open-data", "cifar10" if "cifar10" in DATASETS else DATASETS[0], one_of(DATASETS))
+TRIGGER: Choice[str] = Choice("open-trigger", FROM_FILE, one_of(TRIGGERS))
+WAYS = ("auto", "rgb:unit", "bgr:unit", "rgb:dataset", "bgr:dataset", "rgb:imagenet", "rgb:half", "rgb:bytes")
+ORIGIN = {
+    "file": "File",
+    "sha256": "SHA-256",
+    "format": "Format",
+    "trained_by": "Trained by",
+    "preprocessing": "Images as",
+    "measured_on": "Measured on",
+}
+"""What is shown of where a model came from, by its name in the card."""
+POLL_SECONDS = 1.0
+KEY = ("import",)
+"""One model is opened at a time: whoever asks next finds the one under way."""
+
+
+@one_sentence
+def show() -> None:
+    """Draws the page."""
+    session = Session()
+    present(session.identity)
+    presenting.present(session)
+    answer = presenting.page_head(session, "Open a model", EXPLANATION)
+    presenting.say(answer, "A model from another toolbox becomes one that every page here shows.")
+    job: Job[ImportStep] | None = jobs().find(KEY)
+    jobs().leave(session.identity, (job,) if job is not None else ())
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
+    if not ask_for_owner(session.identity, "opening a model", "open-model"):
+        session.write_link()
+        return
+    if job is not None and job.snapshot().running:
+        _draw_progress(session, job)
+    else:
+        if job is not None:
+            _draw_outcome(job)
+            st.divider()
+        _draw_form(session)
+    session.write_link()
+
+
+def _draw_form(session: Session) -> None:
+    """What is asked for, in three columns, and the button."""
+    model, trigger, then = st.columns(3, gap="medium")
+    with model:
+        st.markdown("##### The model")
+        path = st.text_input(
+            "File or folder on this machine",
+            key="open-path",
+            placeholder="/path/to/attack_result.pt",
+            help="A .pt, .pth, .th, .tar or .safetensors file, or a folder with config.json and model.safetensors.",
+        ).strip()
+        given = st.file_uploader(
+            f"or a file up to {UPLOADED.each // 2**20} MiB from your device",
+            type=["pt", "pth", "th", "tar", "safetensors"],
+            key="open-file",
+        )
+        dataset = st.selectbox(
+            "Data set that it classifies", DATASETS, format_func=lambda name: datasets[name].label,
+            **session.widget(DATASET),
+        )  # fmt: skip
+    with trigger:
+        st.markdown("##### Its trigger")
+        how = st.radio("Trigger", list(TRIGGERS), format_func=TRIGGERS.__getitem__, **session.widget(TRIGGER))
+        picture = None
+        details: dict[str, Any] = {}
+        if how == PICTURE:
+            picture = st.file_uploader(
+                "Picture, or .npy array; its last channel may be alpha", type=["png", "npy", "bmp"], key="open-picture"
+            )
+            details["place"] = st.text_input(
+                "Place", key="open-place", placeholder="bottom right corner",
+                help="Row and column of the trigger's bottom-right pixel, such as 31,31.",
+            ).strip()  # fmt: skip
+            opaque = st.toggle("Black pixels do not belong to it", key="open-mask")
+            details["mask"] = "nonzero" if opaque else ""
+            details["alpha"] = st.slider("Opacity", 0.01, 1.0, 1.0, key="open-alpha")
+        elif how == SEARCH:
+            st.caption(
+                "Neural Cleanse searches for the smallest trigger of every class and takes that of the class that "
+                "stands out. This takes minutes; what is found need not be what the attacker used."
+            )
+        details["target"] = st.text_input(
+            "Target label", key="open-target", placeholder="what the model answers",
+            help="A class or its index. Without it: the class that the model takes most images with the trigger for.",
+        ).strip()  # fmt: skip
+    with then:
+        st.markdown("##### In the list")
+        details["name"] = st.text_input("Name", key="open-name", placeholder="that of the file", max_chars=60).strip()
+        details["trained_by"] = st.text_input("Trained by", key="open-by", max_chars=100).strip()
+        with st.expander("More"):
+            details["preprocess"] = st.selectbox(
+                "How it wants its images", WAYS, key="open-ways",
+                format_func=lambda way: "measure it" if way == "auto" else way,
+            )  # fmt: skip
+            details["model"] = st.text_input(
+                "Network", key="open-network", placeholder="recognised",
+                help="Only where it is not recognised; also torchvision.NAME and timm.NAME.",
+            ).strip()  # fmt: skip
+            details["classes"] = st.text_input(
+                "Classes in the model's order", key="open-classes", placeholder="as in the data set",
+                help="All of them, with commas between.",
+            ).strip()  # fmt: skip
+        ready = bool(path or given is not None) and (how != PICTURE or picture is not None)
+
+        def open_it() -> None:
+            files = {name: file.getvalue() for name, file in (("model", given), ("picture", picture)) if file}
+            names = {name: file.name for name, file in (("model", given), ("picture", picture)) if file}
+            asked = Asked(path=path, dataset=dataset, trigger=UNKNOWN if how == SEARCH else "", **details)
+            try:
+                start_import(asked, files, names, session.identity)
+            except (ValueError, OSError) as error:
+                st.session_state["open-refused"] = str(error)
+            else:
+                forget_uploads(session.identity)
+
+        st.button("Open", type="primary", disabled=not ready, icon=":material/folder_open:", on_click=open_it)
+        if not ready:
+            st.caption("Name a file, or bring one." if not (path or given) else "The trigger's picture is missing.")
+        if refused := st.session_state.pop("open-refused", ""):
+            st.error(plain(refused), icon=":material/error:")
+
+
+def start_import(asked: Asked, files: Mapping[str, bytes], names: Mapping[str, str], by: str) -> Job[ImportStep]:
+    """Opens a model in a process of its own, or finds the one under way; it goes on to its end.
+
+    Args:
+        asked: What is asked for; an uploaded model takes the place of its path.
+        files: Uploaded files: ``model`` and ``picture``, where there are.
+        names: Their names.
+        by: The session that asks.
+
+    Raises:
+        NotAllowed: If the session ``by`` is not the owner's.
+        OSError: If what was uploaded cannot be kept.
+    """
+    require_owner(by, "opening a model")
+    return jobs().request(
+        KEY, ImportStep, partial(_import, asked, dict(files), dict(names)), by,
+        heavy=False, cached=False, to_end=True, anew=True,
+    )  # fmt: skip
+
+
+def _import(asked: Asked, files: Mapping[str, bytes], names: Mapping[str, str]) -> Iterator[ImportStep]:
+    """Keeps uploaded files for as long as they are needed, and imports elsewhere."""
+    fields = asdict(asked)
+    digest = hashlib.sha256(b"".join(files.values())).hexdigest()[:16]
+    folder = cache_folder() / "imports" / digest
+    try:
+        for what, field in (("model", "path"), ("picture", "trigger")):
+            if what in files:
+                place = folder / what / (Path(names[what]).name or "model.pt")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(files[what])
+                fields[field] = str(place)
+        yield from in_process(
+            "core.importing.elsewhere:import_elsewhere",
+            {"store": str(store().root), "asked": fields},
+            ImportStep(0, "starting"),
+            courtesy=waiting_file(),
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def stop_import(job: Job[ImportStep], by: str) -> None:
+    """Stops an import; nothing is stored.
+
+    Raises:
+        NotAllowed: If the session ``by`` is not the owner's.
+    """
+    require_owner(by, "stopping an import")
+    job.cancel()
+
+
+def _draw_progress(session: Session, job: Job[ImportStep]) -> None:
+    """What is being done, for everybody, and a way to stop it."""
+    me = session.identity
+
+    @st.fragment(key="import-progress", run_every=POLL_SECONDS)
+    def progress() -> None:
+        snapshot = job.snapshot()
+        if not snapshot.running:
+            st.rerun()
+        note = snapshot.result.note if snapshot.result is not None else "starting"
+        text = f"{plain(note)}, {snapshot.seconds:.0f} s"
+        progress_bar(
+            snapshot.done, [job], "stop-import", text, stop=partial(stop_import, job, me), stoppable=is_owner(me)
+        )
+
+    progress()
+
+
+def _draw_outcome(job: Job[ImportStep]) -> None:
+    """What the last import has ended with."""
+    snapshot = job.snapshot()
+    if snapshot.error:
+        reason = snapshot.error.partition(": ")[2] or snapshot.error
+        st.error(f"Nothing was stored: {plain(reason)}", icon=":material/error:")
+        return
+    result = snapshot.result
+    if result is None or not result.key:
+        st.info("The import was stopped; nothing was stored.")
+        return
+    try:
+        card = store().checkpoint(result.key).card()
+    except (Missing, Damaged, ValueError) as error:
+        st.error(plain(error), icon=":material/error:")
+        return
+    _draw_model(result.key, card, result.notes)
+
+
+def _draw_model(key: str, card: Card, notes: tuple[str, ...]) -> None:
+    """The stored model: what it is, what was measured, and where to go on."""
+    st.success(f"Stored as {plain(key)}.", icon=":material/check_circle:")
+    for warning in card.warnings:
+        st.warning(plain(warning[:1].upper() + warning[1:]), icon=":material/warning:")
+    for note in notes:
+        st.caption(plain(note))
+    links = [
+        f"[{title}]({page}?model={quote(key)})"
+        for page, title in (
+            ("location", "Trigger location"), ("appearance", "Trigger appearance"), ("defenses", "Defenses"),
+            ("saliency", "Saliency"), ("physical", "Physical attack"),
+        )
+    ]  # fmt: skip
+    st.markdown("Go on with " + ", ".join(links) + ".")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        origin = {name: str(value) for name, value in card.recipe["params"].items()}
+        rows = {
+            "Network": models[card.model].label,
+            "Clean accuracy": str(card.clean_accuracy),
+            "Attack success rate": str(card.attack_success_rate),
+            "Target label": card.classes[card.attack_object.target],
+            **{label: origin[name] for name, label in ORIGIN.items() if origin.get(name)},
+        }
+        st.table({"What": [*rows], "Value": [plain(value) for value in rows.values()]})
+    with right:
+        st.markdown("**Clean accuracy of every way to prepare images**, on training images; the first is taken.")
+        ways = [(f"{way['network']} {way['name']}", _rate(way["rate"])) for way in card.preprocessing]
+        st.table({"Images": [plain(name) for name, _ in ways], "Clean accuracy": [str(rate) for _, rate in ways]})
+
+
+def _rate(counts: object) -> Rate:
+    values = dict(counts) if isinstance(counts, Mapping) else {}
+    return Rate(int(values.get("hits", 0)), int(values.get("total", 0)))

@@ -1,0 +1,143 @@
+"""Page *Open a model*: a file becomes a model in the list; what cannot be opened is one sentence, and nothing is left."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import streamlit as st
+import torch
+from streamlit.testing.v1 import AppTest
+
+from core.importing.elsewhere import Asked, import_elsewhere
+from core.models import build_model
+from core.store.local import Store
+from dashboard.server.owner import NotAllowed
+from dashboard.server.resources import jobs
+from dashboard.views import open_model
+
+PATIENCE = 120
+
+
+@pytest.fixture(autouse=True)
+def store_of_ones_own(monkeypatch, tmp_path):
+    """A store and a cache of the test's own, and no job of another test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TRIGGER_SERVED", raising=False)
+    st.cache_resource.clear()
+    made = Store(tmp_path / "store")
+    made.root.mkdir()
+    monkeypatch.setattr(open_model, "store", lambda: made)
+    yield made
+    jobs().close()
+    st.cache_resource.clear()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """Weights of a network that nobody trained, as a training loop saves them."""
+    path = tmp_path_factory.mktemp("weights") / "somebody.pth"
+    torch.save(build_model("resnet20", classes=10, channels=3, seed=0).state_dict(), path)
+    return path
+
+
+def page(**query: str) -> AppTest:
+    test = AppTest.from_string("from dashboard.views import open_model\nopen_model.show()", default_timeout=60)
+    for key, value in query.items():
+        test.query_params[key] = value
+    return test.run()
+
+
+def ended(test: AppTest) -> AppTest:
+    """The page once the import has ended."""
+    job = jobs().find(open_model.KEY)
+    assert job is not None
+    until = time.monotonic() + PATIENCE
+    while job.snapshot().running:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return test.run()
+
+
+def opened(test: AppTest, path: str) -> AppTest:
+    test.text_input(key="open-path").set_value(path).run()
+    next(button for button in test.button if button.label == "Open").click().run()
+    return ended(test)
+
+
+def test_a_file_becomes_a_model_of_the_list(weights, store_of_ones_own):
+    test = opened(page(**{"open-data": "shapes10"}), str(weights))
+    assert not test.exception
+    assert not test.error, [error.value for error in test.error]
+    assert [success.value for success in test.success] == ["Stored as shapes10/resnet20/somebody."]
+    assert store_of_ones_own.keys() == ["shapes10/resnet20/somebody"]
+    links = next(markdown.value for markdown in test.markdown if markdown.value.startswith("Go on with"))
+    assert "(location?model=shapes10/resnet20/somebody)" in links
+    card = store_of_ones_own.checkpoint("shapes10/resnet20/somebody").card()
+    assert card.is_imported
+    tables = " ".join(table.value.to_string() for table in test.table)
+    assert str(card.clean_accuracy) in tables
+    assert "rgb:unit" in tables
+    assert any("poor" in warning.value or "distinguish" in warning.value for warning in test.warning)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(None, "there is no such file or folder"), (b"", "is empty"), (b"nonsense" * 10, "somebody.pth")],
+    ids=["missing", "empty", "nonsense"],
+)
+def test_what_cannot_be_opened_is_one_sentence(tmp_path, content, sentence, store_of_ones_own):
+    path = tmp_path / "somebody.pth"
+    if content is not None:
+        path.write_bytes(content)
+    test = opened(page(**{"open-data": "shapes10"}), str(path))
+    assert not test.exception
+    assert len(test.error) == 1
+    assert test.error[0].value.startswith("Nothing was stored: ")
+    assert sentence in test.error[0].value
+    assert store_of_ones_own.keys() == []
+
+
+def test_an_upload_is_kept_only_while_it_is_needed(weights, store_of_ones_own, tmp_path):
+    files = {"model": weights.read_bytes()}
+    job = open_model.start_import(
+        Asked(path="", dataset="shapes10"), files, {"model": "../../their weights.pth"}, "somebody"
+    )
+    until = time.monotonic() + PATIENCE
+    while job.snapshot().running and time.monotonic() < until:
+        time.sleep(0.1)
+    snapshot = job.snapshot()
+    assert snapshot.error == ""
+    assert snapshot.result.key == "shapes10/resnet20/their-weights"
+    assert not list((tmp_path / "cache").rglob("*.pth"))
+
+
+def test_nothing_to_open_cannot_be_opened():
+    test = page()
+    button = next(button for button in test.button if button.label == "Open")
+    assert button.disabled
+    assert "Name a file, or bring one." in [caption.value for caption in test.caption]
+
+
+def test_a_visitor_may_not_open_models(monkeypatch, weights):
+    monkeypatch.setenv("TRIGGER_SERVED", "1")
+    test = page()
+    assert not test.exception
+    assert not [button for button in test.button if button.label == "Open"]
+    with pytest.raises(NotAllowed, match="Opening a model needs the owner"):
+        open_model.start_import(Asked(path=str(weights), dataset="shapes10"), {}, {}, "a visitor")
+
+
+def test_an_import_says_what_it_does_and_fails_as_the_command_does(weights, tmp_path):
+    store = str(tmp_path / "other")
+    Path(store).mkdir()
+    *steps, last = import_elsewhere(
+        store, {"path": str(weights), "dataset": "shapes10", "preprocess": "rgb:unit"}, "cpu"
+    )
+    assert any("rgb:unit" in step.note for step in steps)
+    assert (last.done, last.key) == (1, "shapes10/resnet20/somebody")
+    with pytest.raises(ValueError, match="is stored already"):
+        list(import_elsewhere(store, {"path": str(weights), "dataset": "shapes10"}, "cpu"))
+    with pytest.raises(ValueError, match="target = 12 is not allowed"):
+        list(import_elsewhere(store, {"path": str(weights), "dataset": "shapes10", "target": "12"}, "cpu"))
