@@ -103,7 +103,7 @@ class OwnTrigger(BadNets):
         if self.pattern:
             trigger = unpacked_trigger(self.pattern)
         else:
-            default = corner_pattern(self.value / 255, channels)
+            default = corner_pattern(self.value / 255, channels, self.scale)
             trigger = Trigger(default, torch.ones_like(default), 2, 2)
         if trigger.pattern.shape[0] not in (1, channels):
             raise ValueError(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from core.data import ImageSet
 from core.defenses.neural_cleanse import NeuralCleanse, anomaly_indices, flagged_labels, reverse_engineer
+from core.formatting import number, percent
 from core.inference.predictor import Folded, Predictor
 from core.models import Classifier
 from core.trigger import Trigger, stamp
@@ -161,8 +162,8 @@ class Difference:
     def __str__(self) -> str:
         box = f"{self.trigger.height} x {self.trigger.width} at {self.trigger.location}"
         return (
-            f"{box} from {self.pairs} pairs: explains {self.explained:.1%} of the changed pixels, "
-            f"root mean square error {self.error * 255:.1f} of 255"
+            f"{box} from {self.pairs} pairs: explains {percent(self.explained, '%')} of the changed pixels, "
+            f"root mean square error {number(self.error * 255)} of 255"
         )
 
 
@@ -250,9 +251,9 @@ def reversed_trigger(
     if trigger is None:
         rate, trigger = success(0.0)
     assert trigger is not None
-    said = f"flagged with an index of {indices[label]:.1f}" if label in flagged else "not flagged"
+    said = f"flagged with an index of {number(indices[label])}" if label in flagged else "not flagged"
     note = (
         f"the trigger is Neural Cleanse's reversed one of the label {images.classes[label]} ({said}; mask of "
-        f"{norms[label]:.1f} pixels, {rate:.1%} success on {len(chosen)} images), not the attacker's"
+        f"{number(norms[label])} pixels, {percent(rate, '%')} success on {len(chosen)} images), not the attacker's"
     )
     return trigger, label, note

@@ -19,6 +19,7 @@ PREDICT = """
 import threading, time, torch, sys
 sys.path.insert(0, ".")
 import dashboard.server.ending
+from concurrent.futures import ThreadPoolExecutor
 stop = threading.Event()
 images, kernel = torch.rand(64, 16, 32, 32), torch.rand(16, 16, 3, 3)
 def predict():
@@ -74,7 +75,8 @@ def test_a_server_ends_while_a_page_is_measured(how, tmp_path):
                 assert server.poll() is None, log.read_text()
                 assert time.monotonic() < end, log.read_text()
                 time.sleep(0.05)
-        asyncio.run(_open(port, "model=shapes10/resnet20/badnets-gray&value=91"))
+        with ThreadPoolExecutor(1) as thread:  # a browser of other tests has an event loop in this one
+            thread.submit(asyncio.run, _open(port, "model=shapes10/resnet20/badnets-gray&value=91")).result()
         time.sleep(0.5)  # the page measures
         server.send_signal(how)
         assert server.wait(60) == 0, log.read_text()

@@ -84,6 +84,7 @@ PAGES = (
     ("lesson", {}),
     ("lesson", {"step": "4"}),
     ("train", {}),
+    ("open_model", {}),
 )
 IDS = [" ".join([name, *query.values()]) for name, query in PAGES]
 
