@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -24,6 +23,7 @@ from core import formatting
 from core.audit import drawings
 from core.audit.conclusion import conclusion
 from core.audit.findings import COUNTS, Audit, audit, shown_strengths
+from core.audit.written import Written
 from core.defenses.neural_cleanse import NeuralCleanse
 from core.metrics import Rate
 from core.models import models
@@ -33,7 +33,7 @@ from core.sweeps.saliency import Energy
 from core.transforms import transforms
 from core.transforms.spatial import ShrinkPad
 
-__all__ = ["Written", "render", "write_report"]
+__all__ = ["render", "write_report"]
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 FIGURES = ("flip", "shrinkpad")
@@ -157,28 +157,6 @@ def _repairs(found: Audit) -> Iterator[dict[str, Any]]:
             "before": result.success_before, "clean_before": result.clean_before, "seconds": result.seconds,
             "flagged": flagged if name == NeuralCleanse.name else [],
         }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Written:
-    """How far a report is.
-
-    Attributes:
-        done: Share of the work, 0 to 1; 1 when the file is written.
-        note: What is being looked at.
-    """
-
-    done: float
-    note: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Any) -> Self:
-        """The inverse of :meth:`to_dict`."""
-        return cls(float(values["done"]), str(values["note"]))
 
 
 def write_report(store: str, key: str, path: str, device: str = "auto") -> Iterator[Written]:

@@ -28,6 +28,7 @@ from dashboard.widgets.download import about_data
 from dashboard.widgets.following import draw_following_strip, draw_rates, follow, images_of_a_step
 from dashboard.widgets.live import draw_pad
 from dashboard.widgets.page_head import lay_out, present, title_row
+from dashboard.widgets.report import offer_report
 from dashboard.widgets.transforms import choose_defense
 from dashboard.words.escaping import plain
 
@@ -170,6 +171,8 @@ def show() -> None:
     wanted = tuple(m.job for m in mapped if m.job is not None)
     jobs().leave(session.identity, wanted)
     polling = any(job.snapshot().running for job in wanted)
+    with more:
+        offer_report(session, main)
     lay_out(len(mapped))
 
     @st.fragment(key="live", run_every=POLL_SECONDS if polling else None)
