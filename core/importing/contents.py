@@ -1,6 +1,7 @@
 """What is in a file of a model: its weights, and what its toolbox wrote beside them.
 
-The layouts are those of
+The layouts of the first two were read in their code, that of akamaster's in a file; the others are as such files are
+commonly described, and their code was not read:
 
 * BackdoorBench, ``utils/save_load_attack.py`` (``save_attack_result``) and ``utils/bd_dataset_v2.py``
   (``poisonedCLSDataContainer``): a dictionary with ``model_name``, ``num_classes``, ``model``, ``clean_data`` and

@@ -1,6 +1,7 @@
 """Triggers that somebody else made: from a picture or an array, from pairs of images, or reversed from the model.
 
-A mark of TrojanZoo (``trojanvision/marks.py``) is a ``.png`` or an array ``.npy`` whose last channel is alpha.
+A mark is a picture, or an array ``.npy`` whose last channel may be alpha, as TrojanZoo's marks are said to be (its code
+was not read).
 BackdoorBench writes the poisoned test images beside its model. Neural Cleanse finds a trigger where nobody tells one.
 """
 
