@@ -1,10 +1,10 @@
 """Recognises a network from the names and shapes of its weights, and gives them the names that are used here.
 
-The spellings are those that are in use for kuangliu/pytorch-cifar (ResNet, PreActResNet, VGG), torchvision (ResNet, VGG and the rest, by
-equal names), akamaster/pytorch_resnet_cifar10, chenyaofo/pytorch-cifar-models, bearpaw/pytorch-classification,
+The spellings are those in use for kuangliu/pytorch-cifar (ResNet, PreActResNet, VGG), torchvision (ResNet, VGG and the
+rest, by equal names), akamaster/pytorch_resnet_cifar10, chenyaofo/pytorch-cifar-models, bearpaw/pytorch-classification,
 xternalbz/WideResNet-pytorch (which NAD and ABL use), meliketoy/wide-resnet.pytorch, chengyangfu/pytorch-vgg-cifar10,
-BackdoorBox's MNIST network, and TrojanZoo's ``features.`` and ``classifier.fc``. Read in code: BackdoorBench's and
-BackdoorBox's, torchvision's; seen in files: akamaster's and that of a WideResNet of ABL; the others from memory.
+BackdoorBox's MNIST network, and TrojanZoo's ``features.`` and ``classifier.fc``. Read in code: BackdoorBench's,
+BackdoorBox's and torchvision's; seen in files: akamaster's, and that of a WideResNet of ABL; the others from memory.
 """
 
 from __future__ import annotations
