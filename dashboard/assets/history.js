@@ -18,7 +18,9 @@ if (!window.triggerHistory) {
   // The address without a page leads on to one. It is passed on the way back, or the way back would end there.
   const opened = new URL(performance.getEntriesByType("navigation")[0]?.name ?? location.href).pathname;
   const passed = opened === location.pathname ? null : opened;
-  const alone = history.length <= 2; // in a new tab there is nothing before it
+  // In a new tab there is nothing before it: all entries are of this document, of which there may be several already.
+  const own = window.navigation?.entries().filter((entry) => entry.sameDocument).length ?? 2;
+  const alone = history.length <= own;
 
   const act = () => {
     asked = touched = true;

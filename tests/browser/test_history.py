@@ -149,18 +149,6 @@ def test_one_press_leaves_the_site(page: Page, url: str) -> None:
     page.wait_for_url("about:blank")
 
 
-def test_back_in_a_new_tab_stays_on_the_page(page: Page, url: str) -> None:
-    with page.context.expect_page() as opened:
-        page.evaluate(f"window.open('{url}')")
-    tab = opened.value
-    tab.wait_for_url(re.compile("/lesson.*model="))
-    tab.wait_for_function("window.triggerHistory")
-    tab.evaluate("history.back()")
-    tab.wait_for_timeout(2000)
-    tab.wait_for_url(re.compile("/lesson.*model="))
-    assert tab.locator("h1").first.inner_text() == "1. What a backdoor is"
-
-
 def test_a_missing_model_is_said_and_the_link_names_the_one_that_is_shown(page: Page, url: str) -> None:
     page.goto(f"{url}/location?model=cifar10/resnet20/nothing&value=90")
     page.get_by_text("The link names the model cifar10/resnet20/nothing, which is not stored here").wait_for()
