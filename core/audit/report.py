@@ -10,8 +10,7 @@ True
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,10 +63,7 @@ def render(found: Audit, at: datetime | None = None) -> str:
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         audit=found,
         card=card,
-        attack=card.attack_object,
-        network=models[card.model].label,
         target=card.classes[card.attack_object.target],
-        trigger=trigger,
         facts=_facts(found),
         conclusion=conclusion(found),
         figures=figures,
@@ -76,22 +72,15 @@ def render(found: Audit, at: datetime | None = None) -> str:
         pictures=list(_pictures(found)),
         energies=_energies(found),
         repairs=list(_repairs(found)),
-        ways=[(str(way["name"]), Rate(**_counts(way["rate"]))) for way in card.preprocessing],
+        ways=[(name, rate) for _, name, rate in card.ways],
         counts=COUNTS,
         behind=ShrinkPad.sized(card.shape).label,
         at=f"{at or datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        machine=platform.machine(),
     )
 
 
 def _rate(rate: Rate) -> str:
     return formatting.percent(rate.value, " %") if rate.total else "not measured"
-
-
-def _counts(value: object) -> dict[str, int]:
-    """Hits and total as a card has them; none where it has something else."""
-    counts = dict(value) if isinstance(value, Mapping) else {}
-    return {"hits": int(counts.get("hits", 0)), "total": int(counts.get("total", 0))}
 
 
 def _interval(rate: Rate) -> str:

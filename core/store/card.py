@@ -151,6 +151,17 @@ class Card:
         return f"{self.dataset}/{self.model}/{self.name or self.attack_object.title}"
 
     @property
+    def ways(self) -> list[tuple[str, str, Rate]]:
+        """Of an imported model, each way to prepare images: network, name, clean accuracy; the first is taken."""
+        read = []
+        for way in self.preprocessing:
+            counts = way.get("rate")
+            counts = dict(counts) if isinstance(counts, Mapping) else {}
+            rate = Rate(int(counts.get("hits", 0)), int(counts.get("total", 0)))
+            read.append((str(way.get("network", "")), str(way.get("name", "")), rate))
+        return read
+
+    @property
     def fits(self) -> Fits:
         """What a stored result of the model must fit."""
         _, height, width = self.shape

@@ -15,7 +15,6 @@ import streamlit as st
 
 from core.data import cache_folder, datasets
 from core.importing.elsewhere import UNKNOWN, Asked, ImportStep
-from core.metrics import Rate
 from core.models import models
 from core.params import params_of
 from core.store.card import Card, Damaged, Missing
@@ -286,10 +285,9 @@ def _draw_model(key: str, card: Card, notes: tuple[str, ...]) -> None:
         st.table({"What": [*rows], "Value": [plain(value) for value in rows.values()]})
     with right:
         st.markdown("**Clean accuracy of every way to prepare images**, on training images; the first is taken.")
-        ways = [(f"{way['network']} {way['name']}", _rate(way["rate"])) for way in card.preprocessing]
-        st.table({"Images": [plain(name) for name, _ in ways], "Clean accuracy": [str(rate) for _, rate in ways]})
-
-
-def _rate(counts: object) -> Rate:
-    values = dict(counts) if isinstance(counts, Mapping) else {}
-    return Rate(int(values.get("hits", 0)), int(values.get("total", 0)))
+        st.table(
+            {
+                "Images": [plain(f"{network} {name}") for network, name, _ in card.ways],
+                "Clean accuracy": [str(rate) for *_, rate in card.ways],
+            }
+        )
