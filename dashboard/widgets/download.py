@@ -165,8 +165,7 @@ def _offer(session: Session, subject: Subject) -> None:
         _name_anew(session, subject)
         return
     label = dataset_label(subject.card.dataset)
-    said = f"The images of {label} are not on this machine: what is stored is shown, nothing new is measured."
-    offer_download(session, dataset, f"{said} Shapes-10 needs no download.")
+    offer_download(session, dataset, f"The images of {label} are not on this machine: only what is stored is shown.")
 
 
 def offer_download(session: Session, dataset: Dataset, said: str) -> None:
@@ -177,13 +176,18 @@ def offer_download(session: Session, dataset: Dataset, said: str) -> None:
 
     @st.fragment(key="fetch", run_every=0.5 if running else None)
     def progress() -> None:
-        st.info(said, icon=MISSING)
-        if job is None or not running:
-            if ask_for_owner(me, "fetching a data set", "fetch") and st.button(
-                f"Fetch {label} ({dataset.download_size})", icon=":material/cloud_download:"
+        # Side by side, so that what the page is for stays on a small screen.
+        with st.container(horizontal=True, vertical_alignment="center", key="missing-data"):
+            st.info(said, icon=MISSING)
+            offered = (job is None or not running) and ask_for_owner(me, "fetching a data set", "fetch")
+            if offered and st.button(
+                f"Fetch {label} ({dataset.download_size})",
+                icon=":material/cloud_download:",
+                help="Then everything can be measured here. Shapes-10 needs no download.",
             ):
                 start_fetching(dataset, me)
                 st.rerun()
+        if job is None or not running:
             return
         snapshot = job.snapshot()
         if not snapshot.running:

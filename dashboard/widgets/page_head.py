@@ -36,6 +36,8 @@ _HEAD = """
 header[data-testid="stHeader"] {background: transparent; pointer-events: none}
 header[data-testid="stHeader"] button {pointer-events: auto}
 [data-testid="stTable"] :is(th, td) {padding: .3rem .35rem}
+.st-key-missing-data [data-testid="stAlertContainer"] {padding: .5rem .8rem; min-height: 0}
+.st-key-missing-data > div:first-child {flex: 1 1 auto; width: auto}
 .ts-answer {font-size: 1.1rem; line-height: 1.4; margin: 0 0 .2rem}
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-top: 2.6rem}
