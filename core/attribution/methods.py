@@ -1,10 +1,12 @@
-"""What a network looks at: attribution methods over captum (Sec. 5.4, Fig. 10).
+"""What a network looks at: the registry of attribution methods, and the model that they explain (Sec. 5.4, Fig. 10).
 
-Captum's hooks corrupt a module that another thread uses, so every attribution runs on a private copy of the model, one
-at a time (:class:`Explained`); the model that predicts is never touched.
+The methods themselves are in :mod:`core.attribution.gradients` and :mod:`core.attribution.regions`, over captum, which
+is imported at the first look-up. Captum's hooks corrupt a module that another thread uses, so every attribution runs on
+a private copy of the model, one at a time (:class:`Explained`); the model that predicts is never touched.
 
 >>> sorted(methods)
-['gradcam', 'gradient', 'guided', 'integrated', 'occlusion', 'smoothgrad']
+['ablation', 'deeplift', 'gradcam', 'gradient', 'gradientshap', 'guided', 'guided-gradcam', 'inputxgradient', \
+'integrated', 'occlusion', 'smoothgrad']
 """
 
 from __future__ import annotations
@@ -17,13 +19,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
-from captum.attr import GuidedBackprop, IntegratedGradients, LayerGradCam, NoiseTunnel, Occlusion
-from captum.attr import Saliency as Gradient
 from torch import Tensor, nn
 
 from core.models import Classifier
-from core.params import Parametrised, integer, number
+from core.params import Parametrised
 from core.registry import Registry
 
 __all__ = ["Explained", "Method", "displayed", "methods"]
@@ -65,7 +64,7 @@ class Method(Parametrised):
 
     @abstractmethod
     def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-        """Saliency ``(n, H, W)`` or ``(n, 1, H, W)``, not negative; the images require gradients as captum likes."""
+        """Saliency ``(n, H, W)`` or ``(n, 1, H, W)``, not negative, of float32 images that require no gradient."""
 
     def __call__(self, explained: Explained, images: Tensor, targets: Tensor, seed: int = 0) -> Tensor:
         """How much every pixel matters for the logit of a class.
@@ -93,112 +92,9 @@ class Method(Parametrised):
         return torch.cat(parts)
 
 
-methods: Registry[Method] = Registry("saliency method")
-
-
-def _largest(values: Tensor) -> Tensor:
-    """Absolute value, maximum over channels, as the paper's tool reduces a gradient."""
-    return values.abs().amax(1)
-
-
-@methods.register("gradient")
-@dataclass(frozen=True, kw_only=True)
-class VanillaGradient(Method):
-    """Gradient of the logit with respect to the image (Simonyan et al. 2014): the method of the paper."""
-
-    label: ClassVar[str] = "Vanilla gradient"
-
-    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-        return _largest(Gradient(model).attribute(images, targets))
-
-
-@methods.register("guided")
-@dataclass(frozen=True, kw_only=True)
-class Guided(Method):
-    """Guided Backprop (Springenberg et al. 2015): only positive gradients pass a ReLU."""
-
-    label: ClassVar[str] = "Guided Backprop"
-
-    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-        return _largest(GuidedBackprop(model).attribute(images, targets))
-
-
-@methods.register("integrated")
-@dataclass(frozen=True, kw_only=True)
-class Integrated(Method):
-    """Integrated Gradients (Sundararajan et al. 2017) from a black image."""
-
-    label: ClassVar[str] = "Integrated Gradients"
-
-    steps: int = integer(32, low=2, high=512, step=2, help="Points on the way from black to the image.")
-
-    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-        values = IntegratedGradients(model).attribute(
-            images, torch.zeros_like(images), targets, n_steps=self.steps, internal_batch_size=BATCH
-        )
-        return _largest(values)
-
-
-@methods.register("smoothgrad")
-@dataclass(frozen=True, kw_only=True)
-class SmoothGrad(Method):
-    """SmoothGrad (Smilkov et al. 2017): the mean gradient of noisy copies of the image."""
-
-    label: ClassVar[str] = "SmoothGrad"
-
-    samples: int = integer(16, low=1, high=256, help="Noisy copies.")
-    std: float = number(20, low=0, high=128, step=1, help="Standard deviation of the noise.", unit="255ths")
-
-    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-        tunnel = NoiseTunnel(Gradient(model))
-        values = tunnel.attribute(
-            images,
-            nt_type="smoothgrad",
-            nt_samples=self.samples,
-            nt_samples_batch_size=1,
-            stdevs=self.std / 255,
-            target=targets,
-            abs=False,
-        )
-        return _largest(values)
-
-
-@methods.register("gradcam")
-@dataclass(frozen=True, kw_only=True)
-class GradCam(Method):
-    """Grad-CAM (Selvaraju et al. 2017) of the last convolutional component, enlarged to the image."""
-
-    label: ClassVar[str] = "Grad-CAM"
-
-    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-        coarse = LayerGradCam(model, model.last_block).attribute(
-            images.requires_grad_(), targets, relu_attributions=True
-        )
-        enlarged: Tensor = F.interpolate(coarse, images.shape[2:], mode="bilinear", align_corners=False)
-        return enlarged
-
-
-@methods.register("occlusion")
-@dataclass(frozen=True, kw_only=True)
-class Occluded(Method):
-    """Occlusion (Zeiler and Fergus 2014): how far the logit falls when a gray square covers the pixel."""
-
-    label: ClassVar[str] = "Occlusion"
-
-    window: int = integer(4, low=1, high=16, help="Side of the square.", unit="pixels")
-    stride: int = integer(2, low=1, high=16, help="Step between two squares.", unit="pixels")
-
-    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-        window = min(self.window, *images.shape[2:])
-        values: Tensor = Occlusion(model).attribute(
-            images,
-            (images.shape[1], window, window),
-            strides=(images.shape[1], min(self.stride, window), min(self.stride, window)),
-            baselines=0.5,
-            target=targets,
-            perturbations_per_eval=16,
-        )
-        return values.clamp_min(0).amax(1)
+methods: Registry[Method] = Registry(
+    "saliency method", package="core.attribution", group="trigger_sensitivity.saliency_methods"
+)
 
 
 def displayed(saliency: Tensor) -> Tensor:

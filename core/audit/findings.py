@@ -202,11 +202,11 @@ class _Measurements:
     def __init__(self, card: Card, model: Classifier, data: ImageSet, device: torch.device) -> None:
         self.card, self.model, self.data, self.device = card, model, data, device
         self.target, self.trigger = card.attack_object.target, card.attack_object.trigger(card.shape)
-        from core.attribution.methods import Explained, VanillaGradient  # captum is not everywhere that core is
+        from core.attribution.methods import Explained, methods
 
         self.predictor = Predictor(model, device)
         self.explained = Explained(model, device)
-        self.method = VanillaGradient()
+        self.method = methods["gradient"]()  # captum is imported here, which is not everywhere that core is
 
     def of(self, name: str) -> Any:
         """One of the sweeps, by the name of its attribute in :class:`Audit`, or of a transformation."""

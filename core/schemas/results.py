@@ -6,7 +6,7 @@ import base64
 import zlib
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
@@ -38,8 +38,10 @@ __all__ = [
     "Classes",
     "Energy",
     "Location",
+    "MethodScores",
     "Physical",
     "Saliency",
+    "SaliencyMethods",
     "Strength",
     "schema_of",
 ]
@@ -200,21 +202,54 @@ class Physical(Measured):
         return self
 
 
-class Energy(FewSurprises):
-    """Saliency on the trigger; of no images, the mean is no number."""
+class Mean(FewSurprises):
+    """A mean of values in [0, 1] over images; of no images, it is no number."""
 
     count: Count
     mean: Annotated[float, Strict()]
     std: Annotated[float, Strict()]
+
+    @model_validator(mode="after")
+    def _between(self) -> Self:
+        if self.count and not (0 <= self.mean <= 1 and 0 <= self.std <= 1):
+            raise ValueError(f"a share of {self.mean:g} +- {self.std:g} is not possible")
+        return self
+
+
+class Hits(FewSurprises):
+    """A rate."""
+
+    hits: Count
+    total: Count
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.hits > self.total:
+            raise ValueError(f"{self.hits} hits of {self.total} images are not possible")
+        return self
+
+
+class Localisation(FewSurprises):
+    """Further measures of how well the maps find the trigger."""
+
+    rank: Mean
+    overlap: Mean
+    difference: Mean
+    recovered: Hits
+    deleted: Hits
+
+
+class Energy(Mean):
+    """Saliency on the trigger."""
+
     area: Share
     peaks: Count
+    more: Localisation | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.peaks > self.count:
             raise ValueError(f"{self.peaks} peaks of {self.count} images are not possible")
-        if self.count and not (0 <= self.mean <= 1 and 0 <= self.std <= 1):
-            raise ValueError(f"a share of {self.mean:g} +- {self.std:g} is not possible")
         return self
 
 
@@ -233,11 +268,27 @@ class Saliency(Measured):
         return self
 
 
+class MethodScores(Saliency):
+    """One entry of ``saliency-methods.json``."""
+
+    method: Text
+    params: dict[Text, Value]
+    explain: Literal["target", "predicted", "true"]
+    network: Literal["trained", "randomised", "clean"]
+
+
+class SaliencyMethods(Measured):
+    """``saliency-methods.json``."""
+
+    scores: Annotated[list[MethodScores], Field(min_length=1, max_length=1000)]
+
+
 _KINDS: Mapping[str, type[Measured]] = {
     "location": Location,
     "location-classes": Classes,
     "appearance": Appearance,
     "saliency": Saliency,
+    "saliency-methods": SaliencyMethods,
     "physical": Physical,
     "out-of-sample": Physical,
 }

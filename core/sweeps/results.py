@@ -35,6 +35,7 @@ from core.sweeps.place_classes import RESULT, PlaceClasses
 from core.sweeps.repair import Repaired, result_name
 from core.sweeps.runner import foreign_map
 from core.sweeps.saliency import Energies
+from core.sweeps.saliency_methods import SaliencyMethods
 from core.sweeps.strength import StrengthCurve
 from core.transforms import transforms
 from core.trigger import Trigger
@@ -163,6 +164,11 @@ class StoredResults:
     def saliency(self) -> Energies | None:
         """What of the saliency falls on the trigger (Fig. 10)."""
         return self._own("saliency", Energies)
+
+    @property
+    def saliency_methods(self) -> SaliencyMethods | None:
+        """The same by every saliency method, beside controls."""
+        return self._own("saliency-methods", SaliencyMethods)
 
     @property
     def physical(self) -> PhysicalResult | None:

@@ -24,6 +24,7 @@ from core.sweeps.location import location_sweep
 from core.sweeps.physical import PhysicalResult, physical_sweep, presets
 from core.sweeps.place_classes import RESULT, attacked_set, classes_sweep
 from core.sweeps.saliency import energy_sweep
+from core.sweeps.saliency_methods import CLEAN, RANDOMISED, TRAINED, SaliencyMethods, Variant, methods_sweep
 from core.sweeps.strength import strength_sweep
 from core.transforms import Compose, Transform, transform_from_spec
 from core.trigger import Trigger
@@ -36,6 +37,7 @@ COUNTS = {
     "appearance": 1000,
     "strength": 0,
     "saliency": 500,
+    "saliency-methods": 500,
     "physical": 560,
     "out-of-sample": 560,
 }
@@ -60,6 +62,7 @@ class Sweep:
         before: What is put between stamping and the model in the other sweeps.
         width: Largest half width of a location's interval, in points, for an adaptive map; None for an exhaustive one.
         foreign: The attack whose trigger is swept over the locations; None for that of the model.
+        clean: The clean model, a control of the saliency methods; None leaves it out.
     """
 
     kind: str
@@ -67,6 +70,7 @@ class Sweep:
     before: Compose = field(default_factory=Compose)
     width: float | None = None
     foreign: Attack | None = None
+    clean: Classifier | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -96,6 +100,8 @@ class Sweep:
             explained, method = Explained(model, predictor.device), methods["gradient"]()
             before = transform_from_spec(SHRINKPAD)
             return energy_sweep(explained, others.floats(), others.labels, trigger, target, method, before)
+        if self.kind == "saliency-methods":
+            return self._all_methods(model, predictor, data, trigger, target, limit)
         if self.transform is not None:
             return strength_sweep(predictor.predict, data.subset(slice(limit)), trigger, target, self.transform)
         if self.kind == "physical":
@@ -112,6 +118,29 @@ class Sweep:
         if self.width is None:
             return location_sweep(predict, images, trigger, target, before=seeded, located=located)
         return adaptive_sweep(predict, images, trigger, target, width=self.width, before=seeded, located=located)
+
+    def _all_methods(
+        self,
+        model: Classifier,
+        predictor: Predictor,
+        data: ImageSet,
+        trigger: Trigger,
+        target: int,
+        limit: int | None,
+    ) -> Iterator[SaliencyMethods]:
+        """Every registered saliency method, and the gradient as the paper's tool takes it."""
+        from core.attribution.controls import randomised
+        from core.attribution.methods import Explained, methods
+
+        others = data.subset((data.labels != target).nonzero().squeeze(1)[:limit])
+        networks = {TRAINED: model, RANDOMISED: randomised(model)}
+        if self.clean is not None:
+            networks[CLEAN] = self.clean
+        variants = [Variant(methods[name]()) for name in methods]
+        variants.append(Variant(methods["gradient"].from_dict({"reduction": "signed"}), "predicted"))
+        explained = {name: Explained(network, predictor.device) for name, network in networks.items()}
+        before = transform_from_spec(SHRINKPAD)
+        return methods_sweep(explained, others.floats(), others.labels, trigger, target, variants, before)
 
 
 def _out_of_sample(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from core.attribution import measures
 from core.metrics import Rate
 from core.runtime.seeding import generator_for
 from core.schemas import results as schemas
@@ -25,18 +25,19 @@ __all__ = [
     "TARGETS",
     "Energies",
     "Energy",
+    "Localisation",
     "attacked_and_moved",
     "energy_sweep",
-    "peaks_inside",
-    "shares_inside",
     "targets_of",
     "trigger_mask",
 ]
 
 # Images between two results.
 BATCH = 64
-# Pixels by which the most salient one may miss the trigger.
-TOLERANCE = 1
+
+# What deleted pixels turn to: the mean of black and white, as captum's baseline in occlusion here.
+GRAY = 0.5
+_MEANS = ("mass", "rank", "overlap", "difference")
 
 TARGETS = ("target", "predicted", "true")
 """Whose logit is explained: the attacker's target label, the predicted class, or the true class."""
@@ -62,30 +63,79 @@ def trigger_mask(trigger: Trigger, height: int, width: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Energy:
-    """What of the saliency falls on the trigger, over many images.
+class Mean:
+    """A mean over images.
 
     Attributes:
-        count: Images; those without any saliency are left out.
-        mean: Mean share of the saliency inside the trigger, 0 to 1; nan of no images.
-        std: Standard deviation of the share from image to image.
-        area: Mean share of the image that the trigger covers: what a map that ignores it would give.
-        peaks: Images whose most salient pixel is on the trigger, see :func:`peaks_inside`.
+        count: Images that have a value.
+        mean: Their mean, 0 to 1; nan of no images.
+        std: Standard deviation from image to image.
     """
 
     count: int
     mean: float
     std: float
-    area: float
-    peaks: int
 
     @classmethod
-    def of(cls, shares: Sequence[float], area: float, peaks: int) -> Energy:
+    def of(cls, values: Sequence[float]) -> Mean:
+        """Summary of one value an image."""
+        if not values:
+            return cls(0, float("nan"), float("nan"))
+        return cls(len(values), float(np.mean(values)), float(np.std(values, ddof=min(1, len(values) - 1))))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the mean, from the normal approximation, cut off at 0 and 1."""
+        if self.count < 2:
+            return 0.0, 1.0
+        half = 1.96 * self.std / self.count**0.5
+        return max(0.0, self.mean - half), min(1.0, self.mean + half)
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """How well the maps find the trigger, by further measures of :mod:`core.attribution.measures`.
+
+    Attributes:
+        rank: Relevance rank accuracy.
+        overlap: Intersection of the salient pixels with the trigger, over their union.
+        difference: Recovering difference: what covering the salient pixels has left of the trigger.
+        recovered: Of the images that were taken for the target and whose true class the model knows without a trigger,
+            those that get it back where their salient pixels are covered by the clean image's (recovery rate).
+        deleted: Of the images that were taken for the target, those that no longer are when the most salient pixels, as
+            many as the trigger has, turn gray (deletion).
+    """
+
+    rank: Mean
+    overlap: Mean
+    difference: Mean
+    recovered: Rate
+    deleted: Rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Energy(Mean):
+    """What of the saliency falls on the trigger, over many images: count, mean and deviation of the mass accuracy.
+
+    Attributes:
+        area: Mean share of the image that the trigger covers: what a map that ignores it would give.
+        peaks: Images whose most salient pixel is on the trigger: hits of the pointing game.
+        more: Further measures; None in results of before they were made.
+    """
+
+    area: float
+    peaks: int
+    more: Localisation | None = None
+
+    @classmethod
+    def summed(cls, shares: Sequence[float], area: float, peaks: int, more: Localisation | None = None) -> Energy:
         """Summary of shares, one per image."""
-        if not shares:
-            return cls(0, float("nan"), float("nan"), area, peaks)
-        std = float(np.std(shares, ddof=min(1, len(shares) - 1)))
-        return cls(len(shares), float(np.mean(shares)), std, area, peaks)
+        mass = Mean.of(shares)
+        return cls(mass.count, mass.mean, mass.std, area, peaks, more)
 
     @property
     def peak_rate(self) -> Rate:
@@ -97,17 +147,10 @@ class Energy:
         """Saliency per pixel inside the trigger over that of the whole image: 1 if the map ignores the trigger."""
         return self.mean / self.area if self.area else float("nan")
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of the mean share, from the normal approximation, cut off at 0 and 1."""
-        if self.count < 2:
-            return 0.0, 1.0
-        half = 1.96 * self.std / self.count**0.5
-        return max(0.0, self.mean - half), min(1.0, self.mean + half)
-
-    def to_dict(self) -> dict[str, float | int]:
+    def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        return values if self.more is not None else {name: v for name, v in values.items() if name != "more"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Energy:
@@ -116,35 +159,17 @@ class Energy:
         Raises:
             ValueError: If it is damaged.
         """
-        return cls(**checked(schemas.Energy, values).model_dump())
+        return cls.read(checked(schemas.Energy, values))
 
-
-def shares_inside(saliency: Tensor, masks: Tensor) -> list[float]:
-    """Share of each map's total that lies inside its trigger; a map of nothing has none.
-
-    Args:
-        saliency: Maps ``(N, H, W)``, not negative.
-        masks: Where the trigger is, ``(N, 1, H, W)`` in [0, 1]; moved with the images by :meth:`Layer.follow`.
-    """
-    weights = masks[:, 0].to(saliency)
-    total, inside = saliency.flatten(1).sum(1), (saliency * weights).flatten(1).sum(1)
-    shares: list[float] = (inside[total > 0] / total[total > 0]).tolist()
-    return shares
-
-
-def peaks_inside(saliency: Tensor, masks: Tensor) -> int:
-    """Number of maps whose largest value lies on the trigger (the pointing game of Zhang et al. 2018).
-
-    Args:
-        saliency: Maps ``(N, H, W)``, not negative; a map of nothing has no peak. Of equal values, the first in reading
-            order counts.
-        masks: As for :func:`shares_inside`; a pixel belongs to the trigger from one half on, and so do its neighbours:
-            the game allows a miss of 15 pixels on photographs, which are about 1 pixel of 32.
-    """
-    flat = saliency.flatten(1)
-    near = F.max_pool2d(masks.float(), 2 * TOLERANCE + 1, 1, TOLERANCE)
-    inside = near[:, 0].flatten(1).gather(1, flat.argmax(1, keepdim=True)).squeeze(1) >= 0.5
-    return int((inside & (flat.amax(1) > 0).to(inside.device)).sum())
+    @classmethod
+    def read(cls, stored: schemas.Energy) -> Energy:
+        """Of what was checked."""
+        more = None
+        if stored.more is not None:
+            found = stored.more.model_dump()
+            rank, overlap, difference = (Mean(**found[name]) for name in ("rank", "overlap", "difference"))
+            more = Localisation(rank, overlap, difference, Rate(**found["recovered"]), Rate(**found["deleted"]))
+        return cls(stored.count, stored.mean, stored.std, stored.area, stored.peaks, more)
 
 
 @dataclass(frozen=True)
@@ -170,7 +195,8 @@ class Energies:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return asdict(self)
+        both = {"attacked": self.attacked.to_dict(), "transformed": self.transformed.to_dict()}
+        return both | {"seen": self.seen, "images": self.images}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Energies:
@@ -179,9 +205,12 @@ class Energies:
         Raises:
             ValueError: If it is damaged.
         """
-        found = checked(schemas.Saliency, values)
-        attacked, transformed = (Energy(**one.model_dump()) for one in (found.attacked, found.transformed))
-        return cls(attacked, transformed, found.seen, found.images)
+        return cls.read(checked(schemas.Saliency, values))
+
+    @classmethod
+    def read(cls, stored: schemas.Saliency | schemas.MethodScores) -> Energies:
+        """Of what was checked."""
+        return cls(Energy.read(stored.attacked), Energy.read(stored.transformed), stored.seen, stored.images)
 
 
 def energy_sweep(
@@ -217,28 +246,86 @@ def energy_sweep(
     """
     if len(images) == 0:
         raise ValueError("a sweep needs at least one image")
-    shares: tuple[list[float], list[float]] = [], []
-    areas, peaks, layers = np.zeros(2), [0, 0], (Compose(), before)
+    tallies, layers = (_Tally(), _Tally()), (Compose(), before)
     for start in range(0, len(images), BATCH):
         part, truth = images[start : start + BATCH], labels[start : start + BATCH]
         generator = generator_for(seed, "saliency", start)
-        for kind, layer in enumerate(layers):
-            shown, masks = attacked_and_moved(part, trigger, layer, generator)
-            wanted = targets_of(explain, explained.predict(shown), truth, target)
-            saliency = method(explained, shown, wanted, seed)
-            shares[kind].extend(shares_inside(saliency, masks))
-            peaks[kind] += peaks_inside(saliency, masks)
-            areas[kind] += float(masks.mean()) * len(part)
+        for tally, layer in zip(tallies, layers, strict=True):
+            shown, clean, masks = attacked_and_clean(part, trigger, layer, generator)
+            predicted = explained.predict(shown)
+            saliency = method(explained, shown, targets_of(explain, predicted, truth, target), seed)
+            tally.add(explained, saliency, masks, shown, clean, predicted, truth, target)
         seen = min(start + BATCH, len(images))
-        attacked, transformed = (Energy.of(shares[kind], float(areas[kind]) / seen, peaks[kind]) for kind in (0, 1))
-        yield Energies(attacked, transformed, seen, len(images))
+        yield Energies(tallies[0].energy(seen), tallies[1].energy(seen), seen, len(images))
+
+
+@dataclass
+class _Tally:
+    """What is counted over the batches of one kind of images."""
+
+    values: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in _MEANS})
+    area: float = 0.0
+    peaks: int = 0
+    recovered: Rate = field(default_factory=lambda: Rate(0, 0))
+    deleted: Rate = field(default_factory=lambda: Rate(0, 0))
+
+    def add(
+        self,
+        explained: Explained,
+        saliency: Tensor,
+        masks: Tensor,
+        shown: Tensor,
+        clean: Tensor,
+        predicted: Tensor,
+        labels: Tensor,
+        target: int,
+    ) -> None:
+        """Counts a batch: maps, masks, attacked images, the same without the trigger, predictions, true classes."""
+        restored = measures.covered(shown, measures.salient_pixels(saliency), clean)
+        largest = measures.most_salient(saliency, (masks[:, 0] >= 0.5).flatten(1).sum(1))
+        found = {
+            "mass": measures.relevance_mass_accuracy(saliency, masks),
+            "rank": measures.relevance_rank_accuracy(saliency, masks),
+            "overlap": measures.intersection_over_union(saliency, masks),
+            "difference": measures.recovering_difference(restored, clean, shown),
+        }
+        for name, values in found.items():
+            self.values[name].extend(values[values.isfinite()].tolist())
+        self.area += float(masks.mean()) * len(masks)
+        self.peaks += int(measures.pointing_game(saliency, masks).sum())
+        taken = predicted == target
+        known = taken & (explained.predict(clean) == labels)
+        self.recovered += _rate(explained.predict(restored)[known] == labels[known])
+        self.deleted += _rate(explained.predict(measures.covered(shown, largest, GRAY))[taken] != target)
+
+    def energy(self, seen: int) -> Energy:
+        """The summary of ``seen`` images."""
+        means = {name: Mean.of(values) for name, values in self.values.items() if name != "mass"}
+        more = Localisation(**means, recovered=self.recovered, deleted=self.deleted)
+        return Energy.summed(self.values["mass"], self.area / seen, self.peaks, more)
+
+
+def _rate(hits: Tensor) -> Rate:
+    return Rate(int(hits.sum()), len(hits))
+
+
+def attacked_and_clean(
+    images: Tensor, trigger: Trigger, before: Compose, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Stamped images behind a transformation, the same without the trigger, and where the trigger has gone.
+
+    Returns:
+        Floats ``(N, C, H, W)`` twice, by the same draw, and masks ``(N, 1, H, W)``.
+    """
+    count, channels, height, width = images.shape
+    drawn = before.draw(count, (channels, height, width), generator)
+    masks = trigger_mask(trigger, height, width).expand(count, -1, -1, -1)
+    return before.apply(stamp(images, trigger), drawn), before.apply(images, drawn), before.follow(masks, drawn)
 
 
 def attacked_and_moved(
     images: Tensor, trigger: Trigger, before: Compose, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Stamped images behind a transformation, and where the trigger has gone: ``(N, C, H, W)`` and ``(N, 1, H, W)``."""
-    count, channels, height, width = images.shape
-    drawn = before.draw(count, (channels, height, width), generator)
-    masks = trigger_mask(trigger, height, width).expand(count, -1, -1, -1)
-    return before.apply(stamp(images, trigger), drawn), before.follow(masks, drawn)
+    shown, _, masks = attacked_and_clean(images, trigger, before, generator)
+    return shown, masks

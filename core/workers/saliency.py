@@ -61,7 +61,7 @@ def energies_in_background(
         "repair": repair,
         "explain": explain,
     }
-    nothing = Energy.of([], 0.0, 0)
+    nothing = Energy.summed([], 0.0, 0)
     return in_process(
         "core.workers.saliency:stored_energy_sweep",
         arguments,

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from core.attacks import attacks
+from core.attribution.measures import pointing_game, relevance_mass_accuracy
 from core.attribution.methods import Explained, methods
 from core.models import build_model
 from core.runtime.seeding import generator_for
@@ -18,8 +19,6 @@ from core.sweeps.saliency import (
     Energy,
     attacked_and_moved,
     energy_sweep,
-    peaks_inside,
-    shares_inside,
     targets_of,
     trigger_mask,
 )
@@ -66,9 +65,10 @@ def test_energy_is_the_share_inside():
     saliency[2] = 0
     masks = torch.zeros(3, 1, 4, 4)
     masks[:, :, 0, 0] = 1
-    shares = shares_inside(saliency, masks)
-    assert shares == pytest.approx((1 / 16, 17 / 32))
-    energy = Energy.of(shares, 1 / 16, 1)
+    shares = relevance_mass_accuracy(saliency, masks)
+    assert shares[:2].tolist() == pytest.approx((1 / 16, 17 / 32))
+    assert shares[2].isnan()
+    energy = Energy.summed(shares[:2].tolist(), 1 / 16, 1)
     assert (energy.count, energy.area) == (2, 1 / 16)
     assert energy.mean == pytest.approx((1 / 16 + 17 / 32) / 2)
     assert energy.concentration == pytest.approx(16 * energy.mean)
@@ -86,8 +86,8 @@ def test_a_peak_is_on_the_trigger_where_the_largest_value_is():
     saliency[5, 0, 0] = saliency[5, 7, 7] = 1  # equal: the first one counts
     masks = torch.zeros(6, 1, 8, 8)
     masks[..., 0, 0], masks[..., 0, 1], masks[..., 0, 2] = 1, 1, 0.4
-    assert peaks_inside(saliency, masks) == 3
-    assert Energy.of([0.5] * 4, 0.1, 2).peak_rate.value == 0.5
+    assert int(pointing_game(saliency, masks).sum()) == 3
+    assert Energy.summed([0.5] * 4, 0.1, 2).peak_rate.value == 0.5
 
 
 def test_the_interval_of_the_energy_covers_the_mean_as_often_as_it_says():
@@ -95,15 +95,15 @@ def test_the_interval_of_the_energy_covers_the_mean_as_often_as_it_says():
     covered = 0
     for _ in range(400):
         shares = torch.rand(60, generator=generator) ** 2  # mean 1 / 3, not normal
-        low, high = Energy.of(shares.tolist(), 0.1, 0).interval
+        low, high = Energy.summed(shares.tolist(), 0.1, 0).interval
         covered += low <= 1 / 3 <= high
     assert 365 <= covered <= 394
 
 
 def test_energy_of_one_image_or_none_has_no_interval():
-    assert Energy.of([0.3], 0.1, 1).interval == (0.0, 1.0)
-    assert Energy.of([], 0.1, 0).interval == (0.0, 1.0)
-    assert Energy.of([], 0.1, 0).count == 0
+    assert Energy.summed([0.3], 0.1, 1).interval == (0.0, 1.0)
+    assert Energy.summed([], 0.1, 0).interval == (0.0, 1.0)
+    assert Energy.summed([], 0.1, 0).count == 0
 
 
 class Looks(nn.Module):
@@ -152,7 +152,7 @@ def test_energy_of_a_model_that_looks_at_the_trigger_only(explain, monkeypatch):
     ],
 )
 def test_a_damaged_result_is_refused(damage):
-    energy = Energy.of([0.5, 0.25], 0.1, 1)
+    energy = Energy.summed([0.5, 0.25], 0.1, 1)
     values = Energies(energy, energy, 10, 10).to_dict() | damage
     with pytest.raises(ValueError, match="damaged"):
         Energies.from_dict(values)

@@ -1,0 +1,160 @@
+"""Attribution by gradients: of the network as it is, through changed rules, or averaged along a way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from captum.attr import (
+    DeepLift,
+    GradientShap,
+    GuidedBackprop,
+    InputXGradient,
+    IntegratedGradients,
+    NoiseTunnel,
+)
+from captum.attr import Saliency as Gradient
+from torch import Tensor
+
+from core.attribution.methods import BATCH, Method, methods
+from core.models import Classifier
+from core.params import choice, integer, number
+
+__all__ = [
+    "DeepLifted",
+    "GradientMethod",
+    "Guided",
+    "Integrated",
+    "ShapGradient",
+    "SmoothGrad",
+    "VanillaGradient",
+    "Weighted",
+]
+
+REDUCTIONS = ("absolute", "signed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientMethod(Method):
+    """A method that gives every channel of every pixel a signed value, from which one per pixel is made.
+
+    ``absolute`` takes the largest absolute value over the channels, as Simonyan et al. (2014) do. ``signed`` takes the
+    largest value, as the paper's tool FlashTorch does, whose ``Backprop.calculate_gradients`` was read: with
+    ``take_max=True`` it returns ``gradients.max(dim=0)``, always of the class that is *predicted*, and draws that map
+    standardised and clipped. Here what is negative counts as nothing.
+    """
+
+    reduction: str = choice(
+        "absolute",
+        choices=REDUCTIONS,
+        help="Of the channels' values, the largest without its sign, or the largest positive one as in FlashTorch.",
+    )
+
+    def _of_channels(self, values: Tensor) -> Tensor:
+        """One value a pixel, ``(n, H, W)``, of those of all channels, ``(n, C, H, W)``."""
+        return values.abs().amax(1) if self.reduction == "absolute" else values.amax(1).clamp_min(0)
+
+
+@methods.register("gradient")
+@dataclass(frozen=True, kw_only=True)
+class VanillaGradient(GradientMethod):
+    """Gradient of the logit with respect to the image (Simonyan et al. 2014): the method of the paper."""
+
+    label: ClassVar[str] = "Vanilla gradient"
+
+    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+        return self._of_channels(Gradient(model).attribute(images, targets, abs=False))
+
+
+@methods.register("guided")
+@dataclass(frozen=True, kw_only=True)
+class Guided(GradientMethod):
+    """Guided Backprop (Springenberg et al. 2015): only positive gradients pass a ReLU."""
+
+    label: ClassVar[str] = "Guided Backprop"
+
+    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+        return self._of_channels(GuidedBackprop(model).attribute(images, targets))
+
+
+@methods.register("integrated")
+@dataclass(frozen=True, kw_only=True)
+class Integrated(GradientMethod):
+    """Integrated Gradients (Sundararajan et al. 2017) from a black image."""
+
+    label: ClassVar[str] = "Integrated Gradients"
+
+    steps: int = integer(32, low=2, high=512, step=2, help="Points on the way from black to the image.")
+
+    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+        values = IntegratedGradients(model).attribute(
+            images, torch.zeros_like(images), targets, n_steps=self.steps, internal_batch_size=BATCH
+        )
+        return self._of_channels(values)
+
+
+@methods.register("smoothgrad")
+@dataclass(frozen=True, kw_only=True)
+class SmoothGrad(GradientMethod):
+    """SmoothGrad (Smilkov et al. 2017): the mean gradient of noisy copies of the image."""
+
+    label: ClassVar[str] = "SmoothGrad"
+
+    samples: int = integer(16, low=1, high=256, help="Noisy copies.")
+    std: float = number(20, low=0, high=128, step=1, help="Standard deviation of the noise.", unit="255ths")
+
+    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+        tunnel = NoiseTunnel(Gradient(model))
+        values = tunnel.attribute(
+            images,
+            nt_type="smoothgrad",
+            nt_samples=self.samples,
+            nt_samples_batch_size=1,
+            stdevs=self.std / 255,
+            target=targets,
+            abs=False,
+        )
+        return self._of_channels(values)
+
+
+@methods.register("inputxgradient")
+@dataclass(frozen=True, kw_only=True)
+class Weighted(GradientMethod):
+    """Input x Gradient (Shrikumar et al. 2016): every pixel times the gradient there."""
+
+    label: ClassVar[str] = "Input x Gradient"
+
+    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+        return self._of_channels(InputXGradient(model).attribute(images.requires_grad_(), targets))
+
+
+@methods.register("deeplift")
+@dataclass(frozen=True, kw_only=True)
+class DeepLifted(GradientMethod):
+    """DeepLIFT (Shrikumar et al. 2017), the rescale rule, against a black image."""
+
+    label: ClassVar[str] = "DeepLIFT"
+
+    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+        return self._of_channels(DeepLift(model).attribute(images, torch.zeros_like(images), targets))
+
+
+@methods.register("gradientshap")
+@dataclass(frozen=True, kw_only=True)
+class ShapGradient(GradientMethod):
+    """GradientSHAP (Lundberg and Lee 2017): mean gradients between a black image and noisy copies."""
+
+    label: ClassVar[str] = "GradientSHAP"
+
+    samples: int = integer(16, low=1, high=256, help="Random points.")
+    std: float = number(20, low=0, high=128, step=1, help="Standard deviation of the noise.", unit="255ths")
+
+    def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+        black = torch.zeros_like(images[:1])
+        # One image at a time: what captum draws depends on how many there are.
+        values = [
+            GradientShap(model).attribute(image, black, n_samples=self.samples, stdevs=self.std / 255, target=target)
+            for image, target in zip(torch.split(images, 1), torch.split(targets, 1), strict=True)
+        ]
+        return self._of_channels(torch.cat(values))

@@ -1,0 +1,155 @@
+"""Saliency methods compared on one attack: which finds the trigger, and which only looks as if (Sec. 5.4).
+
+The trigger is known, so that every method is measured by where it must point. Beside the attacked network stand two
+controls: the same network with random weights, which a method that explains the network must not find the trigger in,
+and the clean model, which does not know the trigger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from core.schemas import results as schemas
+from core.schemas.base import checked
+from core.sweeps.saliency import Energies, energy_sweep
+from core.transforms import Compose
+from core.trigger import Trigger
+
+if TYPE_CHECKING:  # what is stored can be read without captum, which takes a second to import
+    from core.attribution.methods import Explained, Method
+
+__all__ = ["CLEAN", "NETWORKS", "RANDOMISED", "TRAINED", "MethodScores", "SaliencyMethods", "Variant", "methods_sweep"]
+
+TRAINED, RANDOMISED, CLEAN = "trained", "randomised", "clean"
+NETWORKS = (TRAINED, RANDOMISED, CLEAN)
+"""Which network is explained: the attacked one, the same with random weights, or the clean model."""
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class MethodScores:
+    """What one method's maps of one network give.
+
+    Attributes:
+        method: Registered name of the method.
+        params: Its parameters.
+        explain: Whose logit is explained, one of :data:`core.sweeps.saliency.TARGETS`.
+        network: One of :data:`NETWORKS`.
+        energies: The measures, on attacked images and behind the transformation.
+    """
+
+    method: str
+    params: Params
+    explain: str
+    network: str
+    energies: Energies
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        described = {"method": self.method, "params": dict(self.params), "explain": self.explain}
+        return described | {"network": self.network} | self.energies.to_dict()
+
+
+@dataclass(frozen=True)
+class SaliencyMethods:
+    """All methods on one attack.
+
+    Attributes:
+        scores: One entry for each method, choice of logit and network.
+        wanted: How many entries it will have.
+    """
+
+    scores: tuple[MethodScores, ...]
+    wanted: int
+
+    @property
+    def done(self) -> float:
+        """Share that is measured, 0 to 1."""
+        return sum(score.energies.done for score in self.scores) / self.wanted
+
+    def of(
+        self, method: str, *, explain: str = "target", network: str = TRAINED, params: Params | None = None
+    ) -> Energies | None:
+        """The measures of one method; with ``params`` of that variant, else of the first."""
+        for score in self.scores:
+            if (score.method, score.explain, score.network) != (method, explain, network):
+                continue
+            if params is None or dict(params).items() <= dict(score.params).items():
+                return score.energies
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"scores": [score.to_dict() for score in self.scores]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SaliencyMethods:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
+        stored = checked(schemas.SaliencyMethods, values)
+        scores = tuple(
+            MethodScores(score.method, score.params, score.explain, score.network, Energies.read(score))
+            for score in stored.scores
+        )
+        return cls(scores, len(scores))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method to measure, and whose logit it explains."""
+
+    method: Method
+    explain: str = "target"
+
+
+def methods_sweep(
+    networks: Mapping[str, Explained],
+    images: Tensor,
+    labels: Tensor,
+    trigger: Trigger,
+    target: int,
+    variants: Sequence[Variant],
+    before: Compose,
+    *,
+    seed: int = 0,
+) -> Iterator[SaliencyMethods]:
+    """Measures every method on every network.
+
+    Args:
+        networks: What to explain, by its place in :data:`NETWORKS`.
+        images: Images whose true class is not the target, floats ``(N, C, H, W)`` in [0, 1].
+        labels: Their true classes, int64 ``(N,)``.
+        trigger: What to stamp and where.
+        target: The target label.
+        variants: The methods.
+        before: The transformation.
+        seed: Seed of all draws.
+
+    Yields:
+        The result so far; the last one is complete.
+
+    Raises:
+        ValueError: If there are no images, or a choice is not allowed.
+    """
+    done: list[MethodScores] = []
+    wanted = len(networks) * len(variants)
+    for name, explained in networks.items():
+        for variant in variants:
+            method, explain = variant.method, variant.explain
+            described = method.name, method.to_dict(), explain, name
+            score = None
+            for energies in energy_sweep(
+                explained, images, labels, trigger, target, method, before, explain=explain, seed=seed
+            ):
+                score = MethodScores(*described, energies)
+                yield SaliencyMethods((*done, score), wanted)
+            assert score is not None
+            done.append(score)
