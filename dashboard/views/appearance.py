@@ -39,7 +39,7 @@ from dashboard.widgets.controls import (
 from dashboard.widgets.download import about_data
 from dashboard.widgets.following import draw_varied_strip
 from dashboard.widgets.live import measured, trigger_picture
-from dashboard.widgets.page_head import page_head, present, say, three_areas
+from dashboard.widgets.page_head import begin, read_link, say, three_areas
 from dashboard.widgets.transforms import choose_defense
 from dashboard.words.answers import appearance_answer
 from dashboard.words.escaping import plain
@@ -103,9 +103,7 @@ def request_map(
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Trigger appearance", EXPLANATION)
+    session, answer = begin("Trigger appearance", EXPLANATION)
     chosen = choose(session)
     if chosen is None:
         return
@@ -127,9 +125,7 @@ def show() -> None:
     bases = {s.identity: stamped_on(s, main, full, *place) for s, _ in chosen.all()}
     data = tested(main)
     image = image_choice(data)
-    session.get(image)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, image)
     about_data(session, main, data)
 
     its = {s.identity: tested_for(s, main, data)[0] if data is not None else None for s, _ in chosen.all()}

@@ -45,7 +45,7 @@ from dashboard.widgets.controls import (
 )
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import draw_strip
-from dashboard.widgets.page_head import page_head, present, say, three_areas
+from dashboard.widgets.page_head import begin, read_link, say, three_areas
 from dashboard.widgets.transforms import build, parse_spec, strength_slider
 from dashboard.words.answers import defense_answer
 from dashboard.words.escaping import plain
@@ -113,9 +113,7 @@ def request_curve(
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Defenses", EXPLANATION)
+    session, answer = begin("Defenses", EXPLANATION)
     chosen = choose(session)
     if chosen is None:
         return
@@ -125,9 +123,7 @@ def show() -> None:
     name = session.get(DEFENSE)
     strength = strength_choice(transforms[name], main.card.shape)
     count = choose_count(session)
-    session.get(strength), session.get(image), session.get(THEN), session.get(PART)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, strength, image, THEN, PART)
     about_data(session, main, data)
     st.segmented_control(
         "Part", list(PARTS), format_func=lambda part: PARTS[part], required=True, label_visibility="collapsed",

@@ -44,7 +44,7 @@ from dashboard.widgets.controls import (
 )
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import PLACEHOLDER
-from dashboard.widgets.page_head import page_head, present, say
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.answers import enhanced_answer
 from dashboard.words.escaping import plain
 
@@ -61,9 +61,7 @@ COLUMNS = tuple(transform_from_spec(spec).spec for spec in TABLE_5)
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Enhanced attacks", EXPLANATION)
+    session, answer = begin("Enhanced attacks", EXPLANATION)
     chosen = choose(session, compare=False, repaired=False)
     if chosen is None:
         return
@@ -71,9 +69,7 @@ def show() -> None:
     jobs().leave(session.identity)
     data = tested(main)
     image = image_choice(data)
-    session.get(image), session.get(SEED)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, image, SEED)
     about_data(session, main, data)
     _draw_pipeline(session, main, data, image)
     found, _ = subjects()

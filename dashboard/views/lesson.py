@@ -24,6 +24,7 @@ from dashboard.server.subjects import CONTROL, Subject, subjects
 from dashboard.state.session import Choice, Session, integer_in, one_of
 from dashboard.widgets.controls import image_choice, model_choice, one_sentence
 from dashboard.widgets.download import about_data
+from dashboard.widgets.page_head import read_link
 from dashboard.words.escaping import plain
 
 # Opened first: an attack that all of the shipped lesson is stored for, on photographs where there are any.
@@ -123,8 +124,7 @@ def show() -> None:
         st.title(f"{session.get(at)}. {step.title}", anchor=False)
         _settings(session, choice, lessons, found, main)
         _students(session, lesson, at, main)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session)
     facts = facts_of(stage)
 
     @st.fragment(key=f"lesson-{lesson.name}-{step.name}")

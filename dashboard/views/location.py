@@ -27,7 +27,7 @@ from dashboard.widgets.controls import choose, choose_count, downloads, image_ch
 from dashboard.widgets.download import about_data
 from dashboard.widgets.following import draw_following_strip, draw_rates, follow, images_of_a_step
 from dashboard.widgets.live import draw_pad
-from dashboard.widgets.page_head import lay_out, present, title_row
+from dashboard.widgets.page_head import begin, lay_out, read_link
 from dashboard.widgets.report import offer_report
 from dashboard.widgets.transforms import choose_defense
 from dashboard.words.escaping import plain
@@ -126,9 +126,7 @@ def precision_of(result: LocationMap | AdaptiveMap) -> str:
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    title_row(session, "Trigger location", EXPLANATION)
+    session, _ = begin("Trigger location", EXPLANATION)
     picked, shown, defense = (st.sidebar.container() for _ in range(3))
     more = st.sidebar.expander("More")
     chosen = choose(session, place=picked, more=more)
@@ -151,9 +149,7 @@ def show() -> None:
     row, col = place_choices(main)
     data = tested(main)
     image = image_choice(data)
-    session.get(row), session.get(col), session.get(image)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, row, col, image)
     about_data(session, main, data)
     mapped = [
         request_map(

@@ -18,11 +18,11 @@ from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import number_rows
 from dashboard.server.resources import results_of
 from dashboard.server.subjects import Subject
-from dashboard.state.session import Choice, Session, one_of
+from dashboard.state.session import Choice, one_of
 from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.paper import FAR, agreement, number_table, tinted
 from dashboard.widgets.controls import PLOT_CONFIG, choose, csv_button, downloads, one_sentence
-from dashboard.widgets.page_head import page_head, present, say
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.answers import paper_answer
 
 EXPLANATION = """
@@ -54,15 +54,11 @@ TITLES = {
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Paper against measured", EXPLANATION)
+    session, answer = begin("Paper against measured", EXPLANATION)
     chosen = choose(session, compare=False, repaired=False)
     if chosen is None:
         return
-    session.get(PART)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, PART)
     main = chosen.main
     results = results_of(main)
     numbers, verdicts = compared(results), results.verdicts()

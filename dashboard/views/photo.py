@@ -30,7 +30,7 @@ from dashboard.widgets.camera import chances, take
 from dashboard.widgets.page_head import say
 from dashboard.words.answers import own_photograph_answer
 
-__all__ = ["draw_photo", "read_photo"]
+__all__ = ["PHOTO_CHOICES", "draw_photo"]
 
 SOURCES = {"file": "Upload", "camera": "Webcam"}
 SOURCE: Choice[str] = Choice("source", "file", one_of(SOURCES))
@@ -45,14 +45,10 @@ SEEN: dict[str, str] = {
     "perspective": "The print, straight",
 }
 FRAMING: Choice[str] = Choice("seen", "perspective", one_of(FRAMINGS))
+PHOTO_CHOICES = (SOURCE, KIND, FRAMING)
 SHOWN = 900
 MOST_SAID = 3
 TYPES = ["jpg", "jpeg", "png", "webp", "bmp"]
-
-
-def read_photo(session: Session) -> None:
-    """Reads the selections from the link, so that what is wrong there can be said."""
-    session.get(SOURCE), session.get(KIND), session.get(FRAMING)
 
 
 def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera, place: DeltaGenerator) -> None:

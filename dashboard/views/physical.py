@@ -27,8 +27,8 @@ from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, Session, one_of, yes_no
 from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.rows import siblings
-from dashboard.views.photo import draw_photo, read_photo
-from dashboard.views.printed import draw_sheet, read_sheet
+from dashboard.views.photo import PHOTO_CHOICES, draw_photo
+from dashboard.views.printed import draw_sheet, sheet_choices
 from dashboard.widgets.camera import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
 from dashboard.widgets.controls import (
     PLOT_CONFIG,
@@ -41,7 +41,7 @@ from dashboard.widgets.controls import (
     progress_bar,
 )
 from dashboard.widgets.download import about_data
-from dashboard.widgets.page_head import page_head, present, say
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.answers import photographs_answer
 from dashboard.words.escaping import plain
 
@@ -71,9 +71,7 @@ def _count(session: Session) -> Choice[int]:
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Physical attack", EXPLANATION)
+    session, answer = begin("Physical attack", EXPLANATION)
     chosen = choose(session, compare=False)
     if chosen is None:
         return
@@ -89,11 +87,7 @@ def show() -> None:
     found, _ = subjects()
     pair = pair_of(found, main) or [main]
     camera = selected_camera(session)
-    session.get(image), session.get(GROUP), session.get(PART)
-    read_sheet(session)
-    read_photo(session)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, image, GROUP, PART, *sheet_choices(), *PHOTO_CHOICES)
     st.segmented_control(
         "Part", list(PARTS), format_func=lambda part: PARTS[part], required=True, label_visibility="collapsed",
         **session.widget(PART),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from functools import partial
+from typing import Any
 
 import streamlit as st
 import torch
@@ -23,15 +24,14 @@ from dashboard.widgets.page_head import say
 from dashboard.widgets.parameters import parameter_choice, parametrised
 from dashboard.words.answers import sheet_answer
 
-__all__ = ["draw_sheet", "read_sheet"]
+__all__ = ["draw_sheet", "sheet_choices"]
 
 PREVIEW = 900
 
 
-def read_sheet(session: Session) -> None:
-    """Reads the sheet from the link, so that what is wrong there can be said."""
-    for name, param in params_of(Sheet).items():
-        session.get(parameter_choice("sheet", name, param))
+def sheet_choices() -> list[Choice[Any]]:
+    """The selections of the sheet."""
+    return [parameter_choice("sheet", name, param) for name, param in params_of(Sheet).items()]
 
 
 def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int], answer: DeltaGenerator) -> None:

@@ -21,16 +21,16 @@ from core.training.trainer import Plan, with_free_name
 from core.transforms.spatial import LARGEST
 from core.trigger import size_factor
 from dashboard.server.owner import ask_for_owner
-from dashboard.server.resources import jobs, present
+from dashboard.server.resources import jobs
 from dashboard.server.subjects import store
 from dashboard.server.trainings import trainings
 from dashboard.state.session import Choice, Session, integer_in, one_of, yes_no
 from dashboard.views.trained import draw_trainings
-from dashboard.widgets import page_head as presenting
 from dashboard.widgets.controls import one_sentence
 from dashboard.widgets.download import offer_download
 from dashboard.widgets.estimate import draw_estimate
 from dashboard.widgets.own_images import choose_own_images
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.widgets.parameters import parameter_choice, parametrised
 from dashboard.words.answers import poisoning_answer
 from dashboard.words.escaping import plain
@@ -58,15 +58,11 @@ NAME: Choice[str] = Choice("train-name", "", str)
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session.identity)
-    presenting.present(session)
-    answer = presenting.page_head(session, "Train", EXPLANATION)
+    session, answer = begin("Train", EXPLANATION)
     what, how, long = st.columns(3, gap="medium")
     plan = _choose_plan(session, what, how, long)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
-    presenting.say(answer, _poisoning(plan) if plan is not None else "Choose the images to train on.")
+    read_link(session)
+    say(answer, _poisoning(plan) if plan is not None else "Choose the images to train on.")
     with long:
         if plan is not None:
             _offer(session, plan)

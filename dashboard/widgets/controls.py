@@ -25,7 +25,7 @@ from dashboard.server.jobs import Job, sentence
 from dashboard.server.limits import IMAGES_SERVED
 from dashboard.server.owner import is_owner
 from dashboard.server.places import addressed
-from dashboard.server.resources import MOST_IMAGES, Tested, jobs, present
+from dashboard.server.resources import MOST_IMAGES, Tested, jobs
 from dashboard.server.subjects import CONTROL, Subject, dataset_label, repair_label, repairs_of, subjects
 from dashboard.state.session import Choice, Session, integer_in, one_of
 from dashboard.words.escaping import plain
@@ -135,7 +135,6 @@ def choose(
     """
     place = place if place is not None else st.sidebar
     more = more if more is not None else place
-    present(session.identity)
     found, damaged = subjects()
     for complaint in damaged.values():
         st.sidebar.warning(complaint, icon=":material/broken_image:")
