@@ -17,7 +17,7 @@ from core.sweeps.physical import DISTANCES, YAWS, Condition, PhysicalResult, phy
 from core.trigger import stamp
 from dashboard.figures import physical as physical_figures
 from dashboard.figures.base import COLOURS
-from dashboard.figures.html import Reading, Shown, beside, captioned, data_url, live_note, rate_bars, strip
+from dashboard.figures.html import Reading, beside, captioned, data_url, live_note, rate_bars
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import factor_rows, place_rows
 from dashboard.server.jobs import Job, gathered
@@ -41,6 +41,7 @@ from dashboard.widgets.controls import (
     progress_bar,
 )
 from dashboard.widgets.download import about_data
+from dashboard.widgets.live import draw_answers
 from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.answers import photographs_answer
 from dashboard.words.escaping import plain
@@ -179,13 +180,8 @@ def _draw_strip(subject: Subject, data: Tested, camera: Camera, start: int) -> N
     images = take(camera, stamp(data.images[start : start + STRIP], subject.trigger), start).inputs
     with jobs().turnstile.interactive():
         answers = model.predict(images).tolist()
-    classes, target = subject.classes, subject.attack.target
-    shown = [
-        Shown(data_url(image), classes[answer], classes[truth], answer == target)
-        for image, answer, truth in zip(images, answers, data.labels[start : start + STRIP].tolist(), strict=True)
-    ]
     st.markdown(f"**Photographs of attacked images**, as {subject.label} gets them, and what it says")
-    st.html(strip(shown, subject.target_name))
+    draw_answers(subject, images, data.labels[start : start + STRIP], answers)
 
 
 def stored_photographs(subject: Subject) -> PhysicalResult | None:
