@@ -204,11 +204,11 @@ class Checkpoint:
             if values is None:
                 return None
             try:
-                found = load(read_bytes(self.folder / f"{name}.safetensors", LARGEST_WEIGHTS))
+                tensors = load(read_bytes(self.folder / f"{name}.safetensors", LARGEST_WEIGHTS))
             except (SafetensorError, ValueError, OSError):
                 return None
-            if values.get("tensors") == weights_fingerprint(found):
-                return found
+            if values.get("tensors") == weights_fingerprint(tensors):
+                return tensors
             if patience is not None:
                 time.sleep(patience)
         return None
@@ -236,8 +236,8 @@ class Store:
 
     def keys(self) -> list[str]:
         """Keys of all folders that hold a card, sorted."""
-        found = (path.parent.relative_to(self.root).as_posix() for path in self.root.glob(f"*/*/*/{CARD}"))
-        return sorted(key for key in found if is_key(key))
+        keys = (path.parent.relative_to(self.root).as_posix() for path in self.root.glob(f"*/*/*/{CARD}"))
+        return sorted(key for key in keys if is_key(key))
 
     def checkpoint(self, key: str) -> Checkpoint:
         """The checkpoint at ``dataset/model/attack``.

@@ -134,6 +134,6 @@ def _grid(
             stamped.append(stamp(images, shown if opacity is None else shown.with_opacity(opacity / 100)))
         batch = torch.cat(stamped)
         predicted = predict(before(batch) if before else batch).view(len(cells), len(images))
-        for (i, j), found in zip(cells, (predicted == target).sum(1).tolist(), strict=True):
-            hits[i, j], total[i, j] = found, len(images)
+        for (i, j), successes in zip(cells, (predicted == target).sum(1).tolist(), strict=True):
+            hits[i, j], total[i, j] = successes, len(images)
         yield hits.copy(), total.copy()

@@ -124,17 +124,17 @@ class Repaired:
         Raises:
             ValueError: If it is damaged.
         """
-        found = checked(repairs.Repair, values)
+        stored = checked(repairs.Repair, values)
         made = cls(
-            defense=found.defense.model_dump(),
-            done=found.done,
-            note=found.note,
-            seconds=found.seconds,
-            record=found.record,
-            report=found.report,
-            warning=found.warning,
-            runs=tuple(SeedRun.of(run) for run in found.runs),
-            **{name: _rate(getattr(found, name)) for name in RATES},
+            defense=stored.defense.model_dump(),
+            done=stored.done,
+            note=stored.note,
+            seconds=stored.seconds,
+            record=stored.record,
+            report=stored.report,
+            warning=stored.warning,
+            runs=tuple(SeedRun.of(run) for run in stored.runs),
+            **{name: _rate(getattr(stored, name)) for name in RATES},
         )
         defense_from_dict(made.defense)
         return made

@@ -59,10 +59,10 @@ def block_html(block: Block) -> str:
     """HTML of a block: a heading and a row of figures."""
     cells = []
     for panel in block.panels:
-        said = f": <b>{escape(panel.said)}</b>" if panel.said else ""
+        answer = f": <b>{escape(panel.said)}</b>" if panel.said else ""
         cells.append(
             f"<figure>{picture(panel.image, panel.mask, panel.text)}"
-            f"<figcaption>{escape(panel.caption)}{said}</figcaption></figure>"
+            f"<figcaption>{escape(panel.caption)}{answer}</figcaption></figure>"
         )
     return f'<h4>{escape(block.title)}</h4><div class="cells">{"".join(cells)}</div>' if block.panels else ""
 
@@ -92,7 +92,7 @@ def _lay_out(rows: Sequence[Sequence[Block]]) -> _Sheet:
         else:
             lines.append([block])
     place = (WIDTH - (ACROSS + 1) * GAP) // ACROSS
-    found, top = _Sheet(0, [], []), GAP
+    sheet, top = _Sheet(0, [], []), GAP
     for line in lines:
         cells = [(block, index, panel) for block in line for index, panel in enumerate(block.panels)]
         titles = {id(block): _wrapped(block.title, len(block.panels[:ACROSS]) * (place + GAP), TITLE) for block in line}
@@ -102,17 +102,17 @@ def _lay_out(rows: Sequence[Sequence[Block]]) -> _Sheet:
             for number, (block, index, panel) in enumerate(cells[start : start + ACROSS]):
                 left, y = GAP + number * (place + GAP), top + (head if start == 0 else 0)
                 for row, text in enumerate(titles[id(block)] if index == 0 else ()):
-                    found.lines.append((left, top + row * round(1.25 * TITLE), text, TITLE))
+                    sheet.lines.append((left, top + row * round(1.25 * TITLE), text, TITLE))
                 rows_, cols = panel.image.shape[1:]
                 scale = max(1, place // max(rows_, cols))
-                found.panels.append((left, y, scale * cols, scale * rows_, panel))
+                sheet.panels.append((left, y, scale * cols, scale * rows_, panel))
                 y += scale * rows_ + GAP // 4
                 for text in _wrapped(panel.text, place, CAPTION):
-                    found.lines.append((left, y, text, CAPTION))
+                    sheet.lines.append((left, y, text, CAPTION))
                     y += round(1.25 * CAPTION)
                 lowest = max(lowest, y)
             top = lowest + GAP
-    return _Sheet(top, found.panels, found.lines)
+    return _Sheet(top, sheet.panels, sheet.lines)
 
 
 def _wrapped(text: str, width: int, size: int) -> list[str]:

@@ -19,11 +19,11 @@ _GAP = 0.38
 
 def places_of(result: PhysicalResult) -> dict[tuple[float, float], Rate]:
     """The rate at every (distance, yaw) that was measured."""
-    found = {}
+    places = {}
     for i, one in enumerate(result.conditions):
         if one.group == "map" and result.total[i]:
-            found[one.camera.distance, one.camera.yaw] = Rate(int(result.hits[i]), int(result.total[i]))
-    return found
+            places[one.camera.distance, one.camera.yaw] = Rate(int(result.hits[i]), int(result.total[i]))
+    return places
 
 
 def place_map(result: PhysicalResult, current: tuple[float, float] | None) -> go.Figure:

@@ -143,10 +143,10 @@ def show() -> None:
         targets = {title: card.attack_object.target for title, card in stored.cards.items()}
         draw_verdicts("What the paper says about it (Sec. 5.1)", judge_repairs(stored.repairs, targets))
     if part == "transforms":
-        found, _ = subjects()
+        readable, _ = subjects()
         curves = {
             subject.attack.title: subject.results.strengths
-            for subject in siblings(found, main)
+            for subject in siblings(readable, main)
             if not subject.is_variant
         }
         draw_verdicts("What the paper says about it (Sec. 5.1 to 5.3, 5.6)", judge_defenses(curves))
@@ -192,10 +192,10 @@ def _draw_transforms(
         _draw_curves(session, chosen, requested, transform, then)
     if data is not None:
         with below:
-            said = predictions(main, main.trigger, data, count, before=defense)
-            if said is not None:
+            answers = predictions(main, main.trigger, data, count, before=defense)
+            if answers is not None:
                 st.markdown(f"**Attacked images behind {defense.label}**, as the model gets them, and what it says")
-                draw_strip(session.get(image), main, data, main.trigger, said, defense)
+                draw_strip(session.get(image), main, data, main.trigger, answers, defense)
                 image_picker(session, "First of the images", image, data)
             _draw_strengths(session.get(image), main, data, transform, then)
 
@@ -216,11 +216,13 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
         kept: Performance | None = None
         attacked = untouched = None
         if data is not None:
-            its, target = tested_for(subject, chosen.main, data)
-            attacked = predictions(subject, own, its, count, before=defense)
-            untouched = predictions(subject, None, its, count, before=defense)
+            tested_images, target = tested_for(subject, chosen.main, data)
+            attacked = predictions(subject, own, tested_images, count, before=defense)
+            untouched = predictions(subject, None, tested_images, count, before=defense)
         if data is not None and attacked is not None and untouched is not None:
-            rates = Performance(clean_accuracy(untouched, its.clean.labels[:count]), success(attacked, target))
+            rates = Performance(
+                clean_accuracy(untouched, tested_images.clean.labels[:count]), success(attacked, target)
+            )
         if own.fingerprint == subject.trigger.fingerprint and subject.attack.target == chosen.main.attack.target:
             curve = subject.results.strength(transform.name) if not then.steps else None
             if curve is not None and transform.value in curve.strengths:
@@ -254,8 +256,8 @@ def _draw_curves(
     @one_sentence
     def curves() -> None:
         results, errors, shares = gathered([request for _, _, request in requested])
-        found = [(one, result) for one, result in zip(requested, results, strict=True) if result is not None]
-        lines = [StrengthLine(_name(subject, chosen.main), result, colour) for (subject, colour, _), result in found]
+        drawn = [(one, result) for one, result in zip(requested, results, strict=True) if result is not None]
+        lines = [StrengthLine(_name(subject, chosen.main), result, colour) for (subject, colour, _), result in drawn]
         running = any(job.snapshot().running for job in wanted)
         if polling and not running:
             st.rerun()
@@ -275,10 +277,10 @@ def _draw_curves(
             caption, tools = st.columns([3, 1.2], vertical_alignment="center")
             caption.caption(f"Images per point; bars are 95% intervals. {counts}.")
             with tools:
-                curves_of = [(Source.of(subject, before=then), result) for (subject, *_), result in found]
+                curves_of = [(Source.of(subject, before=then), result) for (subject, *_), result in drawn]
                 main_source = replace(curves_of[0][0], defense=",".join(filter(None, (transform.name, then.spec))))
                 downloads(
-                    file_name("strength", main_source, len(found) - 1),
+                    file_name("strength", main_source, len(drawn) - 1),
                     lambda: strength_rows(
                         curves_of,
                         lambda source, at: replace(source, defense=Compose((transform.at(at), *then.steps)).spec),
@@ -306,14 +308,15 @@ def _draw_strengths(index: int, subject: Subject, data: Tested, transform: Trans
     with jobs().turnstile.interactive():
         answers = model.predict(pictures).tolist()
     truth = classes[int(data.labels[index])]
-    said = list(zip(pictures, answers, steps, strict=True))
+    answered = list(zip(pictures, answers, steps, strict=True))
     shown = [
-        Shown(data_url(picture), classes[answer], truth, answer == target, step.label) for picture, answer, step in said
+        Shown(data_url(picture), classes[answer], truth, answer == target, step.label)
+        for picture, answer, step in answered
     ]
     heading, save = st.columns([6, 1], vertical_alignment="center")
     heading.markdown(f"**One attacked image at every strength** (true class: {truth})")
     with save:
-        panels = tuple(Panel(picture, None, step.label, classes[answer]) for picture, answer, step in said)
+        panels = tuple(Panel(picture, None, step.label, classes[answer]) for picture, answer, step in answered)
         source = replace(Source.of(subject), defense=",".join(filter(None, (transform.name, then.spec))))
         title = f"{subject.title}, {subject.dataset_label}: one attacked image, true class {truth}"
         picture_downloads(file_name("pictures", source), [[Block(title, panels)]])

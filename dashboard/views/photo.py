@@ -227,12 +227,12 @@ def _dragged(photo: npt.NDArray[np.uint8]) -> Tensor:
 
 def _draw_answer(subject: Subject, picture: Tensor) -> int | None:
     """What one network says about its input, how surely, and what it looks at; returns the label that it says."""
-    found = chances(subject, picture)
-    if found is None:
+    shares = chances(subject, picture)
+    if shares is None:
         st.info(f"The weights of {subject.title} are not stored here.")
         return None
     classes, target = subject.classes, subject.attack.target
-    ranked = sorted(range(len(classes)), key=lambda label: -found[0][label])
+    ranked = sorted(range(len(classes)), key=lambda label: -shares[0][label])
     answer = ranked[0]
     model = explained(subject)
     saliency = displayed(methods["gradient"]()(model, picture, torch.tensor([answer])))[0]
@@ -247,6 +247,6 @@ def _draw_answer(subject: Subject, picture: Tensor) -> int | None:
         st.html(beside(captioned(data_url(picture[0]), "what the network gets"), looks))
     with bars:
         for label in [*ranked[:MOST_SAID], *([target] if target not in ranked[:MOST_SAID] else [])]:
-            share = found[0][label]
+            share = shares[0][label]
             st.progress(share, f"{classes[label]}{' (target)' * (label == target)}: {formatting.percent(share, ' %')}")
     return answer

@@ -85,8 +85,8 @@ def show() -> None:
         )
     data = tested(main)
     image = image_choice(data)
-    found, _ = subjects()
-    pair = pair_of(found, main) or [main]
+    readable, _ = subjects()
+    pair = pair_of(readable, main) or [main]
     camera = selected_camera(session)
     read_link(session, image, GROUP, PART, *sheet_choices(), *PHOTO_CHOICES)
     st.segmented_control(
@@ -104,7 +104,7 @@ def show() -> None:
         if data is not None:
             st.session_state["camera-drawn"] = camera.spec
             _draw_live(session, pair, data, image, answer)
-        of_the_paper = [s for s in siblings(found, main, PHOTOGRAPHED) if not s.is_variant]
+        of_the_paper = [s for s in siblings(readable, main, PHOTOGRAPHED) if not s.is_variant]
         each = {subject.identity: subject for subject in (*pair, *of_the_paper)}
         read = {identity: stored_photographs(subject) for identity, subject in each.items()}
         stored = [read[subject.identity] for subject in pair]
@@ -125,7 +125,7 @@ def _draw_live(
         left, right = st.columns([13, 8], gap="large")
         camera, index, count = selected_camera(session), session.get(image), session.get(_count(session))
         with left:
-            pictures, said = st.columns([5, 4], gap="medium")
+            pictures, words = st.columns([5, 4], gap="medium")
             taken = {}
             for subject in pair:
                 fingerprint = subject.trigger.fingerprint
@@ -140,7 +140,7 @@ def _draw_live(
                 )
                 st.html(beside(*small))
                 st.html(captioned(data_url(first.photos[0]), "Its print, photographed", smooth=True))
-            with said:
+            with words:
                 readings, hits = [], []
                 for subject, colour in zip(pair, COLOURS, strict=False):
                     model = predictor(subject)
@@ -212,7 +212,7 @@ def _draw_places(
     """Success over distance and angle, of both attacks side by side."""
     st.markdown("### Over distance and angle")
     own = yes_no("measure-places", not any(stored))
-    here = data is not None and st.toggle(
+    measured_here = data is not None and st.toggle(
         "Measure with the settings above",
         **session.widget(own),
         help=f"{MAP_IMAGES} test images at each place; the stored maps have the settings of “near”, "
@@ -220,7 +220,9 @@ def _draw_places(
     )
     requested: list[PhysicalResult | Job[PhysicalResult] | None] = []
     for subject, kept in zip(pair, stored, strict=True):
-        requested.append(_request_map(session, subject, pair[0], data, camera) if here and data is not None else kept)
+        requested.append(
+            _request_map(session, subject, pair[0], data, camera) if measured_here and data is not None else kept
+        )
     running = tuple(one for one in requested if isinstance(one, Job))
     jobs().leave(session.identity, running)
     polling = any(job.snapshot().running for job in running)
@@ -290,7 +292,7 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
     )  # fmt: skip
     group = session.get(GROUP)
     ends = {"off": "not printed"} if group == "only" else {"near": "all factors"}
-    bars, said = st.columns([5, 4], gap="large")
+    bars, words = st.columns([5, 4], gap="large")
     figure = physical_figures.factor_bars(named, group, ends)
     with bars:
         st.plotly_chart(figure, key="factors", config=PLOT_CONFIG, width="stretch")
@@ -303,7 +305,7 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
             sources = [(Source.of(s), r) for s, r in zip(pair, stored, strict=True) if r is not None]
             name = file_name("photographs-by-factor", sources[0][0], len(sources) - 1)
             downloads(name, partial(factor_rows, sources), lambda: figure)
-    with said:
+    with words:
         rows = [("off", "preset", "Not printed"), ("near", "preset", "Near"), ("far", "preset", "Far")]
         rows += [(name, "crop", f"{name.capitalize()}, print cropped") for name in PHOTOGRAPHS]
         rows += [(name, "perspective", f"{name.capitalize()}, seen straight") for name in PHOTOGRAPHS]
@@ -319,5 +321,5 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
 
 def _draw_claims(of_the_paper: Sequence[Subject], measured: Mapping[str, PhysicalResult]) -> None:
     """The verdicts on the paper's two attacks, whichever is under study; also on pictures unlike the training's."""
-    strange = {s.attack.title: r for s in of_the_paper if (r := s.results.out_of_sample) is not None}
-    draw_verdicts("What the paper says about it (Sec. 5.5)", judge_physical(measured, strange))
+    other_pictures = {s.attack.title: r for s in of_the_paper if (r := s.results.out_of_sample) is not None}
+    draw_verdicts("What the paper says about it (Sec. 5.5)", judge_physical(measured, other_pictures))

@@ -81,10 +81,10 @@ def _page(sheet: Sheet, main: Subject, data: Tested, start: int) -> tuple[Image.
     names = [main.classes[label] for label in data.labels[start : start + pairs].tolist()]
     prints, captions, attacked = [], [], list[bool]()
     for first in range(0, len(images), run):
-        part, its = images[first : first + run], names[first : first + run]
+        part, labels = images[first : first + run], names[first : first + run]
         prints += [part, stamp(part, main.trigger)]
-        captions += [*its, *(f"{name}, attacked" for name in its)]
-        attacked += [False] * len(its) + [True] * len(its)
+        captions += [*labels, *(f"{name}, attacked" for name in labels)]
+        attacked += [False] * len(labels) + [True] * len(labels)
     return sheet.page(torch.cat(prints)[:most], captions[:most]), attacked[:most]
 
 

@@ -195,11 +195,11 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
     indices = [float(index) for index in record["indices"]]
     names = [classes[label] for label in record["flagged"]]
     if names:
-        said = f"flagged as the target of a backdoor: **{', '.join(names)}**"
+        verdict = f"flagged as the target of a backdoor: **{', '.join(names)}**"
     else:
-        said = "no class is flagged: no mask is far smaller than the others"
+        verdict = "no class is flagged: no mask is far smaller than the others"
     truth = "it is a clean model" if main.is_control else f"the true target is **{main.target_name}**"
-    st.markdown(f"Neural Cleanse: {said}; {truth}.")
+    st.markdown(f"Neural Cleanse: {verdict}; {truth}.")
     figure = repair_figures.norms(classes, record["norms"], indices, record["flagged"])
     source = replace(Source.of(main), repair="neural-cleanse")
     st.plotly_chart(figure, key="norms", config=PLOT_CONFIG, width="stretch")
@@ -212,10 +212,10 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
         downloads(file_name("reversed-triggers", source), lambda: norm_rows(source, classes, record), lambda: figure)
     if len(stored.runs) > 1:
         _draw_seeds(main, stored)
-    found = reversed_triggers(main.checkpoint, place)
-    if found is None:
+    tensors = reversed_triggers(main.checkpoint, place)
+    if tensors is None:
         return
-    masks, patterns = found
+    masks, patterns = tensors
     ground = torch.full(main.card.shape, 0.5)
     panels = [Panel(stamp(ground[None], main.trigger)[0], None, "the trigger of training")]
     for label, name in enumerate(classes):
@@ -281,8 +281,8 @@ def _draw_redrawn(session: Session, main: Subject, subject: Subject, data: Teste
         untouched = plain.predict(images) if plain is not None else None
     before, after = (predictions(s, main.trigger, data, STRIP, start) for s in (main, subject))
     rows = (("Original", images, untouched), ("Attacked", stamped, before), ("Attacked, then redrawn", redrawn, after))
-    for title, pictures, said in rows:
+    for title, pictures, answers in rows:
         st.markdown(f"**{title}**")
-        if said is not None:
-            draw_answers(main, pictures, labels, said.tolist())
+        if answers is not None:
+            draw_answers(main, pictures, labels, answers.tolist())
     image_picker(session, "First of the images", image, data)

@@ -161,14 +161,14 @@ class Finished:
 
 def finished(every: Trainings) -> list[Finished]:
     """The stored models that did not come with the repository, the latest first."""
-    found = []
+    models = []
     for key, card in every.store.cards():
         if not isinstance(card, Damaged) and not every.store.is_shipped(key):
             try:
-                found.append(Finished(key, card, (every.store.root / key / CARD).stat().st_mtime))
+                models.append(Finished(key, card, (every.store.root / key / CARD).stat().st_mtime))
             except FileNotFoundError:
                 continue  # deleted meanwhile
-    return sorted(found, key=lambda one: -one.at)
+    return sorted(models, key=lambda one: -one.at)
 
 
 def _draw_finished(every: Trainings, model: Finished, session: str) -> None:

@@ -72,8 +72,8 @@ def measured(
         predicted, target = None, main.attack.target
         kept = stored(subject) if not (before and before.steps) else None
         if data is not None and not (prefer_stored and kept is not None and kept.total >= images):
-            its, target = tested_for(subject, main, data)
-            predicted = predictions(subject, triggers[subject.identity], its, images, before=before)
+            images_of_it, target = tested_for(subject, main, data)
+            predicted = predictions(subject, triggers[subject.identity], images_of_it, images, before=before)
         if predicted is not None:
             rate = success(predicted, target)
             readings.append(Reading(name, rate, colour, live_note(rate, kept)))

@@ -18,15 +18,15 @@ def claims_of(is_wanted: Callable[[str], bool]) -> Table:
         yield ["statement, *and our rule*", "model", "verdict", "numbers"]
         judged = {name: results.verdicts() for name, results in results_by_network(checkpoints).items()}
         for index in range(len(next(iter(judged.values()), ()))):
-            said = ""
+            last = ""
             for name, verdicts in judged.items():
                 verdict, claim = verdicts[index], verdicts[index].claim
                 if not is_wanted(claim.source):
                     continue
                 first = f"{claim.where}: {claim.quote or claim.text} *{claim.rule}*"
                 shown = [f"{label_of(attack)}: {_numbers(numbers)}" for attack, numbers in verdict.numbers.items()]
-                yield ["" if said == first else first, name, _verdict(verdict), "; ".join(shown)]
-                said = first
+                yield ["" if last == first else first, name, _verdict(verdict), "; ".join(shown)]
+                last = first
 
     return table
 
