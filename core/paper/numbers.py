@@ -135,7 +135,7 @@ def paper_number(model: str, attack: str, defense: str) -> PaperNumber | None:
 
 @cache
 def _by_place() -> dict[tuple[str, str, str], PaperNumber]:
-    return {(one.model, one.attack, one.defense): one for one in reversed(paper_numbers())}
+    return {(number.model, number.attack, number.defense): number for number in reversed(paper_numbers())}
 
 
 def paper_seconds(model: str, defense: str) -> float | None:

@@ -160,7 +160,7 @@ class Results:
             The mean, or None where it was run on none of them.
         """
         measured = {title: self.repairs[title][repair] for title in STANDARD if repair in self.repairs.get(title, {})}
-        spent = [fmean([run.seconds for run in one.runs] or [one.seconds]) for one in measured.values()]
+        spent = [fmean([run.seconds for run in repair.runs] or [repair.seconds]) for repair in measured.values()]
         return Seconds(fmean(spent), tuple(measured)) if measured else None
 
     def rate(self, attack: str, defense: str, quantity: str) -> Rate | None:

@@ -48,7 +48,7 @@ def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
 
 def counts_of(*lists: Row | Matrix) -> tuple[Counts, ...]:
     """Counts of a stored result as arrays."""
-    return tuple(np.asarray(one, dtype=np.int64) for one in lists)
+    return tuple(np.asarray(counts, dtype=np.int64) for counts in lists)
 
 
 @dataclass(frozen=True)

@@ -103,12 +103,14 @@ class LocationMap(Counted):
         The other one may be of other places; those that this one lacks are left out.
         """
         hits, total = self.hits.copy(), self.total.copy()
-        rows, cols = (sorted(set(mine) & set(its)) for mine, its in ((self.rows, other.rows), (self.cols, other.cols)))
+        rows, cols = (
+            sorted(set(mine) & set(theirs)) for mine, theirs in ((self.rows, other.rows), (self.cols, other.cols))
+        )
         mine = np.ix_([self.rows.index(row) for row in rows], [self.cols.index(col) for col in cols])
-        its = np.ix_([other.rows.index(row) for row in rows], [other.cols.index(col) for col in cols])
-        more = other.total[its] > total[mine]
-        hits[mine] = np.where(more, other.hits[its], hits[mine])
-        total[mine] = np.where(more, other.total[its], total[mine])
+        theirs = np.ix_([other.rows.index(row) for row in rows], [other.cols.index(col) for col in cols])
+        more = other.total[theirs] > total[mine]
+        hits[mine] = np.where(more, other.hits[theirs], hits[mine])
+        total[mine] = np.where(more, other.total[theirs], total[mine])
         return replace(self, hits=hits, total=total)
 
     def to_dict(self) -> dict[str, Any]:

@@ -100,10 +100,10 @@ class PhysicalResult(Counted):
     def of(self, group: str) -> dict[str, Performance]:
         """Clean accuracy and attack success rate under every condition of a group."""
         rates = {}
-        for i, one in enumerate(self.conditions):
-            if one.group == group:
+        for i, condition in enumerate(self.conditions):
+            if condition.group == group:
                 clean = Rate(int(self.clean_hits[i]), int(self.clean_total[i]))
-                rates[one.name] = Performance(clean, Rate(int(self.hits[i]), int(self.total[i])))
+                rates[condition.name] = Performance(clean, Rate(int(self.hits[i]), int(self.total[i])))
         return rates
 
     def kept_of(self, group: str) -> dict[str, Rate] | None:
@@ -111,13 +111,18 @@ class PhysicalResult(Counted):
         if self.kept is None:
             return None
         counts = enumerate(self.conditions)
-        return {one.name: Rate(int(self.kept[i]), int(self.total[i])) for i, one in counts if one.group == group}
+        return {
+            condition.name: Rate(int(self.kept[i]), int(self.total[i]))
+            for i, condition in counts
+            if condition.group == group
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; of a camera, the parameters that are not neutral."""
         return {
             "conditions": [
-                {"group": one.group, "name": one.name, "camera": one.camera.changed()} for one in self.conditions
+                {"group": condition.group, "name": condition.name, "camera": condition.camera.changed()}
+                for condition in self.conditions
             ],
             **self._counts(),
             "clean_hits": self.clean_hits.tolist(),
@@ -135,7 +140,10 @@ class PhysicalResult(Counted):
             ValueError: If counts and conditions do not fit each other, or a camera is not allowed.
         """
         stored = checked(schemas.Physical, values)
-        ways = tuple(Condition(one.group, one.name, Camera.from_dict(one.camera)) for one in stored.conditions)
+        ways = tuple(
+            Condition(condition.group, condition.name, Camera.from_dict(condition.camera))
+            for condition in stored.conditions
+        )
         hits, total = counts_of(stored.hits, stored.total)
         clean_hits, clean_total = counts_of(stored.clean_hits, stored.clean_total)
         kept = None if stored.kept is None else counts_of(stored.kept)[0]

@@ -32,19 +32,19 @@ class Panel:
     Attributes:
         image: Floats ``(C, H, W)`` in [0, 1].
         mask: What is outlined, ``(H, W)``, or None.
-        caption: What it is; on HTML followed by ``said`` in bold.
-        said: What the model says about it, or nothing.
+        caption: What it is; on HTML followed by ``answer`` in bold.
+        answer: What the model says about it, or nothing.
     """
 
     image: Tensor
     mask: Tensor | None
     caption: str
-    said: str = ""
+    answer: str = ""
 
     @property
     def text(self) -> str:
         """Caption and answer in one line."""
-        return f"{self.caption}: {self.said}" if self.said else self.caption
+        return f"{self.caption}: {self.answer}" if self.answer else self.caption
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ def block_html(block: Block) -> str:
     """HTML of a block: a heading and a row of figures."""
     cells = []
     for panel in block.panels:
-        answer = f": <b>{escape(panel.said)}</b>" if panel.said else ""
+        answer_html = f": <b>{escape(panel.answer)}</b>" if panel.answer else ""
         cells.append(
             f"<figure>{picture(panel.image, panel.mask, panel.text)}"
-            f"<figcaption>{escape(panel.caption)}{answer}</figcaption></figure>"
+            f"<figcaption>{escape(panel.caption)}{answer_html}</figcaption></figure>"
         )
     return f'<h4>{escape(block.title)}</h4><div class="cells">{"".join(cells)}</div>' if block.panels else ""
 
@@ -87,7 +87,7 @@ def _lay_out(rows: Sequence[Sequence[Block]]) -> _Sheet:
         raise ValueError("there is no picture to save")
     lines: list[list[Block]] = []
     for block in blocks:
-        if lines and sum(len(one.panels) for one in (*lines[-1], block)) <= ACROSS:
+        if lines and sum(len(other.panels) for other in (*lines[-1], block)) <= ACROSS:
             lines[-1].append(block)
         else:
             lines.append([block])

@@ -256,7 +256,7 @@ def _draw_curves(
     @one_sentence
     def curves() -> None:
         results, errors, shares = gathered([request for _, _, request in requested])
-        drawn = [(one, result) for one, result in zip(requested, results, strict=True) if result is not None]
+        drawn = [(request, result) for request, result in zip(requested, results, strict=True) if result is not None]
         lines = [StrengthLine(_name(subject, chosen.main), result, colour) for (subject, colour, _), result in drawn]
         running = any(job.snapshot().running for job in wanted)
         if polling and not running:

@@ -109,7 +109,7 @@ def show() -> None:
         session, main, partner(readable, main, "+"), partner(readable, main, CONTROL), data, image_choice(data)
     )
     session.get(stage.image), session.get(NOTES)
-    answered = [number for number, one in enumerate(lesson.steps) if _answered(lesson, one, main)]
+    answered = [number for number, each in enumerate(lesson.steps) if _answered(lesson, each, main)]
 
     def gone(to: Position) -> None:
         for number in to.answered:
@@ -119,7 +119,7 @@ def show() -> None:
         session.set(at, to.step + 1)
 
     lesson_bar(
-        titles=[one.title for one in lesson.steps], step=session.get(at) - 1, answered=answered,
+        titles=[each.title for each in lesson.steps], step=session.get(at) - 1, answered=answered,
         taught=f"{lesson.name} {main.identity}", key="lesson-bar", on_go=gone,
     )  # fmt: skip
     with st.container(horizontal=True, key="lesson-head", gap="small"):
@@ -156,7 +156,7 @@ def attacked_model(session: Session, readable: Mapping[str, Subject]) -> Subject
         front = "/".join(key.split("/")[:2])
         key = f"{front}/{attack.base.title if isinstance(attack, Enhanced) else ''}"
         # Of the same data set and network where there is one: a link shows the same on every machine.
-        default = next((one for one in taught if one.startswith(f"{front}/")), default)
+        default = next((sibling for sibling in taught if sibling.startswith(f"{front}/")), default)
     return readable[key] if key in taught else readable[default]
 
 
@@ -366,7 +366,9 @@ def _quiz(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object],
             else:
                 _input(step, question, number, facts)
     if any(guess is not None for guess in guesses.values()):
-        right = sum(guesses.get(n) is not None and guesses[n] == one.right(numbers) for n, one in enumerate(step.quiz))
+        right = sum(
+            guesses.get(n) is not None and guesses[n] == question.right(numbers) for n, question in enumerate(step.quiz)
+        )
         st.markdown(f"### {right} of {len(step.quiz)} right")
     if not answered:
         shown = partial(answer, lesson, step, stage.main)

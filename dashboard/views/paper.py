@@ -90,13 +90,13 @@ def show() -> None:
 def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: str) -> None:
     """Table by table (part ``tab``), or figure by figure (``fig``)."""
     dataset, model = main.key.split("/")[:2]
-    numbers = [one for one in numbers if one.table.startswith(part)]
+    numbers = [number for number in numbers if number.table.startswith(part)]
     for name, title in TITLES.items():
         if not name.startswith(part):
             continue
-        own, figure = [one for one in numbers if one.table == name], paper_figure(name, results)
+        own, figure = [number for number in numbers if number.table == name], paper_figure(name, results)
         st.markdown(f"#### {title}")
-        if figure is None and not any(one.ours is not None for one in own):
+        if figure is None and not any(number.ours is not None for number in own):
             options = ["--dataset", main.dataset.spec, "--models", model, "--only", name]
             command = shlex.join(["python", "scripts/reproduce.py", *options])
             st.info(f"Nothing of it is measured yet; make it with: `{command}`")

@@ -121,11 +121,11 @@ def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], prints: Sequence
     if prints:
         chosen = prints[0]
         if len(prints) > 1:
-            numbers = [one.number for one in prints]
+            numbers = [printed.number for printed in prints]
             number = st.radio(
                 "Which image of the sheet",
                 numbers,
-                format_func=lambda one: f"{one + 1}",
+                format_func=lambda number: f"{number + 1}",
                 horizontal=True,
                 key="which-print",
             )
@@ -140,7 +140,7 @@ def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], prints: Sequence
 
 
 def _marks(prints: Sequence[Print]) -> int:
-    return sum(one.marks for one in prints)
+    return sum(printed.marks for printed in prints)
 
 
 def _any_picture(
@@ -171,10 +171,10 @@ def _marked(photo: npt.NDArray[np.uint8], prints: Sequence[Print], chosen: Print
     """HTML of the photograph with the prints outlined, the chosen one strongly."""
     height, width = photo.shape[:2]
     drawn = []
-    for one in prints:
-        x, y = (one.corners[:, 0] + width / height) * height / 2, (one.corners[:, 1] + 1) * height / 2
+    for printed in prints:
+        x, y = (printed.corners[:, 0] + width / height) * height / 2, (printed.corners[:, 1] + 1) * height / 2
         points = " ".join(f"{a:.2f},{b:.2f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
-        strong = one.number == chosen.number
+        strong = printed.number == chosen.number
         drawn.append(
             f'<polygon points="{points}" fill="none" stroke="{COLOURS[0] if strong else "#35e0e6"}" '
             f'stroke-width="{max(width, height) / (120 if strong else 260):.2f}"/>'

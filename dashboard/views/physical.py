@@ -223,7 +223,7 @@ def _draw_places(
         requested.append(
             _request_map(session, subject, pair[0], data, camera) if measured_here and data is not None else kept
         )
-    running = tuple(one for one in requested if isinstance(one, Job))
+    running = tuple(request for request in requested if isinstance(request, Job))
     jobs().leave(session.identity, running)
     polling = any(job.snapshot().running for job in running)
 
@@ -313,9 +313,11 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
         table: dict[str, list[str]] = {"Photograph": [text for *_, text in rows]}
         for label, result in named:
             pairs = [result.of(kind).get(name) for name, kind, _ in rows]
-            successes = [formatting.percent(one[1].value) if one else "" for one in pairs]
+            successes = [formatting.percent(performance[1].value) if performance else "" for performance in pairs]
             table[f"{label}: attack success rate (%)"] = successes
-            table[f"{label}: clean accuracy (%)"] = [formatting.percent(one[0].value) if one else "" for one in pairs]
+            table[f"{label}: clean accuracy (%)"] = [
+                formatting.percent(performance[0].value) if performance else "" for performance in pairs
+            ]
         st.table(pd.DataFrame(table).set_index("Photograph"), width="stretch")
 
 

@@ -69,7 +69,9 @@ def draw_repairs(
         with st.expander("Settings", icon=":material/tune:"):
             repair = parametrised(session, defenses[name], name)
         # What was run here comes before what came along.
-        place = next((one for one in (f"{name}{OWN}", name) if _settings(main, one) == repair), "")
+        place = next(
+            (stored_name for stored_name in (f"{name}{OWN}", name) if _settings(main, stored_name) == repair), ""
+        )
         stored = StoredResults(main.checkpoint).repair(place) if place else None
         _draw_run(session, main, repair, stored, data)
         if stored is not None:

@@ -93,9 +93,9 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         st.markdown("##### What")
         st.selectbox("Data set", DATASETS, format_func=_label, **session.widget(DATASET))
         dataset = choose_own_images(session) if session.get(DATASET) == "folder" else datasets[session.get(DATASET)]()
-        st.selectbox("Network", list(models), format_func=lambda one: models[one].label, **session.widget(MODEL))
+        st.selectbox("Network", list(models), format_func=lambda name: models[name].label, **session.widget(MODEL))
         st.selectbox(
-            "Attack", list(attacks), format_func=lambda one: plain(attacks[one].label), **session.widget(ATTACK)
+            "Attack", list(attacks), format_func=lambda name: plain(attacks[name].label), **session.widget(ATTACK)
         )
         st.toggle(
             "Enhanced (Sec. 4.2)",
@@ -162,8 +162,8 @@ def _offer(session: Session, plan: Plan) -> None:
     if named is None:
         return
     listed = running.unfinished()
-    busy = any((one.running or one.place) and one.key == named.key for one in listed)
-    if any(one.running for one in listed):
+    busy = any((training.running or training.place) and training.key == named.key for training in listed)
+    if any(training.running for training in listed):
         st.caption("One model is trained at a time: this one waits its turn.")
     if st.button("Start", type="primary", disabled=not agreed or busy, icon=":material/play_arrow:"):
         running.start(named, session.identity)

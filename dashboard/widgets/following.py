@@ -116,10 +116,10 @@ def follow(
     images = tested_for(subject, main, data)[0] if data is not None else None
     if images is not None and other_images(subject.card, images.read):
         stored = Stored(None, None, None)  # of other images than these
-    able = images is not None and predictor(subject) is not None
+    measurable = images is not None and predictor(subject) is not None
     rate = stored.map.at(*trigger.location) if stored.map is not None else Rate(0, 0)
     note, live = stored_note(rate), drawn
-    if images is not None and able:
+    if images is not None and measurable:
         seen = visited(subject, trigger, images, target, before)
         counts = seen.counts()
         live = counts if drawn is None else drawn.joined(counts)
@@ -135,7 +135,7 @@ def follow(
             rate, note = best, _note(live, trigger.location, best)
     reading = Reading(name, rate, colour, note if rate.total else "")
     live = live if live is not None and live.total.any() else None
-    return Followed(subject, trigger, target, stored, live, reading, able, images)
+    return Followed(subject, trigger, target, stored, live, reading, measurable, images)
 
 
 def _note(counts: LocationMap, place: tuple[int, int], rate: Rate) -> str:

@@ -202,7 +202,7 @@ def decided(cases: Cases, *, undecided: str = "undecided for {}") -> tuple[str, 
     ('mixed', 'holds for near, not for far')
     """
     each = {name: outcomes if isinstance(outcomes, Mapping) else {"": outcomes} for name, outcomes in cases.items()}
-    flat = [one for outcomes in each.values() for one in outcomes.values()]
+    flat = [held for outcomes in each.values() for held in outcomes.values()]
     if not flat:
         return NOT_MEASURED, ""
     outcome = HOLDS if all(flat) else FAILS if False in flat and True not in flat else MIXED
@@ -215,7 +215,7 @@ def decided(cases: Cases, *, undecided: str = "undecided for {}") -> tuple[str, 
     for key, words in ((True, "holds for {}"), (False, "not for {}"), (None, undecided)):
         names = []
         for name, outcomes in each.items():
-            alike_cases = [case for case, one in outcomes.items() if one is key]
+            alike_cases = [case for case, held in outcomes.items() if held is key]
             if alike:
                 names = alike_cases
             elif alike_cases:

@@ -72,14 +72,14 @@ def judge_physical(
     )  # fmt: skip
 
     return [
-        judge(PHYSICAL_ENHANCED, seen, ENHANCED[:1], lambda one: _cases(one, succeeds=True), _numbers),
-        judge(PHYSICAL_STANDARD, seen, STANDARD[:1], lambda one: _cases(one, succeeds=False), _numbers),
+        judge(PHYSICAL_ENHANCED, seen, ENHANCED[:1], lambda result: _cases(result, succeeds=True), _numbers),
+        judge(PHYSICAL_STANDARD, seen, STANDARD[:1], lambda result: _cases(result, succeeds=False), _numbers),
         judge(PHYSICAL_LABEL, kept, STANDARD[:1], _keeps, _kept_numbers, reason=reason),
         judge(
             OUT_OF_SAMPLE,
             _full(other_pictures),
             ENHANCED[:1],
-            lambda one: _cases(one, succeeds=True),
+            lambda result: _cases(result, succeeds=True),
             _numbers,
             reason=elsewhere,
         ),

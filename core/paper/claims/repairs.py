@@ -109,7 +109,7 @@ def _pruning_numbers(by_tolerance: Mapping[float | None, Rate]) -> dict[str, flo
 
 def _most(cases: Sequence[Decided]) -> Decided:
     """Whether most of the cases hold, whatever those that are open would say."""
-    sure, possible = sum(one is True for one in cases), sum(one is not False for one in cases)
+    sure, possible = sum(decision is True for decision in cases), sum(decision is not False for decision in cases)
     return True if 2 * sure > len(cases) else False if 2 * possible <= len(cases) else None
 
 
@@ -128,7 +128,7 @@ def _stops(full: Mapping[str, Repairs]) -> Verdict:
         ]
         name = f"a tolerance of {tolerance:g} points" if tolerance is not None else "its stored tolerance"
         cases["all repairs"][name] = _most(own + others)
-        counted.append(f"{sum(one is True for one in own + others)} of {len(own + others)} at {name}")
+        counted.append(f"{sum(decision is True for decision in own + others)} of {len(own + others)} at {name}")
     outcome, detail = decided(cases)
     numbers = {title: _pruning_numbers(pruned[title]) for title in there}
     for title in there:

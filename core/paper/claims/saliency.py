@@ -117,7 +117,7 @@ def _consistent_is_spread(measured: Mapping[str, Energies]) -> Verdict:
         return Verdict(CONSISTENT_SPREAD, NOT_MEASURED, "", numbers, missing)
     spread = _densities(measured["consistent"].attacked)
     cases = {
-        f"the comparison with {label_of(one)}": above(_densities(measured[one].attacked), spread)
-        for one in STANDARD[:2]
+        f"the comparison with {label_of(title)}": above(_densities(measured[title].attacked), spread)
+        for title in STANDARD[:2]
     }
     return Verdict(CONSISTENT_SPREAD, *decided({label_of("consistent"): cases}), numbers)

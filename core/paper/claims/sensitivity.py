@@ -131,7 +131,7 @@ def _rebound(sweep: LocationMap, place: Place, stride: int) -> tuple[Rate, Place
     rates = [(rate, offset) for rate, offset in rates if rate.total]
     if not rates:
         return None
-    return (*max(rates, key=lambda one: (one[0].value, -abs(one[1][0]) - abs(one[1][1]))), len(rates))
+    return (*max(rates, key=lambda rated: (rated[0].value, -abs(rated[1][0]) - abs(rated[1][1]))), len(rates))
 
 
 def _note(back: tuple[Rate, Place, int] | None, stride: int) -> str:

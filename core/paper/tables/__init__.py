@@ -18,7 +18,7 @@ __all__ = ["TABLES", "Models", "Row", "Table", "readable", "without_ablation"]
 
 def without_ablation(table: Table) -> Table:
     """A table without the models that differ only in the largest shrink size; they have a table of their own."""
-    return lambda checkpoints: table([one for one in checkpoints if "+max" not in one[0].key])
+    return lambda checkpoints: table([model for model in checkpoints if "+max" not in model[0].key])
 
 
 TABLES: dict[str, Table] = {

@@ -85,11 +85,11 @@ def flagged(checkpoints: Models) -> Iterator[Row]:
         runs, classes, goal = result.runs or (result,), card.classes, card.attack_object.target
         clean = card.attack_object.name in ("benign", "robust")
         smallest, flags = [], []
-        for one in runs:
-            sizes = [float(size) for size in one.record["norms"]]
+        for run in runs:
+            sizes = [float(size) for size in run.record["norms"]]
             label = sizes.index(min(sizes))
-            smallest.append((classes[label], float(one.record["indices"][label])))
-            flags.append(", ".join(classes[label] for label in one.record["flagged"]) or "none")
+            smallest.append((classes[label], float(run.record["indices"][label])))
+            flags.append(", ".join(classes[label] for label in run.record["flagged"]) or "none")
         yield [
             checkpoint.key,
             "none" if clean else classes[goal],

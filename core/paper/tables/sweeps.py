@@ -39,7 +39,7 @@ def location(checkpoints: Models) -> Iterator[Row]:
         if result is not None:
             place = card.attack_object.trigger(card.shape).location
             highest = [result.highest_at_distance(place, distance) for distance in DISTANCES]
-            shown = [f"{percent(one.rate)} of {one.places}" for one in highest]
+            shown = [f"{percent(far.rate)} of {far.places}" for far in highest]
             yield [f"{checkpoint.key} (n = {result.total.max()})", percent(result.at(*place)), *shown]
 
 
