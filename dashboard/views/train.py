@@ -207,8 +207,8 @@ def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
         came, command = "came with the repository and is not replaced here", "scripts/train.py --replace"
         st.error(f"`{key}` {came}; choose another name, such as `{automatic}`, or replace it with `{command}`.")
         return None, False
-    unfinished = read_unfinished(store().checkpoint(key).folder)
-    if unfinished is not None and not plan.trains_like(unfinished.plan):
+    training = read_unfinished(store().checkpoint(key).folder)
+    if training is not None and not plan.trains_like(training.plan):
         st.error(f"`{key}` is a training with other settings that has not ended; discard it, or choose another name.")
         return None, False
     if key.endswith(f"/{plan.attack.title}"):
