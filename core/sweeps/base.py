@@ -1,4 +1,4 @@
-"""What all sweeps of a trigger share: attacked images, counts, and predictions at one place."""
+"""What all sweeps of a trigger share: attacked images, and counts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from core.data import ImageSet
-from core.inference.incremental import Before, Predict
+from core.inference.incremental import Before, Predict, predictions_at
 from core.metrics import FloatArray, Rate, wilson
 from core.schemas.base import Matrix, Row
 from core.sweeps.coarse_to_fine import coarse_to_fine
 from core.trigger import PAPER_SIDE, Trigger, stamp
 
-__all__ = ["Counted", "at_once", "attacked", "counts_of", "predictions_at", "success_at"]
+__all__ = ["Counted", "at_once", "attacked", "counts_of", "success_at"]
 
 Counts = npt.NDArray[np.int64]
 # Forward passes between two results: with a few thousand a second, several pictures a second.
@@ -76,19 +76,6 @@ class Counted:
 
     def _counts(self) -> dict[str, Any]:
         return {"hits": self.hits.tolist(), "total": self.total.tolist()}
-
-
-def predictions_at(predict: Predict, images: Tensor, trigger: Trigger, before: Before | None = None) -> Tensor:
-    """Predicted classes, int64 ``(N,)``, of images with the trigger stamped at its location.
-
-    Args:
-        predict: The model.
-        images: Floats ``(N, C, H, W)`` in [0, 1].
-        trigger: What to stamp and where.
-        before: What is put between stamping and the model, if anything.
-    """
-    stamped = stamp(images, trigger)
-    return predict(before(stamped) if before else stamped)
 
 
 def success_at(predict: Predict, images: Tensor, trigger: Trigger, target: int, before: Before | None = None) -> Rate:

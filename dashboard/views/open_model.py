@@ -238,8 +238,7 @@ def _draw_outcome(job: Job[ImportStep]) -> None:
     """What the last import has ended with."""
     snapshot = job.snapshot()
     if snapshot.error:
-        reason = snapshot.error.partition(": ")[2] or snapshot.error
-        st.error(f"Nothing was stored: {plain(reason)}", icon=":material/error:")
+        st.error(f"Nothing was stored: {plain(snapshot.reason)}", icon=":material/error:")
         return
     result = snapshot.result
     if result is None or not result.key:

@@ -198,7 +198,5 @@ def offer_download(session: Session, dataset: Dataset, reason: str) -> None:
             st.rerun()
 
     progress()
-    error = job.snapshot().error if job is not None and not running else ""
-    if error:
-        reason = plain(error.partition(": ")[2] or error)
-        st.error(f"{label} could not be fetched: {reason}", icon=":material/cloud_off:")
+    if job is not None and not running and (why := job.snapshot().reason):
+        st.error(f"{label} could not be fetched: {plain(why)}", icon=":material/cloud_off:")
