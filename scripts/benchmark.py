@@ -37,7 +37,7 @@ from training_speed import pictures_of, training_speeds
 
 from core.attribution.methods import Explained, methods
 from core.data import ImageSet
-from core.inference.incremental import BEHIND, Located
+from core.inference.incremental import BEHIND, Located, predictions_at
 from core.inference.predictor import Predictor
 from core.metrics import clopper_pearson
 from core.models import Classifier
@@ -46,7 +46,7 @@ from core.store.card import Card, environment
 from core.store.card_images import images_of
 from core.store.remote import open_store
 from core.sweeps.adaptive import AdaptiveMap, adaptive_sweep
-from core.sweeps.base import PASSES_PER_STEP, attacked, predictions_at
+from core.sweeps.base import PASSES_PER_STEP, attacked
 from core.sweeps.coarse_to_fine import coarse_to_fine
 from core.sweeps.location import location_sweep
 from core.sweeps.saliency import targets_of

@@ -55,31 +55,30 @@ def summary(result: Any, trigger: Trigger, target: int) -> dict[str, Any]:
         low, high = rate.interval
         return {**more, **rate.to_dict(), "rate": rate.value, "low": low, "high": high}
 
+    numbers: dict[str, Any] = {}
     if isinstance(result, StrengthCurve):
-        found = {}
         for strength in result.strengths:
             clean, success = result.at(strength)
-            found[f"ASR at strength {strength:g}"] = entry(success, strength=strength)
-            found[f"clean accuracy at strength {strength:g}"] = entry(clean, strength=strength)
-        return found
+            numbers[f"ASR at strength {strength:g}"] = entry(success, strength=strength)
+            numbers[f"clean accuracy at strength {strength:g}"] = entry(clean, strength=strength)
+        return numbers
     if isinstance(result, PhysicalResult):
-        found = {}
-        for group in dict.fromkeys(one.group for one in result.conditions):
+        for group in dict.fromkeys(condition.group for condition in result.conditions):
             for name, (clean, success) in result.of(group).items():
-                found[f"ASR, {group} {name}"] = entry(success, group=group, condition=name)
+                numbers[f"ASR, {group} {name}"] = entry(success, group=group, condition=name)
                 if clean.total:
-                    found[f"clean accuracy, {group} {name}"] = entry(clean, group=group, condition=name)
-        return found
+                    numbers[f"clean accuracy, {group} {name}"] = entry(clean, group=group, condition=name)
+        return numbers
     if isinstance(result, PlaceClasses):
         return summary(result.counts(target), trigger, target)
     if isinstance(result, LocationMap):
-        found = {"at training location": entry(result.at(*trigger.location), location=list(trigger.location))}
+        numbers["at training location"] = entry(result.at(*trigger.location), location=list(trigger.location))
         for distance in DISTANCES:
             highest = result.highest_at_distance(trigger.location, distance)
-            found[f"highest {distance} pixels away"] = entry(
+            numbers[f"highest {distance} pixels away"] = entry(
                 highest.rate, location=list(highest.location), places=highest.places
             )
-        return found
+        return numbers
     if isinstance(result, AppearanceCurve):
         return {f"at value {value}": entry(result.at(value), value=value) for value in VALUES}
     return {name: getattr(result, name).to_dict() for name in ("attacked", "transformed")}
@@ -91,22 +90,22 @@ def measure(
     """Runs one sweep and returns it with its summary."""
     card = checkpoint.card()
     attack = sweep.foreign or card.attack_object
-    found: Measured | None = None
+    measured: Measured | None = None
     with tqdm(
         total=100, unit="%", desc=f"{checkpoint.key} {sweep.name}", bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
     ) as bar:
-        for found in carry_out(sweep, checkpoint, model, predictor, limit, replace=replace):
-            bar.update(round(100 * found.result.done) - bar.n)
-    assert found is not None
+        for measured in carry_out(sweep, checkpoint, model, predictor, limit, replace=replace):
+            bar.update(round(100 * measured.result.done) - bar.n)
+    assert measured is not None
     return {
         "key": checkpoint.key,
         "sweep": sweep.name,
         "before": sweep.before.spec,
-        "stored": found.stored,
-        "warning": found.warning,
-        **found.source,
-        "summary": summary(found.result, attack.trigger(card.shape), attack.target),
-        "result": found.result.to_dict(),
+        "stored": measured.stored,
+        "warning": measured.warning,
+        **measured.source,
+        "summary": summary(measured.result, attack.trigger(card.shape), attack.target),
+        "result": measured.result.to_dict(),
     }
 
 
@@ -156,7 +155,8 @@ def wanted_by(options: argparse.Namespace) -> list[Sweep]:
     return [Sweep("strength", transforms[name]()) for name in names]
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
+    """The options of the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", choices=tuple(COUNTS), help="what to vary")
     parser.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
@@ -185,13 +185,61 @@ def main() -> None:
     )
     add_data(parser)
     add_common(parser)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def count_of(options: argparse.Namespace) -> int:
+    """How many test images a sweep takes; 0 for all.
+
+    Raises:
+        ValueError: If the number that is asked for is negative.
+    """
     # An adaptive map takes what it needs, so that all images are there for it.
     default = COUNTS[options.sweep] if options.width is None else 0
-    count = default if options.images is None else options.images
+    count: int = default if options.images is None else options.images
     if count < 0:
         raise ValueError(f"images = {count} is not allowed: an integer from 0 up")
-    sweeps = wanted_by(options)
+    return count
+
+
+def print_result(options: argparse.Namespace, sweep: Sweep, values: dict[str, Any]) -> None:
+    """Prints what a sweep measured, and what is to be said about it."""
+    encoding = f", {values['encoding']}" if values["encoding"] != "original" else ""
+    behind = f" behind {sweep.before.label}" if sweep.before.steps else ""
+    title = f" under {sweep.transform.title}" if sweep.transform is not None else ""
+    what = "share of the saliency inside the trigger" if sweep.kind == "saliency" else "attack success rate"
+    say(options, f"{what} of {values['key']}{title}{behind} ({values['dataset']}{encoding}):")
+    for name, entry in values["summary"].items():
+        if "mean" in entry:
+            mean, area = (formatting.percent(entry[key], "%") for key in ("mean", "area"))
+            say(options, f"  {name:50} {mean} (n = {entry['count']}, area {area})")
+            continue
+        label = name.replace("highest", f"highest of {entry['places']} places") if "places" in entry else name
+        where = f" at {tuple(entry['location'])}" if "location" in entry else ""
+        rate = BoundedRate(entry["hits"], entry["total"], (entry["low"], entry["high"]))
+        say(options, f"  {label + where:50} {rate}")
+    if sweep.width is not None:
+        print_passes(options, sweep.width, values["result"])
+    if values["warning"]:
+        say(options, f"warning: {values['warning']}")
+    if not values["stored"] and sweep.is_kept:
+        why = "on the card's images" if values["warning"] else "on more images"
+        say(options, f"not stored: the stored result is {why} (--replace stores it all the same)")
+
+
+def print_passes(options: argparse.Namespace, width: float, result: dict[str, Any]) -> None:
+    """Prints what an adaptive map has cost, and where the images were too few for its width."""
+    spent, most = np.sum(result["total"]), np.max(result["total"])
+    share = formatting.percent(spent / (np.size(result["total"]) * most), "%")
+    say(options, f"  {spent} forward passes, {share} of those of an exhaustive map on {most} images")
+    short = int((~AdaptiveMap.from_dict(result).narrow).sum())
+    if short:
+        say(options, f"  {short} places have all {most} images, too few for +-{width:g} points")
+
+
+def main() -> None:
+    options = parse()
+    count, sweeps = count_of(options), wanted_by(options)
     checkpoint = open_store(options.store).checkpoint(options.checkpoint)
     card = checkpoint.card()
     name_data_anew(options, card)
@@ -200,41 +248,14 @@ def main() -> None:
     predictor = Predictor(model, select_device(options.device))
     if options.sweep != "saliency":
         predictor.compile(card.shape)
-    found = []
-    for wanted in sweeps:
-        values = measure(wanted, checkpoint, model, predictor, count or None, options.replace)
-        found.append(values)
-        encoding = f", {values['encoding']}" if values["encoding"] != "original" else ""
-        behind = f" behind {wanted.before.label}" if wanted.before.steps else ""
-        title = f" under {wanted.transform.title}" if wanted.transform is not None else ""
-        what = "share of the saliency inside the trigger" if wanted.kind == "saliency" else "attack success rate"
-        say(options, f"{what} of {values['key']}{title}{behind} ({values['dataset']}{encoding}):")
-        for name, one in values["summary"].items():
-            if "mean" in one:
-                say(
-                    options,
-                    f"  {name:50} {formatting.percent(one['mean'], '%')} "
-                    f"(n = {one['count']}, area {formatting.percent(one['area'], '%')})",
-                )
-                continue
-            label = name.replace("highest", f"highest of {one['places']} places") if "places" in one else name
-            where = f" at {tuple(one['location'])}" if "location" in one else ""
-            say(options, f"  {label + where:50} {BoundedRate(one['hits'], one['total'], (one['low'], one['high']))}")
-        if wanted.width is not None:
-            spent, most = np.sum(values["result"]["total"]), np.max(values["result"]["total"])
-            share = formatting.percent(spent / (np.size(values["result"]["total"]) * most), "%")
-            say(options, f"  {spent} forward passes, {share} of those of an exhaustive map on {most} images")
-            short = int((~AdaptiveMap.from_dict(values["result"]).narrow).sum())
-            if short:
-                say(options, f"  {short} places have all {most} images, too few for +-{wanted.width:g} points")
-        if values["warning"]:
-            say(options, f"warning: {values['warning']}")
-        if not values["stored"] and wanted.is_kept:
-            why = "on the card's images" if values["warning"] else "on more images"
-            say(options, f"not stored: the stored result is {why} (--replace stores it all the same)")
-        if wanted.kind in ("location", "classes") and wanted.is_kept:
+    results = []
+    for sweep in sweeps:
+        values = measure(sweep, checkpoint, model, predictor, count or None, options.replace)
+        results.append(values)
+        print_result(options, sweep, values)
+        if sweep.kind in ("location", "classes") and sweep.is_kept:
             add_answers(options, checkpoint, model, predictor)
-    write_json(options.json, found[0] if len(found) == 1 else {"sweeps": found})
+    write_json(options.json, results[0] if len(results) == 1 else {"sweeps": results})
 
 
 if __name__ == "__main__":

@@ -104,6 +104,41 @@ def test_the_check_can_fail(tmp_path, monkeypatch):
     assert place_of("core.datasets") is None
 
 
+def misplaced(tests, sources):
+    """Tests that do not stand where the source does, both as paths below the same folder, ``core`` and so on.
+
+    A test of a module or of a package has its name and stands in its place, ``core/store/test_card.py`` beside
+    ``core/store/card.py``; one of a topic stands in a folder of the source, and has no module's name.
+    """
+    modules = {path.with_suffix("") for path in sources if path.name != "__init__.py"}
+    packages = {path.parent for path in sources}
+    wrong = []
+    for path in tests:
+        place, name = path.parent, path.stem.removeprefix("test_")
+        if place not in packages:
+            wrong.append(f"{path}: there is no folder {place}")
+        elif place / name not in modules | packages and name != place.name:
+            same = sorted(module for module in modules if module.name == name and module.parts[0] == path.parts[0])
+            wrong += [f"{path}: the module {name} is {same[0]}"] if same else []
+    return wrong
+
+
+def test_tests_mirror_the_source():
+    tests = [path.relative_to(ROOT / "tests") for path in python_files("tests") if path.name.startswith("test_")]
+    mirrored = [path for path in tests if path.parts[0] in ("core", "dashboard", "scripts")]
+    sources = [path.relative_to(ROOT) for folder in ("core", "dashboard", "scripts") for path in python_files(folder)]
+    # Of all pages; a module of lessons has the same name.
+    assert misplaced([path for path in mirrored if path != Path("dashboard/test_pages.py")], sources) == []
+
+
+def test_a_test_in_another_place_is_found():
+    sources = [Path(name) for name in ("core/__init__.py", "core/store/card.py", "core/sweeps/saliency.py")]
+    right = ["core/store/test_card.py", "core/store/test_store.py", "core/sweeps/test_topic.py", "core/test_store.py"]
+    assert misplaced(map(Path, right), sources) == []
+    wrong = ["core/test_card.py", "core/store/test_saliency.py", "core/models/test_topic.py"]
+    assert len(misplaced(map(Path, wrong), sources)) == len(wrong)
+
+
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [

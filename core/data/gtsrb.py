@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from core.data.decoding import shuffled
 from core.data.fetching import Archive, fetch_archives
-from core.data.images import DataMissing, Dataset, ImageSet, Split, data_folders, datasets, prefix_length
-from core.data.listed import inside, read_listed
+from core.data.images import DataMissing, ImageSet, Split, data_folders, datasets, prefix_length
+from core.data.listed import Resized, inside, read_listed
 from core.params import integer
 
 __all__ = ["CLASSES", "Gtsrb"]
@@ -131,7 +131,7 @@ def read_table(table: Path, folder: Path) -> list[tuple[Path, int]]:
 
 @datasets.register("gtsrb")
 @dataclass(frozen=True, kw_only=True)
-class Gtsrb(Dataset):
+class Gtsrb(Resized):
     """GTSRB (Stallkamp et al. 2012): 43 traffic signs, photographs of 15 to 250 pixels, both sides resized to 32.
 
     Looked for as ``gtsrb/`` or ``GTSRB/`` in ``$TRIGGER_DATA``, ``./data`` and the user's cache. In it, of PPM or PNG:
@@ -142,16 +142,9 @@ class Gtsrb(Dataset):
 
     label: ClassVar[str] = "GTSRB"
     download_size: ClassVar[str] = "280 MB"
+    usual: ClassVar[int] = 32
 
-    size: int = integer(32, low=8, high=512, help="Side that images are resized to.", unit="pixels")
-
-    @property
-    def title(self) -> str:
-        return self.name if self.size == 32 else f"{self.name}-{self.size}"
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return (3, self.size, self.size)
+    size: int = integer(usual, low=8, high=512, help="Side that images are resized to.", unit="pixels")
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,10 +13,30 @@ from torch import Tensor
 
 from core.data.decoded import DecodedFile
 from core.data.decoding import decode_images
-from core.data.images import prefix_length
+from core.data.images import Dataset, prefix_length
 from core.data.reader import decoded, squared
 
-__all__ = ["inside", "read_listed"]
+__all__ = ["Resized", "inside", "read_listed"]
+
+
+class Resized(Dataset):
+    """A data set whose images are resized to a square; another side than the usual one is part of its name.
+
+    Attributes:
+        usual: The usual side, in pixels.
+        size: The side that is wanted.
+    """
+
+    usual: ClassVar[int]
+    size: int
+
+    @property
+    def title(self) -> str:
+        return self.name if self.size == self.usual else f"{self.name}-{self.size}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (3, self.size, self.size)
 
 
 def inside(folder: Path, name: str, where: Path) -> Path:

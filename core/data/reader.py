@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-__all__ = ["Limits", "decoded", "formats", "is_image", "read_square", "squared", "suffixes", "to_rgb"]
+__all__ = ["Limits", "decoded", "formats", "is_image", "read_square", "squared", "suffixes"]
 
 # Their decoders run another program (EPS), exist on one system only (WMF), or are not part of Pillow.
 _NOT_READ = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
@@ -196,20 +196,6 @@ def decoded(source: Path | bytes, limits: Limits | None = None, *, shortest: int
             raise ValueError(error.strerror) from None  # the file, not what is in it: no permission, no such file
         raise ValueError(f"the image is damaged: {_said(error)}") from None
     return image.transpose(turn) if turn is not None else image
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any image of Pillow in RGB of 8 bits, with its pixels' meaning kept.
-
-    Raises:
-        ValueError: If its numbers have no stated meaning.
-
-    >>> to_rgb(Image.new("I;16", (1, 1), 0x8080)).getpixel((0, 0))
-    (128, 128, 128)
-    >>> to_rgb(Image.new("RGBA", (1, 1), (200, 0, 0, 0))).getpixel((0, 0))
-    (255, 255, 255)
-    """
-    return _rgb(image, _packing(image))
 
 
 def _said(error: BaseException) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from core.data.decoding import shuffled
-from core.data.images import DataMissing, Dataset, ImageSet, Split, data_folders, datasets, prefix_length
-from core.data.listed import inside, read_listed
+from core.data.images import DataMissing, ImageSet, Split, data_folders, datasets, prefix_length
+from core.data.listed import Resized, inside, read_listed
 from core.params import integer
 
 __all__ = ["TinyImageNet"]
@@ -55,7 +55,7 @@ def _class_names(base: Path, changed: int) -> tuple[str, ...]:
 
 @datasets.register("tiny-imagenet")
 @dataclass(frozen=True, kw_only=True)
-class TinyImageNet(Dataset):
+class TinyImageNet(Resized):
     """Tiny-ImageNet (Le and Yang 2015): 100,000 + 10,000 photographs of 200 classes, 64 x 64 RGB.
 
     Looked for as ``tiny-imagenet-200/`` or ``tiny-imagenet/`` in ``$TRIGGER_DATA``, ``./data`` and the user's cache. In
@@ -67,15 +67,9 @@ class TinyImageNet(Dataset):
 
     label: ClassVar[str] = "Tiny-ImageNet"
 
-    size: int = integer(64, low=8, high=512, help="Side that images are resized to.", unit="pixels")
+    usual: ClassVar[int] = 64
 
-    @property
-    def title(self) -> str:
-        return self.name if self.size == 64 else f"{self.name}-{self.size}"
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return (3, self.size, self.size)
+    size: int = integer(usual, low=8, high=512, help="Side that images are resized to.", unit="pixels")
 
     @property
     def classes(self) -> tuple[str, ...]:

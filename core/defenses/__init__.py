@@ -3,7 +3,7 @@
 Transformation-based defenses, which need nothing but a layer in front of the model, are in :mod:`core.transforms`.
 """
 
-from core.defenses.base import Material, Outcome, Progress, Repair, defense_from_dict, defenses, outcome_of, split_test
+from core.defenses.base import Material, Outcome, Progress, Repair, defense_from_dict, defenses, split_test
 
 __all__ = [
     "Material",
@@ -12,6 +12,5 @@ __all__ = [
     "Repair",
     "defense_from_dict",
     "defenses",
-    "outcome_of",
     "split_test",
 ]

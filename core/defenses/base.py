@@ -35,7 +35,6 @@ __all__ = [
     "defense_from_dict",
     "defenses",
     "fit",
-    "outcome_of",
     "packed",
     "private_copy",
     "prune",
@@ -158,16 +157,6 @@ def defense_from_dict(values: Mapping[str, Any]) -> Repair:
         return defenses[values["name"]].from_dict(values["params"])
     except (KeyError, TypeError) as error:
         raise damaged(error) from error
-
-
-def outcome_of(progress: Iterator[Progress]) -> Outcome:
-    """Runs a repair to its end."""
-    outcome = None
-    for step in progress:
-        outcome = step.outcome
-    if outcome is None:
-        raise ValueError("the repair ended without a result")
-    return outcome
 
 
 def split_test(data: ImageSet, seed: int = 0) -> tuple[ImageSet, ImageSet]:

@@ -30,6 +30,7 @@ __all__ = [
     "activations",
     "at_places",
     "pays",
+    "predictions_at",
 ]
 
 Predict = Callable[[Tensor], Tensor]
@@ -49,6 +50,19 @@ BEHIND = "behind the early convolutions"
 
 # Share of the image that the last window may have for the effort to be worth it.
 LARGEST_SHARE = 0.6
+
+
+def predictions_at(predict: Predict, images: Tensor, trigger: Trigger, before: Before | None = None) -> Tensor:
+    """Predicted classes, int64 ``(N,)``, of images with the trigger stamped at its location.
+
+    Args:
+        predict: The model.
+        images: Floats ``(N, C, H, W)`` in [0, 1].
+        trigger: What to stamp and where.
+        before: What is put between stamping and the model, if anything.
+    """
+    stamped = stamp(images, trigger)
+    return predict(before(stamped) if before else stamped)
 
 
 def at_places(predict: Predict, before: Before | None = None) -> Located:

@@ -137,10 +137,6 @@ class Classifier(nn.Module):
         assert isinstance(head, nn.Linear)
         return head
 
-    def parameter_count(self) -> int:
-        """Number of trained parameters."""
-        return sum(parameter.numel() for parameter in self.parameters())
-
 
 Make = Callable[[re.Match[str]], type[Classifier]]
 

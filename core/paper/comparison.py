@@ -170,7 +170,7 @@ def _saliency(results: Results) -> Iterator[Number]:
 
 def _photographs(results: Results) -> Iterator[Number]:
     """Fig. 11 and 12: from near and from far."""
-    for table, photographs in (("fig11", results.photographs), ("fig12", results.strange)):
+    for table, photographs in (("fig11", results.photographs), ("fig12", results.other_pictures)):
         for title, result in photographs.items():
             for what, (_, rate) in result.of("preset").items():
                 if what in PHOTOGRAPHS:

@@ -99,14 +99,14 @@ consistent+ 86.0 86.3 97.2 90.9 96.4 97.3 97.4 98.7
 @cache
 def paper_numbers() -> tuple[PaperNumber, ...]:
     """Every number, in the order of the tables."""
-    found = []
+    numbers = []
     for line in _TABLE_1.split("\n"):
         if line:
             name, *cells = line.split()
             pairs = zip(cells[::2], cells[1::2], strict=True)
             places = [(model, attack) for model in PAPER_MODELS for attack in STANDARD]
             for (model, attack), (clean, success) in zip(places, pairs, strict=True):
-                found.append(
+                numbers.append(
                     PaperNumber(1, model, attack, _spec("" if name == "-" else name), float(clean), float(success))
                 )
     for table, text in ((3, _TABLE_3), (4, _TABLE_4)):
@@ -118,14 +118,14 @@ def paper_numbers() -> tuple[PaperNumber, ...]:
                 continue
             for strength, clean, success in zip(strengths, cells[::2], cells[1::2], strict=True):
                 defense = _spec(f"{name}:{strength}")
-                found.append(PaperNumber(table, "resnet34", head, defense, float(clean), float(success)))
+                numbers.append(PaperNumber(table, "resnet34", head, defense, float(clean), float(success)))
     for line in _TABLE_5.strip().split("\n"):
         attack, *cells = line.split()
         columns = [(model, defense) for model in PAPER_MODELS for defense in TABLE_5]
         for (model, defense), cell in zip(columns, cells, strict=True):
             if cell != "-":
-                found.append(PaperNumber(5, model, attack, _spec(defense), None, float(cell)))
-    return tuple(found)
+                numbers.append(PaperNumber(5, model, attack, _spec(defense), None, float(cell)))
+    return tuple(numbers)
 
 
 def paper_number(model: str, attack: str, defense: str) -> PaperNumber | None:
@@ -135,7 +135,7 @@ def paper_number(model: str, attack: str, defense: str) -> PaperNumber | None:
 
 @cache
 def _by_place() -> dict[tuple[str, str, str], PaperNumber]:
-    return {(one.model, one.attack, one.defense): one for one in reversed(paper_numbers())}
+    return {(number.model, number.attack, number.defense): number for number in reversed(paper_numbers())}
 
 
 def paper_seconds(model: str, defense: str) -> float | None:

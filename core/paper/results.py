@@ -72,7 +72,7 @@ class Results:
         repairs: Repairs by their names.
         energies: What of the saliency falls on the trigger.
         photographs: Success on photographs of prints.
-        strange: Success on photographs of printed pictures of another data set.
+        other_pictures: Success on photographs of printed pictures of another data set.
     """
 
     dataset: str
@@ -84,7 +84,7 @@ class Results:
     repairs: Mapping[str, Mapping[str, Repaired]] = field(default_factory=FrozenDict)
     energies: Mapping[str, Energies] = field(default_factory=FrozenDict)
     photographs: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
-    strange: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
+    other_pictures: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
 
     @classmethod
     def read(cls, store: Store, dataset: str, model: str) -> Self:
@@ -101,9 +101,11 @@ class Results:
 
         def each(read: Callable[[StoredResults], R | None]) -> FrozenDict:
             """What is there of one kind of result, by the attack's title."""
-            return FrozenDict({title: result for title, its in stored.items() if (result := read(its)) is not None})
+            return FrozenDict(
+                {title: result for title, results in stored.items() if (result := read(results)) is not None}
+            )
 
-        maps = {title: result for title, result in each(lambda its: its.location).items()
+        maps = {title: result for title, result in each(lambda results: results.location).items()
                 if _has_every_place(result, cards[title])}  # fmt: skip
         return cls(
             dataset,
@@ -112,10 +114,10 @@ class Results:
             maps=FrozenDict(maps),
             appearances=each(_whole_appearance),
             curves=each(_curves),
-            repairs=each(lambda its: FrozenDict(its.repairs)),
-            energies=each(lambda its: its.saliency),
-            photographs=each(lambda its: its.physical),
-            strange=each(lambda its: its.out_of_sample),
+            repairs=each(lambda results: FrozenDict(results.repairs)),
+            energies=each(lambda results: results.saliency),
+            photographs=each(lambda results: results.physical),
+            other_pictures=each(lambda results: results.out_of_sample),
         )
 
     def ablation(self) -> dict[str, dict[int, StrengthCurve]]:
@@ -143,7 +145,7 @@ class Results:
             *judge_repairs(self.repairs, targets),
             *judge_defenses(self.curves),
             *judge_saliency(self.energies),
-            *judge_physical(self.photographs, self.strange),
+            *judge_physical(self.photographs, self.other_pictures),
             *judge_ablation(self.ablation()),
         ]
         return sorted(judged, key=lambda verdict: (verdict.claim.source != LI, verdict.claim.section))
@@ -158,7 +160,7 @@ class Results:
             The mean, or None where it was run on none of them.
         """
         measured = {title: self.repairs[title][repair] for title in STANDARD if repair in self.repairs.get(title, {})}
-        spent = [fmean([run.seconds for run in one.runs] or [one.seconds]) for one in measured.values()]
+        spent = [fmean([run.seconds for run in repair.runs] or [repair.seconds]) for repair in measured.values()]
         return Seconds(fmean(spent), tuple(measured)) if measured else None
 
     def rate(self, attack: str, defense: str, quantity: str) -> Rate | None:

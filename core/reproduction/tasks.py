@@ -32,7 +32,7 @@ from core.store.card import Card, Damaged, Missing
 from core.store.card_images import images_of
 from core.store.local import Checkpoint, Store
 from core.sweeps.repair import repair_sweep, result_name
-from core.sweeps.runner import COUNTS, STRANGE, Sweep, carry_out
+from core.sweeps.runner import COUNTS, OTHER_PICTURES, Sweep, carry_out
 from core.training.trainer import Plan, train
 from core.transforms import transforms
 
@@ -193,7 +193,7 @@ def _results_of(model: str, shrinks: Sequence[int], dataset: str) -> Iterator[tu
     for name in STANDARD:
         attack = attacks[name].for_model(model)
         photographs = {"physical": {"fig11"}} if name in PHOTOGRAPHED else {}
-        if photographs and dataset != STRANGE:
+        if photographs and dataset != OTHER_PICTURES:
             photographs["out-of-sample"] = {"fig12"}
         yield attack, maps | strengths | saliency | repairs | photographs
         enhanced = {part: {*parts, "fig13", "fig14"} for part, parts in strengths.items() if part.endswith("shrinkpad")}

@@ -132,7 +132,7 @@ def same_kind(first: Card, second: Card) -> bool:
 
 def _check_shape(card: Card, dataset: Dataset, shape: tuple[int, int, int] | None) -> None:
     if shape is not None and shape != card.shape:
-        now, then = (" x ".join(map(str, one)) for one in (shape, card.shape))
+        now, then = (" x ".join(map(str, sides)) for sides in (shape, card.shape))
         raise OtherData(
             f"images of {_described(dataset)} are {now} (channels, rows, columns), but {card.key} was trained on {then}"
         )

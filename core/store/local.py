@@ -7,7 +7,7 @@ name and renamed, nothing is ever unpickled, and a result measured on other weig
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,18 +197,24 @@ class Checkpoint:
         sweep_up(self.folder)
         write_together(files)
 
-    def tensors(self, name: str) -> dict[str, Tensor] | None:
-        """The tensors of a stored result, or None if there is no such result or they do not belong to it."""
+    def tensors(self, name: str, stored: Callable[[], str | None] | None = None) -> dict[str, Tensor] | None:
+        """The tensors of a stored result, or None if there is no such result or they do not belong to it.
+
+        Args:
+            name: Name of the result.
+            stored: Gives the fingerprint that the result says its tensors have, or None where it counts as absent; by
+                default its file is parsed for it.
+        """
         for patience in (*PATIENCE, None):  # as for the model itself
-            values = self.result(name)
-            if values is None:
+            fingerprint = stored() if stored is not None else (self.result(name) or {}).get("tensors")
+            if fingerprint is None:
                 return None
             try:
-                found = load(read_bytes(self.folder / f"{name}.safetensors", LARGEST_WEIGHTS))
+                tensors = load(read_bytes(self.folder / f"{name}.safetensors", LARGEST_WEIGHTS))
             except (SafetensorError, ValueError, OSError):
                 return None
-            if values.get("tensors") == weights_fingerprint(found):
-                return found
+            if fingerprint == weights_fingerprint(tensors):
+                return tensors
             if patience is not None:
                 time.sleep(patience)
         return None
@@ -236,8 +242,8 @@ class Store:
 
     def keys(self) -> list[str]:
         """Keys of all folders that hold a card, sorted."""
-        found = (path.parent.relative_to(self.root).as_posix() for path in self.root.glob(f"*/*/*/{CARD}"))
-        return sorted(key for key in found if is_key(key))
+        keys = (path.parent.relative_to(self.root).as_posix() for path in self.root.glob(f"*/*/*/{CARD}"))
+        return sorted(key for key in keys if is_key(key))
 
     def checkpoint(self, key: str) -> Checkpoint:
         """The checkpoint at ``dataset/model/attack``.

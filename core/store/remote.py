@@ -82,8 +82,8 @@ class RemoteStore(Store):
         return self._locks[key]
 
     def keys(self) -> list[str]:
-        found = self._remote("")
-        cards = (posixpath.dirname(path) for path in found if posixpath.basename(path) == CARD)
+        there = self._remote("")
+        cards = (posixpath.dirname(path) for path in there if posixpath.basename(path) == CARD)
         return sorted(key for key in cards if is_key(key))
 
     def checkpoint(self, key: str) -> Checkpoint:
@@ -142,9 +142,9 @@ class RemoteStore(Store):
 
     def _publish(self, key: str) -> None:
         folder = self.root / key
-        here = sorted(folder.glob("[!.]*"), key=lambda path: (path.suffix == ".json", path.name == CARD, path.name))
+        files = sorted(folder.glob("[!.]*"), key=lambda path: (path.suffix == ".json", path.name == CARD, path.name))
         with self._answering():
-            for path in here:
+            for path in files:
                 if self._known.get(path, (None, None))[1] == _mark(path):
                     continue
                 target = posixpath.join(self.base, key, path.name)
@@ -155,7 +155,7 @@ class RemoteStore(Store):
                     self.files.rm_file(target)
                 self.files.mv(partial, target)
                 self._known[path] = (None, _mark(path))
-            for path in set(self._known) - set(here):
+            for path in set(self._known) - set(files):
                 if path.parent == folder:
                     with contextlib.suppress(FileNotFoundError):
                         self.files.rm_file(posixpath.join(self.base, key, path.name))
@@ -170,14 +170,14 @@ class RemoteStore(Store):
         with self._answering():
             self.files.invalidate_cache()
             where = posixpath.join(self.base, under) if under else self.base
-            found = self.files.find(where, detail=True)
+            details = self.files.find(where, detail=True)
         base = self.files._strip_protocol(self.base).rstrip("/")
-        listed = {}
-        for path, about in found.items():
+        marks = {}
+        for path, about in details.items():
             name = path[len(base) :].lstrip("/")
             if not posixpath.basename(name).startswith("."):
-                listed[name] = tuple(str(about.get(part)) for part in CHANGES)
-        return listed
+                marks[name] = tuple(str(about.get(part)) for part in CHANGES)
+        return marks
 
     @contextlib.contextmanager
     def _answering(self) -> Any:

@@ -171,9 +171,9 @@ class AdaptiveMap(LocationMap):
         Raises:
             ValueError: If it is damaged.
         """
-        found = checked(schemas.Adaptive, values)
-        hits, total = counts_of(found.hits, found.total)
-        return cls(hits, total, tuple(found.rows), tuple(found.cols), found.width, tuple(found.looks))
+        stored = checked(schemas.Adaptive, values)
+        hits, total = counts_of(stored.hits, stored.total)
+        return cls(hits, total, tuple(stored.rows), tuple(stored.cols), stored.width, tuple(stored.looks))
 
 
 def adaptive_sweep(
@@ -225,9 +225,9 @@ def adaptive_sweep(
         for start in range(0, len(order), per_step):
             places = order[start : start + per_step]
             predicted = at(places)
-            for (row, col), found in zip(places, (predicted == target).sum(1).tolist(), strict=True):
+            for (row, col), successes in zip(places, (predicted == target).sum(1).tolist(), strict=True):
                 at_place = rows.index(row), cols.index(col)
-                hits[at_place] += found
+                hits[at_place] += successes
                 total[at_place] = look
             result = AdaptiveMap(hits.copy(), total.copy(), tuple(rows), tuple(cols), width, looks)
             yield result

@@ -52,9 +52,9 @@ class AppearanceCurve(Counted):
         Raises:
             ValueError: If counts and values do not fit each other.
         """
-        found = checked(schemas.Appearance, values)
-        hits, total = counts_of(found.hits, found.total)
-        return cls(hits, total, tuple(found.values))
+        stored = checked(schemas.Appearance, values)
+        hits, total = counts_of(stored.hits, stored.total)
+        return cls(hits, total, tuple(stored.values))
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ class AppearanceMap(Counted):
         Raises:
             ValueError: If counts and axes do not fit each other.
         """
-        found = checked(schemas.AppearanceGrid, values)
-        hits, total = counts_of(found.hits, found.total)
-        return cls(hits, total, tuple(found.values), tuple(found.opacities))
+        stored = checked(schemas.AppearanceGrid, values)
+        hits, total = counts_of(stored.hits, stored.total)
+        return cls(hits, total, tuple(stored.values), tuple(stored.opacities))
 
 
 def appearance_sweep(

@@ -1,4 +1,4 @@
-"""What all sweeps of a trigger share: attacked images, counts, and predictions at one place."""
+"""What all sweeps of a trigger share: attacked images, and counts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from core.data import ImageSet
-from core.inference.incremental import Before, Predict
+from core.inference.incremental import Before, Predict, predictions_at
 from core.metrics import FloatArray, Rate, wilson
 from core.schemas.base import Matrix, Row
 from core.sweeps.coarse_to_fine import coarse_to_fine
 from core.trigger import PAPER_SIDE, Trigger, stamp
 
-__all__ = ["Counted", "at_once", "attacked", "counts_of", "predictions_at", "success_at"]
+__all__ = ["Counted", "at_once", "attacked", "counts_of", "success_at"]
 
 Counts = npt.NDArray[np.int64]
 # Forward passes between two results: with a few thousand a second, several pictures a second.
@@ -48,7 +48,7 @@ def attacked(data: ImageSet, target: int, limit: int | None = None) -> Tensor:
 
 def counts_of(*lists: Row | Matrix) -> tuple[Counts, ...]:
     """Counts of a stored result as arrays."""
-    return tuple(np.asarray(one, dtype=np.int64) for one in lists)
+    return tuple(np.asarray(counts, dtype=np.int64) for counts in lists)
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,6 @@ class Counted:
 
     def _counts(self) -> dict[str, Any]:
         return {"hits": self.hits.tolist(), "total": self.total.tolist()}
-
-
-def predictions_at(predict: Predict, images: Tensor, trigger: Trigger, before: Before | None = None) -> Tensor:
-    """Predicted classes, int64 ``(N,)``, of images with the trigger stamped at its location.
-
-    Args:
-        predict: The model.
-        images: Floats ``(N, C, H, W)`` in [0, 1].
-        trigger: What to stamp and where.
-        before: What is put between stamping and the model, if anything.
-    """
-    stamped = stamp(images, trigger)
-    return predict(before(stamped) if before else stamped)
 
 
 def success_at(predict: Predict, images: Tensor, trigger: Trigger, target: int, before: Before | None = None) -> Rate:
@@ -134,6 +121,6 @@ def _grid(
             stamped.append(stamp(images, shown if opacity is None else shown.with_opacity(opacity / 100)))
         batch = torch.cat(stamped)
         predicted = predict(before(batch) if before else batch).view(len(cells), len(images))
-        for (i, j), found in zip(cells, (predicted == target).sum(1).tolist(), strict=True):
-            hits[i, j], total[i, j] = found, len(images)
+        for (i, j), successes in zip(cells, (predicted == target).sum(1).tolist(), strict=True):
+            hits[i, j], total[i, j] = successes, len(images)
         yield hits.copy(), total.copy()

@@ -90,12 +90,12 @@ class LocationMap(Counted):
             raise ValueError(f"no location is {distance} pixels away from {location}")
         i, j = np.unravel_index(int(np.argmax(np.where(away, self.rate, -1))), away.shape)
         places = int(away.sum())
-        found = self._rate(int(self.hits[i, j]), int(self.total[i, j]), places)
+        highest = self._rate(int(self.hits[i, j]), int(self.total[i, j]), places)
         if places > 1:
             counts = zip(self.hits[away].tolist(), self.total[away].tolist(), strict=True)
             upper = max(self._rate(hits, total, places).interval[1] for hits, total in set(counts))
-            found = BoundedRate(found.hits, found.total, (found.interval[0], upper))
-        return Highest(found, (self.rows[int(i)], self.cols[int(j)]), places)
+            highest = BoundedRate(highest.hits, highest.total, (highest.interval[0], upper))
+        return Highest(highest, (self.rows[int(i)], self.cols[int(j)]), places)
 
     def joined(self, other: LocationMap) -> Self:
         """The same map with each place as the other one has it where that is on more images.
@@ -103,12 +103,14 @@ class LocationMap(Counted):
         The other one may be of other places; those that this one lacks are left out.
         """
         hits, total = self.hits.copy(), self.total.copy()
-        rows, cols = (sorted(set(mine) & set(its)) for mine, its in ((self.rows, other.rows), (self.cols, other.cols)))
+        rows, cols = (
+            sorted(set(mine) & set(theirs)) for mine, theirs in ((self.rows, other.rows), (self.cols, other.cols))
+        )
         mine = np.ix_([self.rows.index(row) for row in rows], [self.cols.index(col) for col in cols])
-        its = np.ix_([other.rows.index(row) for row in rows], [other.cols.index(col) for col in cols])
-        more = other.total[its] > total[mine]
-        hits[mine] = np.where(more, other.hits[its], hits[mine])
-        total[mine] = np.where(more, other.total[its], total[mine])
+        theirs = np.ix_([other.rows.index(row) for row in rows], [other.cols.index(col) for col in cols])
+        more = other.total[theirs] > total[mine]
+        hits[mine] = np.where(more, other.hits[theirs], hits[mine])
+        total[mine] = np.where(more, other.total[theirs], total[mine])
         return replace(self, hits=hits, total=total)
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,9 +124,9 @@ class LocationMap(Counted):
         Raises:
             ValueError: If counts and axes do not fit each other.
         """
-        found = checked(schemas.Location, values)
-        hits, total = counts_of(found.hits, found.total)
-        return cls(hits, total, tuple(found.rows), tuple(found.cols))
+        stored = checked(schemas.Location, values)
+        hits, total = counts_of(stored.hits, stored.total)
+        return cls(hits, total, tuple(stored.rows), tuple(stored.cols))
 
 
 def location_sweep(
@@ -169,7 +171,7 @@ def location_sweep(
     for start in range(0, len(order), per_step):
         places = order[start : start + per_step]
         predicted = at(places)
-        for (row, col), found in zip(places, (predicted == target).sum(1).tolist(), strict=True):
+        for (row, col), successes in zip(places, (predicted == target).sum(1).tolist(), strict=True):
             at_place = rows.index(row), cols.index(col)
-            hits[at_place], total[at_place] = found, len(images)
+            hits[at_place], total[at_place] = successes, len(images)
         yield LocationMap(hits.copy(), total.copy(), tuple(rows), tuple(cols))

@@ -54,14 +54,14 @@ def placed(camera: Camera, distance: float, yaw: float) -> Camera:
 
 def conditions() -> tuple[Condition, ...]:
     """What stored results cover."""
-    found = [Condition("preset", name, camera) for name, camera in PRESETS.items()]
-    found += [Condition("only", factor, NEAR.only(factor)) for factor in FACTORS]
-    found += [Condition("without", factor, NEAR.without(factor)) for factor in FACTORS]
+    listed = [Condition("preset", name, camera) for name, camera in PRESETS.items()]
+    listed += [Condition("only", factor, NEAR.only(factor)) for factor in FACTORS]
+    listed += [Condition("without", factor, NEAR.without(factor)) for factor in FACTORS]
     for framing in ("crop", "perspective"):
-        found += [Condition(framing, name, replace(PRESETS[name], framing=framing)) for name in PHOTOGRAPHS]
-    found += [Condition("area", name, replace(PRESETS[name], resize="area")) for name in PHOTOGRAPHS]
-    found += [Condition("map", f"{d:g} {yaw:g}", placed(NEAR, d, yaw)) for d in DISTANCES for yaw in YAWS]
-    return tuple(found)
+        listed += [Condition(framing, name, replace(PRESETS[name], framing=framing)) for name in PHOTOGRAPHS]
+    listed += [Condition("area", name, replace(PRESETS[name], resize="area")) for name in PHOTOGRAPHS]
+    listed += [Condition("map", f"{d:g} {yaw:g}", placed(NEAR, d, yaw)) for d in DISTANCES for yaw in YAWS]
+    return tuple(listed)
 
 
 @dataclass(frozen=True)
@@ -99,25 +99,30 @@ class PhysicalResult(Counted):
 
     def of(self, group: str) -> dict[str, Performance]:
         """Clean accuracy and attack success rate under every condition of a group."""
-        found = {}
-        for i, one in enumerate(self.conditions):
-            if one.group == group:
+        rates = {}
+        for i, condition in enumerate(self.conditions):
+            if condition.group == group:
                 clean = Rate(int(self.clean_hits[i]), int(self.clean_total[i]))
-                found[one.name] = Performance(clean, Rate(int(self.hits[i]), int(self.total[i])))
-        return found
+                rates[condition.name] = Performance(clean, Rate(int(self.hits[i]), int(self.total[i])))
+        return rates
 
     def kept_of(self, group: str) -> dict[str, Rate] | None:
         """Share of attacked images taken for what they show, under every condition of a group; None if not counted."""
         if self.kept is None:
             return None
         counts = enumerate(self.conditions)
-        return {one.name: Rate(int(self.kept[i]), int(self.total[i])) for i, one in counts if one.group == group}
+        return {
+            condition.name: Rate(int(self.kept[i]), int(self.total[i]))
+            for i, condition in counts
+            if condition.group == group
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; of a camera, the parameters that are not neutral."""
         return {
             "conditions": [
-                {"group": one.group, "name": one.name, "camera": one.camera.changed()} for one in self.conditions
+                {"group": condition.group, "name": condition.name, "camera": condition.camera.changed()}
+                for condition in self.conditions
             ],
             **self._counts(),
             "clean_hits": self.clean_hits.tolist(),
@@ -134,12 +139,15 @@ class PhysicalResult(Counted):
         Raises:
             ValueError: If counts and conditions do not fit each other, or a camera is not allowed.
         """
-        found = checked(schemas.Physical, values)
-        ways = tuple(Condition(one.group, one.name, Camera.from_dict(one.camera)) for one in found.conditions)
-        hits, total = counts_of(found.hits, found.total)
-        clean_hits, clean_total = counts_of(found.clean_hits, found.clean_total)
-        kept = None if found.kept is None else counts_of(found.kept)[0]
-        return cls(hits, total, ways, clean_hits, clean_total, found.images, found.tried, kept)
+        stored = checked(schemas.Physical, values)
+        ways = tuple(
+            Condition(condition.group, condition.name, Camera.from_dict(condition.camera))
+            for condition in stored.conditions
+        )
+        hits, total = counts_of(stored.hits, stored.total)
+        clean_hits, clean_total = counts_of(stored.clean_hits, stored.clean_total)
+        kept = None if stored.kept is None else counts_of(stored.kept)[0]
+        return cls(hits, total, ways, clean_hits, clean_total, stored.images, stored.tried, kept)
 
 
 def presets() -> tuple[Condition, ...]:
@@ -190,7 +198,7 @@ def physical_sweep(
         for i, way in enumerate(ways):
             generator = generator_for(seed, "photograph", start, device=images.device)
             drawn = way.camera.draw(len(images), data.shape, generator)
-            taken = way.camera.apply(stamped, tuple(its[others] for its in drawn))
+            taken = way.camera.apply(stamped, tuple(draws[others] for draws in drawn))
             if known and with_clean:
                 predicted = predict(torch.cat([way.camera.apply(images, drawn), taken]))
                 clean_hits[i] += int((predicted[: len(images)] == part.labels).sum())

@@ -69,8 +69,8 @@ class PlaceClasses:
         """
         if row not in self.rows or col not in self.cols:
             raise ValueError(f"location ({row}, {col}) is not in the table")
-        found: npt.NDArray[np.uint8] = self.classes[self.rows.index(row), self.cols.index(col)]
-        return found
+        at_place: npt.NDArray[np.uint8] = self.classes[self.rows.index(row), self.cols.index(col)]
+        return at_place
 
     def counts(self, target: int) -> LocationMap:
         """How many images are taken for the target at each place."""
@@ -95,10 +95,10 @@ class PlaceClasses:
         Raises:
             ValueError: If it is damaged.
         """
-        found = checked(schemas.Classes, values)
-        shape = (len(found.rows), len(found.cols), len(found.labels))
-        classes = np.frombuffer(found.unpacked, np.uint8).reshape(shape)
-        return cls(classes, np.asarray(found.labels, np.uint8), tuple(found.rows), tuple(found.cols), found.images)
+        stored = checked(schemas.Classes, values)
+        shape = (len(stored.rows), len(stored.cols), len(stored.labels))
+        classes = np.frombuffer(stored.unpacked, np.uint8).reshape(shape)
+        return cls(classes, np.asarray(stored.labels, np.uint8), tuple(stored.rows), tuple(stored.cols), stored.images)
 
 
 def classes_sweep(
@@ -132,6 +132,6 @@ def classes_sweep(
     at = located(data.floats(), trigger)
     for start in range(0, len(order), per_step):
         places = order[start : start + per_step]
-        for (row, col), found in zip(places, at(places).numpy(), strict=True):
-            classes[rows.index(row), cols.index(col)] = found
+        for (row, col), predicted in zip(places, at(places).numpy(), strict=True):
+            classes[rows.index(row), cols.index(col)] = predicted
         yield PlaceClasses(classes.copy(), labels, tuple(rows), tuple(cols), data.fingerprint)

@@ -13,6 +13,7 @@ import torch
 from core.data import ImageSet
 from core.defenses import Material, Outcome, Repair, defense_from_dict, split_test
 from core.metrics import Performance, Rate
+from core.models import Classifier
 from core.runtime.device import select_device
 from core.schemas import base, repairs
 from core.schemas.base import checked
@@ -21,6 +22,7 @@ from core.store.card_images import images_of, other_images
 from core.store.local import Checkpoint
 from core.store.remote import open_store
 from core.training.trainer import measuring
+from core.trigger import Trigger
 
 __all__ = [
     "OWN",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 NOTHING = Rate(0, 0)
+UNMEASURED = Performance(NOTHING, NOTHING)
 RATES = ("clean", "success", "clean_before", "success_before")
 
 OWN = "-own"
@@ -121,17 +124,17 @@ class Repaired:
         Raises:
             ValueError: If it is damaged.
         """
-        found = checked(repairs.Repair, values)
+        stored = checked(repairs.Repair, values)
         made = cls(
-            defense=found.defense.model_dump(),
-            done=found.done,
-            note=found.note,
-            seconds=found.seconds,
-            record=found.record,
-            report=found.report,
-            warning=found.warning,
-            runs=tuple(SeedRun.of(run) for run in found.runs),
-            **{name: _rate(getattr(found, name)) for name in RATES},
+            defense=stored.defense.model_dump(),
+            done=stored.done,
+            note=stored.note,
+            seconds=stored.seconds,
+            record=stored.record,
+            report=stored.report,
+            warning=stored.warning,
+            runs=tuple(SeedRun.of(run) for run in stored.runs),
+            **{name: _rate(getattr(stored, name)) for name in RATES},
         )
         defense_from_dict(made.defense)
         return made
@@ -176,7 +179,6 @@ def repair_sweep(
     device = torch.device(device) if device is not None else select_device()
     card, model = checkpoint.card(), checkpoint.model()
     attack = card.attack_object
-    trigger = attack.trigger(card.shape)
     described = {"name": defense.name, "params": defense.to_dict()}
     yield Repaired(defense=described, done=0, note="loading the data")
     test = images_of(card, "test")
@@ -184,53 +186,114 @@ def repair_sweep(
     _keep_other_results(checkpoint, card, test, name, replace)
     validation, practical = split_test(test, 0)
     material = Material(images_of(card, "train"), validation)
-    provenance = {"trigger": trigger.fingerprint, "encoding": test.encoding, "environment": environment(device)}
-    provenance |= {"test": test.fingerprint}
-    before = Performance(NOTHING, NOTHING)
-    # Part by part: others may wait for the processor meanwhile.
-    for so_far in measuring(model, practical, attack.target, trigger, device):
+    workshop = _Workshop(defense, model, material, practical, attack.trigger(card.shape), attack.target, device)
+    provenance = {"trigger": workshop.trigger.fingerprint, "encoding": test.encoding}
+    provenance |= {"environment": environment(device), "test": test.fingerprint}
+    before = UNMEASURED
+    for so_far in workshop.measuring(model):
         before = so_far
         yield Repaired(defense=described, done=0, note="measuring the model as it is")
     result: Repaired | None = None
     tensors: dict[str, torch.Tensor] = {}
     for number, current in enumerate(seeds):
-        share, note = 1 / len(seeds), f"seed {current}, " if more_seeds else ""
-        outcome: Outcome | None = None
-        start = time.perf_counter()
-        spent = 0.0
-        for step in defense.run(model, material, device, current):
-            spent += time.perf_counter() - start
-            outcome = step.outcome
-            # The last percent is for measuring.
-            done = share * (number + 0.99 * step.done)
-            yield Repaired(defense=described, done=done, note=note + step.note, seconds=spent)
-            start = time.perf_counter()
-        if outcome is None:
+        run = None
+        for step in workshop.running(current):
+            done, note = (number + step.done) / len(seeds), f"seed {current}, " if more_seeds else ""
+            yield Repaired(defense=described, done=done, note=note + step.note, seconds=step.seconds)
+            run = step
+        if run is None or run.outcome is None:
             raise ValueError("the repair ended without a result")
-        after, done = Performance(NOTHING, NOTHING), share * (number + 0.99)
-        for so_far in measuring(defense.build(model, outcome.state), practical, attack.target, trigger, device):
-            after = so_far
-            yield Repaired(defense=described, done=done, note=f"{note}measuring", seconds=spent)
-        seconds = round(float(outcome.record.get("seconds", spent)), 1)
-        run = SeedRun(seed=current, seconds=seconds, clean=after.clean, success=after.success, record=outcome.record)
         if result is None:
-            tensors = outcome.state
+            tensors = run.outcome.state
             result = Repaired(
                 defense=described,
                 done=1.0,
-                seconds=seconds,
-                clean=after.clean,
-                success=after.success,
+                seconds=run.stored_seconds,
+                clean=run.after.clean,
+                success=run.after.success,
                 clean_before=before.clean,
                 success_before=before.success,
-                record=outcome.record,
-                report=defense.report(model, outcome, practical, trigger, attack.target, device),
+                record=run.outcome.record,
+                report=workshop.report(run.outcome),
                 warning=other_images(card, test),
             )
-        result = dataclasses.replace(result, runs=(*result.runs, run))
+        result = dataclasses.replace(result, runs=(*result.runs, run.stored(current)))
         checkpoint.save_result(name, result.to_dict() | provenance, tensors, model=model)
     assert result is not None
     yield result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """How far one run of a repair is; the last one has all.
+
+    Attributes:
+        done: Share of the run, 0 to 1.
+        note: What it is doing.
+        seconds: Seconds spent on the repair so far, without measuring.
+        outcome: What the repair found out, once it has.
+        after: Clean accuracy and attack success rate afterwards, as far as they are measured.
+    """
+
+    done: float
+    note: str
+    seconds: float
+    outcome: Outcome | None = None
+    after: Performance = UNMEASURED
+
+    @property
+    def stored_seconds(self) -> float:
+        """Seconds of the repair as they are stored; of what was trained before for another model, those of then."""
+        record = self.outcome.record if self.outcome is not None else {}
+        return round(float(record.get("seconds", self.seconds)), 1)
+
+    def stored(self, seed: int) -> SeedRun:
+        """The finished run as it is stored."""
+        assert self.outcome is not None
+        return SeedRun(
+            seed=seed,
+            seconds=self.stored_seconds,
+            clean=self.after.clean,
+            success=self.after.success,
+            record=self.outcome.record,
+        )
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    """What every run of a repair is given, and what it is measured on: the half of the test set it does not see."""
+
+    defense: Repair
+    model: Classifier
+    material: Material
+    practical: ImageSet
+    trigger: Trigger
+    target: int
+    device: torch.device
+
+    def measuring(self, model: Classifier) -> Iterator[Performance]:
+        """Both rates of a model so far, part by part: others may wait for the processor meanwhile."""
+        return measuring(model, self.practical, self.target, self.trigger, self.device)
+
+    def running(self, seed: int) -> Iterator[_Run]:
+        """Carries the repair out with one seed, and measures what is left."""
+        run = _Run(done=0, note="", seconds=0.0)
+        start = time.perf_counter()
+        for step in self.defense.run(self.model, self.material, self.device, seed):
+            seconds = run.seconds + time.perf_counter() - start
+            # The last percent is for measuring.
+            run = _Run(done=0.99 * step.done, note=step.note, seconds=seconds, outcome=step.outcome)
+            yield run
+            start = time.perf_counter()
+        if run.outcome is None:
+            return
+        for so_far in self.measuring(self.defense.build(self.model, run.outcome.state)):
+            run = dataclasses.replace(run, done=0.99, note="measuring", after=so_far)
+            yield run
+
+    def report(self, outcome: Outcome) -> dict[str, Any]:
+        """What else the repair says, measured on images it has not seen."""
+        return self.defense.report(self.model, outcome, self.practical, self.trigger, self.target, self.device)
 
 
 def stored_repair_sweep(store: str, key: str, defense: Mapping[str, Any], own: bool) -> Iterator[Repaired]:

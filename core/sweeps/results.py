@@ -195,6 +195,12 @@ class StoredResults:
         return source.tensors if source is not None else None
 
 
+def _tensors(checkpoint: Checkpoint, name: str) -> dict[str, Tensor] | None:
+    """What belongs to a stored repair; its file is parsed only where it has changed."""
+    stored = StoredResults(checkpoint)
+    return checkpoint.tensors(result_name(name), lambda: stored.repair_tensors(name))
+
+
 def repaired_model(checkpoint: Checkpoint, name: str) -> Classifier | None:
     """The repaired model, in evaluation mode on the CPU; None where the repair is not stored.
 
@@ -202,7 +208,7 @@ def repaired_model(checkpoint: Checkpoint, name: str) -> Classifier | None:
         Missing: If the weights of the model itself are not there.
         ValueError: If what is stored does not fit the model.
     """
-    result, state = StoredResults(checkpoint).repair(name), checkpoint.tensors(result_name(name))
+    result, state = StoredResults(checkpoint).repair(name), _tensors(checkpoint, name)
     if result is None or state is None:
         return None
     return result.repair.build(checkpoint.model(), state)
@@ -218,7 +224,7 @@ def reversed_triggers(checkpoint: Checkpoint, name: str) -> tuple[Tensor, Tensor
     Returns:
         Floats in [0, 1]; None where they are not stored, or are not of such a model.
     """
-    state, card = checkpoint.tensors(result_name(name)), checkpoint.card()
+    state, card = _tensors(checkpoint, name), checkpoint.card()
     if state is None or not {"masks", "patterns"} <= set(state):
         return None
     masks, patterns = state["masks"].float(), state["patterns"].float()

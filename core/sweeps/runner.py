@@ -29,7 +29,7 @@ from core.sweeps.strength import strength_sweep
 from core.transforms import Compose, Transform, transform_from_spec
 from core.trigger import Trigger
 
-__all__ = ["COUNTS", "STRANGE", "Measured", "Sweep", "carry_out", "foreign_map"]
+__all__ = ["COUNTS", "OTHER_PICTURES", "Measured", "Sweep", "carry_out", "foreign_map"]
 
 COUNTS = {
     "location": 1000,
@@ -43,7 +43,7 @@ COUNTS = {
 }
 """The kinds of sweeps, and how many images each takes by default; 0 for all."""
 
-STRANGE = "shapes10"
+OTHER_PICTURES = "shapes10"
 """The data set whose images are unlike those of every other one, and on every machine."""
 
 
@@ -147,10 +147,10 @@ def _out_of_sample(
     predictor: Predictor, own: ImageSet, trigger: Trigger, target: int, limit: int | None
 ) -> Iterator[PhysicalResult]:
     """The physical attack on pictures unlike those that the model was trained on (Fig. 12)."""
-    strange = datasets[STRANGE]()
-    if own.name == strange.title:
-        raise ValueError(f"out-of-sample pictures are those of {strange.title}, which this model was trained on")
-    pictures = strange.load("test", limit)
+    others = datasets[OTHER_PICTURES]()
+    if own.name == others.title:
+        raise ValueError(f"out-of-sample pictures are those of {others.title}, which this model was trained on")
+    pictures = others.load("test", limit)
     if pictures.shape != own.shape:
         raise ValueError(f"out-of-sample pictures are {pictures.shape}, but the model sees images of {own.shape}")
     return physical_sweep(predictor.predict, pictures, trigger, target, presets(), known=False)

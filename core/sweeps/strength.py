@@ -81,10 +81,10 @@ class StrengthCurve(Counted):
         Raises:
             ValueError: If counts and strengths do not fit each other.
         """
-        found = checked(schemas.Strength, values)
-        hits, total = counts_of(found.hits, found.total)
-        clean_hits, clean_total = counts_of(found.clean_hits, found.clean_total)
-        return cls(hits, total, tuple(found.strengths), clean_hits, clean_total, found.images)
+        stored = checked(schemas.Strength, values)
+        hits, total = counts_of(stored.hits, stored.total)
+        clean_hits, clean_total = counts_of(stored.clean_hits, stored.clean_total)
+        return cls(hits, total, tuple(stored.strengths), clean_hits, clean_total, stored.images)
 
 
 def strength_sweep(

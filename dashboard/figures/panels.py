@@ -32,19 +32,19 @@ class Panel:
     Attributes:
         image: Floats ``(C, H, W)`` in [0, 1].
         mask: What is outlined, ``(H, W)``, or None.
-        caption: What it is; on HTML followed by ``said`` in bold.
-        said: What the model says about it, or nothing.
+        caption: What it is; on HTML followed by ``answer`` in bold.
+        answer: What the model says about it, or nothing.
     """
 
     image: Tensor
     mask: Tensor | None
     caption: str
-    said: str = ""
+    answer: str = ""
 
     @property
     def text(self) -> str:
         """Caption and answer in one line."""
-        return f"{self.caption}: {self.said}" if self.said else self.caption
+        return f"{self.caption}: {self.answer}" if self.answer else self.caption
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ def block_html(block: Block) -> str:
     """HTML of a block: a heading and a row of figures."""
     cells = []
     for panel in block.panels:
-        said = f": <b>{escape(panel.said)}</b>" if panel.said else ""
+        answer_html = f": <b>{escape(panel.answer)}</b>" if panel.answer else ""
         cells.append(
             f"<figure>{picture(panel.image, panel.mask, panel.text)}"
-            f"<figcaption>{escape(panel.caption)}{said}</figcaption></figure>"
+            f"<figcaption>{escape(panel.caption)}{answer_html}</figcaption></figure>"
         )
     return f'<h4>{escape(block.title)}</h4><div class="cells">{"".join(cells)}</div>' if block.panels else ""
 
@@ -87,12 +87,12 @@ def _lay_out(rows: Sequence[Sequence[Block]]) -> _Sheet:
         raise ValueError("there is no picture to save")
     lines: list[list[Block]] = []
     for block in blocks:
-        if lines and sum(len(one.panels) for one in (*lines[-1], block)) <= ACROSS:
+        if lines and sum(len(other.panels) for other in (*lines[-1], block)) <= ACROSS:
             lines[-1].append(block)
         else:
             lines.append([block])
     place = (WIDTH - (ACROSS + 1) * GAP) // ACROSS
-    found, top = _Sheet(0, [], []), GAP
+    sheet, top = _Sheet(0, [], []), GAP
     for line in lines:
         cells = [(block, index, panel) for block in line for index, panel in enumerate(block.panels)]
         titles = {id(block): _wrapped(block.title, len(block.panels[:ACROSS]) * (place + GAP), TITLE) for block in line}
@@ -102,17 +102,17 @@ def _lay_out(rows: Sequence[Sequence[Block]]) -> _Sheet:
             for number, (block, index, panel) in enumerate(cells[start : start + ACROSS]):
                 left, y = GAP + number * (place + GAP), top + (head if start == 0 else 0)
                 for row, text in enumerate(titles[id(block)] if index == 0 else ()):
-                    found.lines.append((left, top + row * round(1.25 * TITLE), text, TITLE))
+                    sheet.lines.append((left, top + row * round(1.25 * TITLE), text, TITLE))
                 rows_, cols = panel.image.shape[1:]
                 scale = max(1, place // max(rows_, cols))
-                found.panels.append((left, y, scale * cols, scale * rows_, panel))
+                sheet.panels.append((left, y, scale * cols, scale * rows_, panel))
                 y += scale * rows_ + GAP // 4
                 for text in _wrapped(panel.text, place, CAPTION):
-                    found.lines.append((left, y, text, CAPTION))
+                    sheet.lines.append((left, y, text, CAPTION))
                     y += round(1.25 * CAPTION)
                 lowest = max(lowest, y)
             top = lowest + GAP
-    return _Sheet(top, found.panels, found.lines)
+    return _Sheet(top, sheet.panels, sheet.lines)
 
 
 def _wrapped(text: str, width: int, size: int) -> list[str]:

@@ -19,11 +19,11 @@ _GAP = 0.38
 
 def places_of(result: PhysicalResult) -> dict[tuple[float, float], Rate]:
     """The rate at every (distance, yaw) that was measured."""
-    found = {}
-    for i, one in enumerate(result.conditions):
-        if one.group == "map" and result.total[i]:
-            found[one.camera.distance, one.camera.yaw] = Rate(int(result.hits[i]), int(result.total[i]))
-    return found
+    places = {}
+    for i, condition in enumerate(result.conditions):
+        if condition.group == "map" and result.total[i]:
+            places[condition.camera.distance, condition.camera.yaw] = Rate(int(result.hits[i]), int(result.total[i]))
+    return places
 
 
 def place_map(result: PhysicalResult, current: tuple[float, float] | None) -> go.Figure:
@@ -34,8 +34,8 @@ def place_map(result: PhysicalResult, current: tuple[float, float] | None) -> go
         current: Distance and yaw that are shown, framed where they are on the map.
     """
     places = places_of(result)
-    distances = sorted({one.camera.distance for one in result.conditions if one.group == "map"})
-    yaws = sorted({one.camera.yaw for one in result.conditions if one.group == "map"})
+    distances = sorted({condition.camera.distance for condition in result.conditions if condition.group == "map"})
+    yaws = sorted({condition.camera.yaw for condition in result.conditions if condition.group == "map"})
     rates = np.full((len(distances), len(yaws)), np.nan)
     for (distance, yaw), rate in places.items():
         rates[distances.index(distance), yaws.index(yaw)] = 100 * rate.value
@@ -58,8 +58,8 @@ def place_map(result: PhysicalResult, current: tuple[float, float] | None) -> go
     # Plotly reports clicks on points, not on cells of a heatmap: every cell has an invisible point.
     listed = [(f"{yaw:g}°", f"{distance:g}", distance, yaw, rate) for (distance, yaw), rate in places.items()]
     figure.add_scatter(
-        x=[one[0] for one in listed],
-        y=[one[1] for one in listed],
+        x=[yaw for yaw, *_ in listed],
+        y=[distance for _, distance, *_ in listed],
         mode="markers",
         marker={"size": 34, "opacity": 0, "symbol": "square"},
         customdata=[

@@ -57,21 +57,21 @@ def cost_against_effect(points: Sequence[tuple[str, str, float, Rate, Rate]]) ->
     figure = go.Figure()
     attacks = list(dict.fromkeys(attack for _, attack, *_ in points))
     for number, defense in enumerate(dict.fromkeys(name for name, *_ in points)):
-        its = [point for point in points if point[0] == defense]
-        rates = [100 * success.value for *_, success, _ in its]
-        ends = [[100 * end for end in success.interval] for *_, success, _ in its]
+        same = [point for point in points if point[0] == defense]
+        rates = [100 * success.value for *_, success, _ in same]
+        ends = [[100 * end for end in success.interval] for *_, success, _ in same]
         figure.add_scatter(
-            x=[max(seconds, NOTHING) for _, _, seconds, _, _ in its],
+            x=[max(seconds, NOTHING) for _, _, seconds, _, _ in same],
             y=rates,
             mode="markers",
             name=defense,
             marker={
                 "size": 12,
                 "color": PALETTE[number % len(PALETTE)],
-                "symbol": [SYMBOLS[attacks.index(attack) % len(SYMBOLS)] for _, attack, *_ in its],
+                "symbol": [SYMBOLS[attacks.index(attack) % len(SYMBOLS)] for _, attack, *_ in same],
             },
             error_y=error_bars(rates, [low for low, _ in ends], [high for _, high in ends]),
-            customdata=[[attack, seconds, 100 * clean.value, hit.total] for _, attack, seconds, hit, clean in its],
+            customdata=[[attack, seconds, 100 * clean.value, hit.total] for _, attack, seconds, hit, clean in same],
             hovertemplate="%{customdata[0]}: %{y:.1f} % of %{customdata[3]}, %{customdata[1]:.1f} s, "
             "clean accuracy %{customdata[2]:.1f} %<extra>%{fullData.name}</extra>",
         )

@@ -102,6 +102,11 @@ class Snapshot(Generic[R]):
         """Share that is measured, 0 to 1."""
         return self.result.done if self.result is not None else 0.0
 
+    @property
+    def reason(self) -> str:
+        """The error without the name of its class, as pages say it."""
+        return self.error.partition(": ")[2] or self.error
+
 
 @dataclass(eq=False)
 class Job(Generic[R]):

@@ -6,8 +6,8 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from core.inference.incremental import predictions_at
 from core.metrics import Rate
-from core.sweeps.base import predictions_at
 from core.transforms import Compose
 from core.trigger import Trigger
 from dashboard.server.limits import PREDICTED

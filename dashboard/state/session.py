@@ -197,9 +197,9 @@ class Session:
 
     def complaints(self) -> list[str]:
         """What was wrong with the link, once."""
-        found: list[str] = st.session_state.complaints
+        complaints: list[str] = st.session_state.complaints
         st.session_state.complaints = []
-        return found
+        return complaints
 
     def write_link(self) -> None:
         """Puts every selection this page used into the URL; defaults only where they differ between machines."""

@@ -27,22 +27,22 @@ def draw_verdicts(title: str, verdicts: Iterable[Verdict]) -> None:
     """
     shown = sorted(verdicts, key=lambda verdict: verdict.claim.source != LI)
     for source in dict.fromkeys(verdict.claim.source for verdict in shown):
-        its = [verdict for verdict in shown if verdict.claim.source == source]
+        of_source = [verdict for verdict in shown if verdict.claim.source == source]
         st.markdown(f"### {title}" if source == LI else f"#### Not of the paper: {source}")
-        if its[0] is shown[0]:
+        if of_source[0] is shown[0]:
             st.caption(RULE)
-        st.html(STYLE + "".join(map(verdict_html, its)))
+        st.html(STYLE + "".join(map(verdict_html, of_source)))
 
 
 def verdict_html(verdict: Verdict) -> str:
     """One statement as HTML: left what is said and our rule, right the verdict and its numbers."""
     claim, (mark, kind) = verdict.claim, MARKS[verdict.outcome]
-    said = f"“{escape(claim.quote)}”" if claim.quote else escape(claim.text)
+    statement = f"“{escape(claim.quote)}”" if claim.quote else escape(claim.text)
     words = "" if claim.quote else ", in our words"
     only = f"{escape(verdict.only)}: " if verdict.only else ""
     why = f'<p class="why">{_code(verdict.why)}</p>' if verdict.why else ""
     return (
-        f'<section class="ts-verdict {kind}"><div><blockquote>{said}</blockquote>'
+        f'<section class="ts-verdict {kind}"><div><blockquote>{statement}</blockquote>'
         f'<p class="where">{escape(claim.where)}{words}</p>'
         f'<p class="rule"><b>Our rule:</b> {escape(claim.rule)}</p></div>'
         f'<div><p class="outcome">{only}<span><i aria-hidden="true">{mark}</i> {escape(verdict.outcome)}</span></p>'

@@ -52,9 +52,9 @@ def defense_tables(session: Session, main: Subject, family: str | None = None) -
         main: Says which data and network.
         family: The family of defenses that is shown, or None to let the user choose.
     """
-    found, _ = subjects()
+    readable, _ = subjects()
     titles = dict.fromkeys([GRAY, *ATTACKS, main.name])
-    listed = siblings(found, main, list(titles))
+    listed = siblings(readable, main, list(titles))
     every = evaluated(listed) + repaired(listed)
     st.markdown(f"### All attacks on {models[main.card.model].label}, {main.dataset_label}")
     if not every:
@@ -102,8 +102,8 @@ def defense_tables(session: Session, main: Subject, family: str | None = None) -
 
 def _counts(totals: Iterable[int]) -> str:
     """Numbers of images, of one size or from the fewest to the most."""
-    found = set(totals)
-    return f"{min(found)} to {max(found)}" if len(found) > 1 else f"{max(found)}"
+    counts = set(totals)
+    return f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts)}"
 
 
 def _success(row: Evaluated) -> Rate:

@@ -76,26 +76,26 @@ def number_table(numbers: Iterable[Number], dataset: str) -> pd.DataFrame:
     The difference is from the nearer of the paper's numbers.
     """
     rows: dict[tuple[str, ...], dict[str, object]] = {}
-    for one in numbers:
-        place = (one.table, one.attack, one.defense, one.quantity)
+    for number in numbers:
+        place = (number.table, number.attack, number.defense, number.quantity)
         row = rows.setdefault(
             place,
             {
-                "Attack": attack_label(one.attack) if one.attack else mean_label(one.over.split()),
-                "Defense": _defense_label(one),
-                "Quantity": QUANTITIES[one.quantity],
+                "Attack": attack_label(number.attack) if number.attack else mean_label(number.over.split()),
+                "Defense": _defense_label(number),
+                "Quantity": QUANTITIES[number.quantity],
             },
         )
-        if one.paper_model:
-            row[f"Paper, {models[one.paper_model].label}"] = one.paper
-        row[MEASURED] = one.ours
+        if number.paper_model:
+            row[f"Paper, {models[number.paper_model].label}"] = number.paper
+        row[MEASURED] = number.ours
         row["95% interval"] = (
-            f"{formatting.number(one.low)} to {formatting.number(one.high)}" if one.low is not None else None
+            f"{formatting.number(number.low)} to {formatting.number(number.high)}" if number.low is not None else None
         )
-        row["n"] = one.n
-        nearer = [d for d in (row.get(DIFFERENCE), one.difference) if isinstance(d, float)]
+        row["n"] = number.n
+        nearer = [d for d in (row.get(DIFFERENCE), number.difference) if isinstance(d, float)]
         row[DIFFERENCE] = min(nearer, key=abs) if nearer else None
-        row["Live"] = link_of(one, dataset) if one.ours is not None else None
+        row["Live"] = link_of(number, dataset) if number.ours is not None else None
     table = pd.DataFrame(list(rows.values()))
     last = [name for name in (MEASURED, DIFFERENCE, "95% interval", "n", "Live") if name in table]
     return table[[*(name for name in table if name not in last), *last]].dropna(axis=1, how="all")
@@ -124,11 +124,11 @@ def agreement(numbers: Sequence[Number]) -> tuple[int, int, int]:
     Where the paper has two networks, and ours is another, the nearer of its two numbers counts.
     """
     nearest: dict[tuple[str, ...], float | None] = {}
-    for one in numbers:
-        if one.paper is None or one.quantity == "seconds":
+    for number in numbers:
+        if number.paper is None or number.quantity == "seconds":
             continue
-        place = (one.table, one.attack, one.defense, one.quantity)
-        apart = abs(one.difference) if one.difference is not None else None
+        place = (number.table, number.attack, number.defense, number.quantity)
+        apart = abs(number.difference) if number.difference is not None else None
         before = nearest.get(place)
         nearest[place] = min((d for d in (before, apart) if d is not None), default=None)
     measured = [apart for apart in nearest.values() if apart is not None]

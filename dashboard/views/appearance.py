@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.metrics import Rate
 from core.sweeps.appearance import AppearanceCurve, AppearanceMap, appearance_map, appearance_sweep
@@ -26,9 +28,10 @@ from dashboard.server.places import addressed, packed
 from dashboard.server.resources import Tested, jobs, predictor, target_for, tested, tested_for
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, yes_no
-from dashboard.state.trigger import appearance_choices, look_of, place_choices, selected_look, stamped_on
+from dashboard.state.trigger import Look, appearance_choices, look_of, place_choices, selected_look, stamped_on
 from dashboard.widgets.controls import (
     PLOT_CONFIG,
+    Chosen,
     choose,
     choose_count,
     downloads,
@@ -39,7 +42,7 @@ from dashboard.widgets.controls import (
 from dashboard.widgets.download import about_data
 from dashboard.widgets.following import draw_varied_strip
 from dashboard.widgets.live import measured, trigger_picture
-from dashboard.widgets.page_head import page_head, present, say, three_areas
+from dashboard.widgets.page_head import begin, read_link, say, three_areas
 from dashboard.widgets.transforms import choose_defense
 from dashboard.words.answers import appearance_answer
 from dashboard.words.escaping import plain
@@ -56,6 +59,91 @@ CURVE_STEP = 256
 MAP_IMAGES = 64
 POLL_SECONDS = 0.3
 TOGETHER = yes_no("map")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is selected, and what follows from it.
+
+    Attributes:
+        chosen: The models.
+        look: Value, opacity and pattern.
+        place: Row and column of the trigger.
+        before: The defense in front of every model.
+        data: The test images of the main model, or None where they are not on this machine.
+        image: The selection of the image that is shown large.
+    """
+
+    chosen: Chosen
+    look: Look
+    place: tuple[int, int]
+    before: Compose
+    data: Tested | None
+    image: Choice[int]
+
+    @property
+    def main(self) -> Subject:
+        """The model under study."""
+        return self.chosen.main
+
+    @property
+    def behind(self) -> str:
+        """The defense as the end of a heading; nothing where there is none."""
+        return f", behind {self.before.label}" if self.before.steps else ""
+
+    def trigger(self, subject: Subject, *, value: int | None = None, opacity: int | None = None) -> Trigger:
+        """What is stamped for a model; with another value (0 to 255) or opacity (in percent), if given."""
+        look = replace(
+            self.look,
+            value=self.look.value if value is None else value,
+            opacity=self.look.opacity if opacity is None else opacity,
+        )
+        return stamped_on(subject, self.main, look, *self.place)
+
+    def base(self, subject: Subject) -> Trigger:
+        """What a curve starts from: the non-black pixels at full value, so that none is taken for black."""
+        return self.trigger(subject, value=255)
+
+    def opaque(self) -> Trigger:
+        """What the map starts from: value and opacity in full."""
+        return self.trigger(self.main, value=255, opacity=100)
+
+    def images(self, subject: Subject) -> Tested | None:
+        """The test images that a model of the page is measured on."""
+        return tested_for(subject, self.main, self.data)[0] if self.data is not None else None
+
+    def stored_curve(self, subject: Subject) -> AppearanceCurve | None:
+        """The stored curve of a model, if it is of this target and of this trigger but for its value."""
+        return stored_curve(subject, self.base(subject), target_for(subject, self.main))
+
+
+@dataclass(frozen=True)
+class Requested:
+    """Curves and map of the page: stored, or being computed.
+
+    Attributes:
+        curves: Each model with its colour and its curve, a job that computes it, or None where it is not to be had.
+        surface: The job that measures value and opacity together, or None where that is not wanted.
+    """
+
+    curves: list[tuple[Subject, str, AppearanceCurve | Job[AppearanceCurve] | None]]
+    surface: Job[AppearanceMap] | None
+
+    @property
+    def jobs(self) -> tuple[Job[AppearanceCurve] | Job[AppearanceMap], ...]:
+        """What is being computed."""
+        curves = [curve for *_, curve in self.curves if isinstance(curve, Job)]
+        return (*curves, *([self.surface] if self.surface is not None else []))
+
+    @property
+    def running(self) -> bool:
+        """Whether any of it is under way."""
+        return any(job.snapshot().running for job in self.jobs)
+
+    def known(self) -> AppearanceCurve | None:
+        """What there is of the main model's curve."""
+        curve = self.curves[0][2]
+        return curve.snapshot().result if isinstance(curve, Job) else curve
 
 
 def stored_curve(subject: Subject, base: Trigger, target: int) -> AppearanceCurve | None:
@@ -103,160 +191,162 @@ def request_map(
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Trigger appearance", EXPLANATION)
+    session, answer = begin("Trigger appearance", EXPLANATION)
     chosen = choose(session)
     if chosen is None:
         return
     main = chosen.main
     count = choose_count(session)
-    value, opacity, layout = appearance_choices(main.trigger)
-    row, col = place_choices(main)
     with_map = st.sidebar.toggle(
         "Value and opacity together",
         help=f"A map of both: {MAP_IMAGES} images in each of 198 cells.",
         **session.widget(TOGETHER),
     )
     before = choose_defense(session, main.card.shape)
-    look = selected_look(session, main.trigger)
-    place = session.get(row), session.get(col)
-    shown = look.on(main.trigger).at(*place)
-    # What the curves start from: the non-black pixels at full value, so that none is taken for black.
-    full = replace(look, value=255)
-    bases = {s.identity: stamped_on(s, main, full, *place) for s, _ in chosen.all()}
+    row, col = place_choices(main)
+    look, place = selected_look(session, main.trigger), (session.get(row), session.get(col))
     data = tested(main)
-    image = image_choice(data)
-    session.get(image)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    selection = Selection(chosen, look, place, before, data, image_choice(data))
+    read_link(session, selection.image)
     about_data(session, main, data)
 
-    its = {s.identity: tested_for(s, main, data)[0] if data is not None else None for s, _ in chosen.all()}
-    requested = [
-        (s, colour, request_curve(session, s, bases[s.identity], its[s.identity], target_for(s, main), before))
+    curves = [
+        (s, colour, request_curve(session, s, selection.base(s), selection.images(s), target_for(s, main), before))
         for s, colour in chosen.all()
     ]
-    wanted: list[Job[AppearanceCurve] | Job[AppearanceMap]] = [r for _, _, r in requested if isinstance(r, Job)]
-    grid = None
-    if with_map and data is not None:
-        opaque = stamped_on(main, main, replace(look, value=255, opacity=100), *place)
-        grid = request_map(session, main, opaque, data, before)
-    if grid is not None:
-        wanted.append(grid)
-    jobs().leave(session.identity, tuple(wanted))
-    polling = any(job.snapshot().running for job in wanted)
+    surface = request_map(session, main, selection.opaque(), data, before) if with_map and data is not None else None
+    requested = Requested(curves, surface)
+    jobs().leave(session.identity, requested.jobs)
 
     left, right, below = three_areas()
     with left:
-        triggers = {s.identity: stamped_on(s, main, look, *place) for s, _ in chosen.all()}
+        _draw_rates(selection, requested, count, answer)
+        _draw_trigger(session, selection)
+    with right:
+        _draw_measured(session, selection, requested)
+    if data is not None and predictor(main) is not None:
+        with below:
+            draw_varied_strip(
+                main, data, selection.trigger(main), selection.opaque(), look, session.get(selection.image), before,
+                selection.image.name,
+            )  # fmt: skip
+    session.write_link()
 
-        def stored_rate(subject: Subject) -> Rate | None:
-            kept = stored_curve(subject, bases[subject.identity], target_for(subject, main))
-            return kept.at(triggers[subject.identity].value) if kept is not None else None
 
-        readings, _ = measured(chosen.all(), triggers, stored_rate, data, count, before=before, prefer_stored=True)
-        readings[0] = replace(readings[0], name=main.success_label)
-        own = requested[0][2]
-        known = own.snapshot().result if isinstance(own, Job) else own
-        say(answer, appearance_answer(main, shown, readings[0].rate, known, before.label if before.steps else ""))
-        live_rates(
-            [
-                _answered(s, reading, request, look.opacity, s is main or data is not None)
-                for (s, _, request), reading in zip(requested, readings, strict=True)
-            ],
-            place=(look.opacity, look.value),
-            key="rates",
-            sliders=(f"choice-{opacity.name}", f"choice-{value.name}"),
-        )
-        if before.steps:
-            st.caption(f"Behind {before.label}.")
-        st.slider(
-            "Pixel value",
-            0,
-            255,
-            help=VALUE_HELP,
-            **session.widget(value),
-        )
-        st.slider(
-            "Opacity (%)",
-            0,
-            100,
-            help=OPACITY_HELP,
-            **session.widget(opacity),
-        )
-        paint, preview = st.columns(2)
-        with paint:
-            _draw_painter(session, shown, value, layout)
-        with preview:
-            st.caption("On the image")
-            st.html(
-                trigger_picture(shown, data.images[session.get(image)] if data is not None else None, main.card.shape)
-            )
-        if (look != look_of(main.trigger) or place != main.trigger.location) and st.button(
-            "Back to the trained trigger", icon=":material/restart_alt:"
-        ):
-            for number in (value, opacity, row, col):
-                session.set(number, number.default)
-            session.set(layout, layout.default)
-            st.rerun()
+def _draw_rates(selection: Selection, requested: Requested, count: int, answer: DeltaGenerator) -> None:
+    """The rates of the models, which follow the sliders, and what the page answers."""
+    main, look, before = selection.main, selection.look, selection.before
+    value, opacity, _ = appearance_choices(main.trigger)
+    triggers = {s.identity: selection.trigger(s) for s, _ in selection.chosen.all()}
+
+    def stored_rate(subject: Subject) -> Rate | None:
+        curve = selection.stored_curve(subject)
+        return curve.at(triggers[subject.identity].value) if curve is not None else None
+
+    readings, _ = measured(
+        selection.chosen.all(), triggers, stored_rate, selection.data, count, before=before, prefer_stored=True
+    )
+    readings[0] = replace(readings[0], name=main.success_label)
+    defense = before.label if before.steps else ""
+    say(answer, appearance_answer(main, triggers[main.identity], readings[0].rate, requested.known(), defense))
+    live_rates(
+        [
+            _answered(s, reading, curve, look.opacity, s is main or selection.data is not None)
+            for (s, _, curve), reading in zip(requested.curves, readings, strict=True)
+        ],
+        place=(look.opacity, look.value),
+        key="rates",
+        sliders=(f"choice-{opacity.name}", f"choice-{value.name}"),
+    )
+    if before.steps:
+        st.caption(f"Behind {before.label}.")
+
+
+def _draw_trigger(session: Session, selection: Selection) -> None:
+    """Sliders, painter and picture of the trigger, and the way back to the trained one."""
+    main, data, trigger = selection.main, selection.data, selection.trigger(selection.main)
+    value, opacity, layout = appearance_choices(main.trigger)
+    st.slider("Pixel value", 0, 255, help=VALUE_HELP, **session.widget(value))
+    st.slider("Opacity (%)", 0, 100, help=OPACITY_HELP, **session.widget(opacity))
+    paint, preview = st.columns(2)
+    with paint:
+        _draw_painter(session, trigger, value, layout)
+    with preview:
+        st.caption("On the image")
+        image = data.images[session.get(selection.image)] if data is not None else None
+        st.html(trigger_picture(trigger, image, main.card.shape))
+    changed = selection.look != look_of(main.trigger) or selection.place != main.trigger.location
+    if changed and st.button("Back to the trained trigger", icon=":material/restart_alt:"):
+        for number in (value, opacity, *place_choices(main)):
+            session.set(number, number.default)
+        session.set(layout, layout.default)
+        st.rerun()
+
+
+def _draw_measured(session: Session, selection: Selection, requested: Requested) -> None:
+    """Curves over the pixel value, and the map of value and opacity, while they are measured."""
+    polling = requested.running
 
     @st.fragment(key="curves", run_every=POLL_SECONDS if polling else None)
     @one_sentence
     def curves() -> None:
-        results, errors, share = gathered([request for _, _, request in requested])
-        found = [(one, result) for one, result in zip(requested, results, strict=True) if result is not None]
-        drawn = [Curve(subject.title, result, colour) for (subject, colour, _), result in found]
-        sources = [Source.of(subject, triggers[subject.identity], before) for (subject, *_), _ in found]
-        running = any(job.snapshot().running for job in wanted)
+        running, surface = requested.running, requested.surface
+        results, errors, share = gathered([curve for *_, curve in requested.curves])
         if polling and not running:
             st.rerun()
         for error in errors:
             st.error(f"The curve could not be computed: {plain(error)}")
-        behind = f", behind {before.label}" if before.steps else ""
-        st.markdown(f"**Attack success rate by pixel value** ({main.dataset_label}{behind})")
+        st.markdown(f"**Attack success rate by pixel value** ({selection.main.dataset_label}{selection.behind})")
+        drawn = [
+            (Curve(subject.title, result, colour), Source.of(subject, selection.trigger(subject), selection.before))
+            for (subject, colour, _), result in zip(requested.curves, results, strict=True)
+            if result is not None
+        ]
         if drawn and share:
-            st.html(curves_sketch(drawn, session.get(value)))
+            value, *_ = appearance_choices(selection.main.trigger)
+            st.html(curves_sketch([curve for curve, _ in drawn], session.get(value)))
         elif drawn:
-            trained = main.trigger.value if not main.is_control else None
-            figure = figures.appearance_curves(drawn, trained, session.get(value))
-            st.plotly_chart(figure, key="curve", config=PLOT_CONFIG, width="stretch")
-            counts = ", ".join(f"{curve.name}: {int(curve.result.total.max())}" for curve in drawn)
-            caption, tools = st.columns([3, 1.2], vertical_alignment="center")
-            caption.caption(f"Images per point, bands are 95% intervals. {counts}.")
-            with tools:
-                numbers = [(source, curve.result) for source, curve in zip(sources, drawn, strict=True)]
-                downloads(
-                    file_name("pixel-value", sources[0], len(drawn) - 1),
-                    partial(appearance_rows, numbers),
-                    lambda: figure,
-                )
+            _draw_curves(session, selection, drawn)
         elif not running and not errors:
             st.info("No curve of this trigger is stored, and nothing can be measured here.")
         if running:
-            progress_bar(min(share, default=grid.snapshot().done if grid else 0.0), wanted, "stop-curves")
-        grid_result = grid.snapshot().result if grid is not None else None
-        if grid_result is not None:
-            st.markdown("**Attack success rate by pixel value and opacity**")
-        if grid_result is not None and grid_result.done < 1:
-            st.html(map_sketch(grid_result))
-        elif grid_result is not None:
-            trigger = main.trigger
-            surface = figures.appearance_map(
-                grid_result, (trigger.value, trigger.opacity), (session.get(value), session.get(opacity))
-            )
-            st.plotly_chart(surface, key="surface", config=PLOT_CONFIG, width="stretch")
-            source = Source.of(main, triggers[main.identity], before)
-            name = file_name("value-and-opacity", source)
-            downloads(name, partial(appearance_map_rows, source, grid_result), lambda: surface)
+            done = min(share, default=surface.snapshot().done if surface else 0.0)
+            progress_bar(done, requested.jobs, "stop-curves")
+        result = surface.snapshot().result if surface is not None else None
+        if result is not None:
+            _draw_surface(session, selection, result)
 
-    with right:
-        curves()
-    if data is not None and predictor(main) is not None:
-        whole = stamped_on(main, main, replace(look, value=255, opacity=100), *place)
-        with below:
-            draw_varied_strip(main, data, shown, whole, look, session.get(image), before, image.name)
-    session.write_link()
+    curves()
+
+
+def _draw_curves(session: Session, selection: Selection, drawn: Sequence[tuple[Curve, Source]]) -> None:
+    """Finished curves over the pixel value, with the trained value marked."""
+    main, (value, *_) = selection.main, appearance_choices(selection.main.trigger)
+    curves = [curve for curve, _ in drawn]
+    trained = main.trigger.value if not main.is_control else None
+    figure = figures.appearance_curves(curves, trained, session.get(value))
+    st.plotly_chart(figure, key="curve", config=PLOT_CONFIG, width="stretch")
+    counts = ", ".join(f"{curve.name}: {int(curve.result.total.max())}" for curve in curves)
+    caption, tools = st.columns([3, 1.2], vertical_alignment="center")
+    caption.caption(f"Images per point, bands are 95% intervals. {counts}.")
+    with tools:
+        numbers = [(source, curve.result) for curve, source in drawn]
+        name = file_name("pixel-value", numbers[0][0], len(drawn) - 1)
+        downloads(name, partial(appearance_rows, numbers), lambda: figure)
+
+
+def _draw_surface(session: Session, selection: Selection, result: AppearanceMap) -> None:
+    """Success over value and opacity; a sketch of it as long as it is measured."""
+    st.markdown("**Attack success rate by pixel value and opacity**")
+    if result.done < 1:
+        st.html(map_sketch(result))
+        return
+    main, (value, opacity, _) = selection.main, appearance_choices(selection.main.trigger)
+    trained, now = (main.trigger.value, main.trigger.opacity), (session.get(value), session.get(opacity))
+    figure = figures.appearance_map(result, trained, now)
+    st.plotly_chart(figure, key="surface", config=PLOT_CONFIG, width="stretch")
+    source = Source.of(main, selection.trigger(main), selection.before)
+    downloads(file_name("value-and-opacity", source), partial(appearance_map_rows, source, result), lambda: figure)
 
 
 def _answered(
@@ -267,10 +357,10 @@ def _answered(
     measurable: bool,
 ) -> Answered:
     """What the browser can say of a model at every pixel value, at the opacity of its curve."""
-    found = curve.snapshot().result if isinstance(curve, Job) else curve
-    if found is None:
+    result = curve.snapshot().result if isinstance(curve, Job) else curve
+    if result is None:
         return Answered(reading, None, None, measurable)
-    counts = packed(LocationMap(found.hits[None], found.total[None], (opacity,), found.values))
+    counts = packed(LocationMap(result.hits[None], result.total[None], (opacity,), result.values))
     if isinstance(curve, Job):
         return Answered(reading, None, counts, measurable)
     file = addressed(json.dumps(counts).encode(), "application/json", f"curve {subject.identity}")

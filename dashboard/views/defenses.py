@@ -45,7 +45,7 @@ from dashboard.widgets.controls import (
 )
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import draw_strip
-from dashboard.widgets.page_head import page_head, present, say, three_areas
+from dashboard.widgets.page_head import begin, read_link, say, three_areas
 from dashboard.widgets.transforms import build, parse_spec, strength_slider
 from dashboard.words.answers import defense_answer
 from dashboard.words.escaping import plain
@@ -113,9 +113,7 @@ def request_curve(
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Defenses", EXPLANATION)
+    session, answer = begin("Defenses", EXPLANATION)
     chosen = choose(session)
     if chosen is None:
         return
@@ -125,9 +123,7 @@ def show() -> None:
     name = session.get(DEFENSE)
     strength = strength_choice(transforms[name], main.card.shape)
     count = choose_count(session)
-    session.get(strength), session.get(image), session.get(THEN), session.get(PART)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, strength, image, THEN, PART)
     about_data(session, main, data)
     st.segmented_control(
         "Part", list(PARTS), format_func=lambda part: PARTS[part], required=True, label_visibility="collapsed",
@@ -147,10 +143,10 @@ def show() -> None:
         targets = {title: card.attack_object.target for title, card in stored.cards.items()}
         draw_verdicts("What the paper says about it (Sec. 5.1)", judge_repairs(stored.repairs, targets))
     if part == "transforms":
-        found, _ = subjects()
+        readable, _ = subjects()
         curves = {
             subject.attack.title: subject.results.strengths
-            for subject in siblings(found, main)
+            for subject in siblings(readable, main)
             if not subject.is_variant
         }
         draw_verdicts("What the paper says about it (Sec. 5.1 to 5.3, 5.6)", judge_defenses(curves))
@@ -196,10 +192,10 @@ def _draw_transforms(
         _draw_curves(session, chosen, requested, transform, then)
     if data is not None:
         with below:
-            said = predictions(main, main.trigger, data, count, before=defense)
-            if said is not None:
+            answers = predictions(main, main.trigger, data, count, before=defense)
+            if answers is not None:
                 st.markdown(f"**Attacked images behind {defense.label}**, as the model gets them, and what it says")
-                draw_strip(session.get(image), main, data, main.trigger, said, defense)
+                draw_strip(session.get(image), main, data, main.trigger, answers, defense)
                 image_picker(session, "First of the images", image, data)
             _draw_strengths(session.get(image), main, data, transform, then)
 
@@ -220,11 +216,13 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
         kept: Performance | None = None
         attacked = untouched = None
         if data is not None:
-            its, target = tested_for(subject, chosen.main, data)
-            attacked = predictions(subject, own, its, count, before=defense)
-            untouched = predictions(subject, None, its, count, before=defense)
+            tested_images, target = tested_for(subject, chosen.main, data)
+            attacked = predictions(subject, own, tested_images, count, before=defense)
+            untouched = predictions(subject, None, tested_images, count, before=defense)
         if data is not None and attacked is not None and untouched is not None:
-            rates = Performance(clean_accuracy(untouched, its.clean.labels[:count]), success(attacked, target))
+            rates = Performance(
+                clean_accuracy(untouched, tested_images.clean.labels[:count]), success(attacked, target)
+            )
         if own.fingerprint == subject.trigger.fingerprint and subject.attack.target == chosen.main.attack.target:
             curve = subject.results.strength(transform.name) if not then.steps else None
             if curve is not None and transform.value in curve.strengths:
@@ -258,8 +256,8 @@ def _draw_curves(
     @one_sentence
     def curves() -> None:
         results, errors, shares = gathered([request for _, _, request in requested])
-        found = [(one, result) for one, result in zip(requested, results, strict=True) if result is not None]
-        lines = [StrengthLine(_name(subject, chosen.main), result, colour) for (subject, colour, _), result in found]
+        drawn = [(request, result) for request, result in zip(requested, results, strict=True) if result is not None]
+        lines = [StrengthLine(_name(subject, chosen.main), result, colour) for (subject, colour, _), result in drawn]
         running = any(job.snapshot().running for job in wanted)
         if polling and not running:
             st.rerun()
@@ -279,10 +277,10 @@ def _draw_curves(
             caption, tools = st.columns([3, 1.2], vertical_alignment="center")
             caption.caption(f"Images per point; bars are 95% intervals. {counts}.")
             with tools:
-                curves_of = [(Source.of(subject, before=then), result) for (subject, *_), result in found]
+                curves_of = [(Source.of(subject, before=then), result) for (subject, *_), result in drawn]
                 main_source = replace(curves_of[0][0], defense=",".join(filter(None, (transform.name, then.spec))))
                 downloads(
-                    file_name("strength", main_source, len(found) - 1),
+                    file_name("strength", main_source, len(drawn) - 1),
                     lambda: strength_rows(
                         curves_of,
                         lambda source, at: replace(source, defense=Compose((transform.at(at), *then.steps)).spec),
@@ -310,14 +308,15 @@ def _draw_strengths(index: int, subject: Subject, data: Tested, transform: Trans
     with jobs().turnstile.interactive():
         answers = model.predict(pictures).tolist()
     truth = classes[int(data.labels[index])]
-    said = list(zip(pictures, answers, steps, strict=True))
+    answered = list(zip(pictures, answers, steps, strict=True))
     shown = [
-        Shown(data_url(picture), classes[answer], truth, answer == target, step.label) for picture, answer, step in said
+        Shown(data_url(picture), classes[answer], truth, answer == target, step.label)
+        for picture, answer, step in answered
     ]
     heading, save = st.columns([6, 1], vertical_alignment="center")
     heading.markdown(f"**One attacked image at every strength** (true class: {truth})")
     with save:
-        panels = tuple(Panel(picture, None, step.label, classes[answer]) for picture, answer, step in said)
+        panels = tuple(Panel(picture, None, step.label, classes[answer]) for picture, answer, step in answered)
         source = replace(Source.of(subject), defense=",".join(filter(None, (transform.name, then.spec))))
         title = f"{subject.title}, {subject.dataset_label}: one attacked image, true class {truth}"
         picture_downloads(file_name("pictures", source), [[Block(title, panels)]])

@@ -44,7 +44,7 @@ from dashboard.widgets.controls import (
 )
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import PLACEHOLDER
-from dashboard.widgets.page_head import page_head, present, say
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.answers import enhanced_answer
 from dashboard.words.escaping import plain
 
@@ -61,9 +61,7 @@ COLUMNS = tuple(transform_from_spec(spec).spec for spec in TABLE_5)
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Enhanced attacks", EXPLANATION)
+    session, answer = begin("Enhanced attacks", EXPLANATION)
     chosen = choose(session, compare=False, repaired=False)
     if chosen is None:
         return
@@ -71,16 +69,14 @@ def show() -> None:
     jobs().leave(session.identity)
     data = tested(main)
     image = image_choice(data)
-    session.get(image), session.get(SEED)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, image, SEED)
     about_data(session, main, data)
     _draw_pipeline(session, main, data, image)
-    found, _ = subjects()
-    _draw_table(found, main, answer)
+    readable, _ = subjects()
+    _draw_table(readable, main, answer)
     left, right = st.columns(2, gap="large")
     with left:
-        _draw_shrink_sizes(found, main)
+        _draw_shrink_sizes(readable, main)
     with right:
         _draw_max_shrink(main)
     _draw_study(main)
@@ -149,8 +145,8 @@ def pipeline(first: list[tuple[str, Tensor]], attack: Enhanced, seed: int, targe
     stamped = stamp(image[None], attack.trigger(shape)).expand(PICTURES, -1, -1, -1).clone()
     drawn = layer.draw(PICTURES, shape, generator_for(seed, "pipeline"))
     current, after = stamped, []
-    for step, its in zip(layer.steps, drawn, strict=True):
-        current = step.apply(current, its)
+    for step, draws in zip(layer.steps, drawn, strict=True):
+        current = step.apply(current, draws)
         after.append((step.label, current))
     # Of the draws at the end, the one that changes most is followed: another might be no change at all.
     followed = int((current - stamped).abs().sum((1, 2, 3)).argmax())
@@ -188,10 +184,10 @@ STYLE = """
 """
 
 
-def _draw_table(found: dict[str, Subject], main: Subject, answer: DeltaGenerator) -> None:
+def _draw_table(readable: dict[str, Subject], main: Subject, answer: DeltaGenerator) -> None:
     """Table 5: attack success without defense and under three, standard against enhanced."""
     st.markdown(f"### Standard against enhanced (Table 5): {models[main.card.model].label}, {main.dataset_label}")
-    listed = siblings(found, main)
+    listed = siblings(readable, main)
     rows = [
         row
         for row in evaluated(listed, ("flip", "shrinkpad"))
@@ -234,10 +230,10 @@ def table_5(rows: list[Evaluated]) -> pd.DataFrame:
     return table
 
 
-def _draw_shrink_sizes(found: dict[str, Subject], main: Subject) -> None:
+def _draw_shrink_sizes(readable: dict[str, Subject], main: Subject) -> None:
     """Fig. 13: enhanced and standard attacks under ShrinkPad of every size."""
     st.markdown("### Under ShrinkPad of every size (Fig. 13)")
-    listed = siblings(found, main)
+    listed = siblings(readable, main)
     sizes = [subject.attack.enhancement.max_shrink for subject in listed if isinstance(subject.attack, Enhanced)]
     figure = shrink_figure(
         (Drawn(subject.attack.title, subject.label, subject.results.strengths) for subject in listed),

@@ -24,6 +24,7 @@ from dashboard.server.subjects import CONTROL, Subject, subjects
 from dashboard.state.session import Choice, Session, integer_in, one_of
 from dashboard.widgets.controls import image_choice, model_choice, one_sentence
 from dashboard.widgets.download import about_data
+from dashboard.widgets.page_head import read_link
 from dashboard.words.escaping import plain
 
 # Opened first: an attack that all of the shipped lesson is stored for, on photographs where there are any.
@@ -97,16 +98,18 @@ def show() -> None:
     choice = Choice("lesson", DEFAULT if DEFAULT in lessons else next(iter(lessons)), one_of(lessons))
     lesson = lessons[session.get(choice)]
     at = Choice("step", 1, integer_in(1, len(lesson.steps)))
-    found, _ = subjects()
-    main = attacked_model(session, found)
+    readable, _ = subjects()
+    main = attacked_model(session, readable)
     if main is None:
         st.info("There is no attacked model yet. Make one with: `python scripts/train.py --attack badnets`")
         return
     step = lesson.steps[session.get(at) - 1]
     data = tested(main)
-    stage = Stage(session, main, partner(found, main, "+"), partner(found, main, CONTROL), data, image_choice(data))
+    stage = Stage(
+        session, main, partner(readable, main, "+"), partner(readable, main, CONTROL), data, image_choice(data)
+    )
     session.get(stage.image), session.get(NOTES)
-    answered = [number for number, one in enumerate(lesson.steps) if _answered(lesson, one, main)]
+    answered = [number for number, each in enumerate(lesson.steps) if _answered(lesson, each, main)]
 
     def gone(to: Position) -> None:
         for number in to.answered:
@@ -116,15 +119,14 @@ def show() -> None:
         session.set(at, to.step + 1)
 
     lesson_bar(
-        titles=[one.title for one in lesson.steps], step=session.get(at) - 1, answered=answered,
+        titles=[each.title for each in lesson.steps], step=session.get(at) - 1, answered=answered,
         taught=f"{lesson.name} {main.identity}", key="lesson-bar", on_go=gone,
     )  # fmt: skip
     with st.container(horizontal=True, key="lesson-head", gap="small"):
         st.title(f"{session.get(at)}. {step.title}", anchor=False)
-        _settings(session, choice, lessons, found, main)
+        _settings(session, choice, lessons, readable, main)
         _students(session, lesson, at, main)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session)
     facts = facts_of(stage)
 
     @st.fragment(key=f"lesson-{lesson.name}-{step.name}")
@@ -141,31 +143,31 @@ def show() -> None:
     session.write_link()
 
 
-def attacked_model(session: Session, found: Mapping[str, Subject]) -> Subject | None:
+def attacked_model(session: Session, readable: Mapping[str, Subject]) -> Subject | None:
     """The standard attack that is shown: the selected one, or the one that the selected enhanced one is made from."""
-    taught = [key for key, subject in found.items() if not subject.is_control and not _enhanced(subject)]
-    ready = [key for key in taught if found[key].dataset.available() and found[key].checkpoint.has_weights]
+    taught = [key for key, subject in readable.items() if not subject.is_control and not _enhanced(subject)]
+    ready = [key for key in taught if readable[key].dataset.available() and readable[key].checkpoint.has_weights]
     default = next((key for key in FIRST if key in ready), next(iter(ready), next(iter(taught), "")))
     if not default:
         return None
-    key = session.get(model_choice(found, default))
+    key = session.get(model_choice(readable, default))
     if key not in taught:
-        attack = found[key].attack
+        attack = readable[key].attack
         front = "/".join(key.split("/")[:2])
         key = f"{front}/{attack.base.title if isinstance(attack, Enhanced) else ''}"
         # Of the same data set and network where there is one: a link shows the same on every machine.
-        default = next((one for one in taught if one.startswith(f"{front}/")), default)
-    return found[key] if key in taught else found[default]
+        default = next((sibling for sibling in taught if sibling.startswith(f"{front}/")), default)
+    return readable[key] if key in taught else readable[default]
 
 
 def _enhanced(subject: Subject) -> bool:
     return isinstance(subject.attack, Enhanced)
 
 
-def partner(found: Mapping[str, Subject], main: Subject, name: str) -> Subject | None:
+def partner(readable: Mapping[str, Subject], main: Subject, name: str) -> Subject | None:
     """Another model of the same data and network: ``+`` is the enhanced version of the attack."""
     front, _, attack = main.key.rpartition("/")
-    return found.get(f"{front}/{attack}+" if name == "+" else f"{front}/{name}")
+    return readable.get(f"{front}/{attack}+" if name == "+" else f"{front}/{name}")
 
 
 def facts_of(stage: Stage) -> dict[str, object]:
@@ -208,25 +210,25 @@ def answer(lesson: Lesson, step: Step, main: Subject, *, untouched: bool = False
         main: The model it is answered for.
         untouched: Whether a slider that nobody has moved counts as a guess.
     """
-    said: dict[int, int | None] = {}
+    guesses: dict[int, int | None] = {}
     for number, question in enumerate(step.quiz or (step.question,)):
         value = st.session_state.get(f"guess-{step.name}-{number}")
         moved = question.kind != "slider" or untouched or st.session_state.get(f"moved-{step.name}")
-        said[number] = value if moved else None
-    _guesses().setdefault(_key(lesson, step, main), said)
+        guesses[number] = value if moved else None
+    _guesses().setdefault(_key(lesson, step, main), guesses)
 
 
 # ---- what is drawn
 
 
 def _settings(
-    session: Session, choice: Choice[str], lessons: Mapping[str, Lesson], found: Mapping[str, Subject], main: Subject
+    session: Session, choice: Choice[str], lessons: Mapping[str, Lesson], readable: Mapping[str, Subject], main: Subject
 ) -> None:
     """Model, lesson and notes, behind one button."""
-    taught = [key for key, subject in found.items() if not subject.is_control and not _enhanced(subject)]
+    taught = [key for key, subject in readable.items() if not subject.is_control and not _enhanced(subject)]
 
     def picked() -> None:
-        session.set(model_choice(found, main.key), st.session_state["lesson-model"])
+        session.set(model_choice(readable, main.key), st.session_state["lesson-model"])
         session.forget("at-")
 
     page = f"location?model={quote(main.key)}"
@@ -235,7 +237,7 @@ def _settings(
         st.session_state["lesson-model"] = main.key
         st.selectbox(
             "Model", taught, key="lesson-model", on_change=picked,
-            format_func=lambda key: f"{found[key].title}, {found[key].dataset_label}",
+            format_func=lambda key: f"{readable[key].title}, {readable[key].dataset_label}",
         )  # fmt: skip
         if len(lessons) > 1:
             names = session.widget(choice)
@@ -276,10 +278,10 @@ def _body(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object])
         st.markdown(fill(step.text, facts))
         _quiz(stage, lesson, step, facts, answered)
         return
-    left, told = st.columns([6, 7], gap="large")
+    left, words = st.columns([6, 7], gap="large")
     beside, pictures = left.container(key="lesson-beside"), left.container(key="lesson-pictures")
     below = st.container(key="lesson-below")
-    with told, st.container(key="lesson-told"):
+    with words, st.container(key="lesson-told"):
         st.markdown(fill(step.text, facts))
         if step.question.kind != "none":
             with st.container(key="lesson-question"):
@@ -332,12 +334,12 @@ def _input(step: Step, question: Question, number: int, facts: Mapping[str, obje
 def _tell(
     question: Question,
     number: int,
-    said: Mapping[int, int | None],
+    guesses: Mapping[int, int | None],
     facts: Mapping[str, object],
     numbers: Mapping[str, Amount],
 ) -> None:
     """What was guessed beside what is true, and the sentence made from the measured numbers."""
-    guess, right = said.get(number), question.right(numbers)
+    guess, right = guesses.get(number), question.right(numbers)
     amount = numbers.get(question.truth)
     if question.kind == "slider" and amount is not None:
         mine = f"You said **{guess}** of 100. " if guess is not None else ""
@@ -354,17 +356,19 @@ def _tell(
 def _quiz(stage: Stage, lesson: Lesson, step: Step, facts: Mapping[str, object], answered: bool) -> None:
     """All questions of a step at once, in two columns."""
     numbers: Mapping[str, Any] = step.scene.numbers(stage) if answered else {}
-    said = _guesses().get(_key(lesson, step, stage.main), {})
+    guesses = _guesses().get(_key(lesson, step, stage.main), {})
     columns = [column for _ in range(0, len(step.quiz), 2) for column in st.columns(2, gap="large")]
     for number, question in enumerate(step.quiz):
         with columns[number], st.container(key=f"lesson-quiz-{number}"):
             st.markdown(f"**{number + 1}. {fill(question.text, facts)}**")
             if answered:
-                _tell(question, number, said, facts, numbers)
+                _tell(question, number, guesses, facts, numbers)
             else:
                 _input(step, question, number, facts)
-    if any(guess is not None for guess in said.values()):
-        right = sum(said.get(n) is not None and said[n] == one.right(numbers) for n, one in enumerate(step.quiz))
+    if any(guess is not None for guess in guesses.values()):
+        right = sum(
+            guesses.get(n) is not None and guesses[n] == question.right(numbers) for n, question in enumerate(step.quiz)
+        )
         st.markdown(f"### {right} of {len(step.quiz)} right")
     if not answered:
         shown = partial(answer, lesson, step, stage.main)

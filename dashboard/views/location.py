@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,12 +23,12 @@ from dashboard.server.places import stored_look
 from dashboard.server.resources import Tested, jobs, predictor, target_for, tested, tested_for
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, yes_no
-from dashboard.state.trigger import appearance_choices, place_choices, selected_look, stamped_on
-from dashboard.widgets.controls import choose, choose_count, downloads, image_choice, one_sentence, progress_bar
+from dashboard.state.trigger import Look, appearance_choices, place_choices, selected_look, stamped_on
+from dashboard.widgets.controls import Chosen, choose, choose_count, downloads, image_choice, one_sentence, progress_bar
 from dashboard.widgets.download import about_data
-from dashboard.widgets.following import draw_following_strip, draw_rates, follow, images_of_a_step
+from dashboard.widgets.following import Followed, draw_following_strip, draw_rates, follow, images_of_a_step
 from dashboard.widgets.live import draw_pad
-from dashboard.widgets.page_head import lay_out, present, title_row
+from dashboard.widgets.page_head import begin, lay_out, read_link
 from dashboard.widgets.report import offer_report
 from dashboard.widgets.transforms import choose_defense
 from dashboard.words.escaping import plain
@@ -123,22 +124,58 @@ def precision_of(result: LocationMap | AdaptiveMap) -> str:
     return f"as many as ±{MAP_WIDTH:g} points took"
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What is selected, and what follows from it; the place is read anew at every step of a drag.
+
+    Attributes:
+        chosen: The models.
+        look: Value, opacity and pattern.
+        before: The defense in front of every model.
+        data: The test images of the main model, or None where they are not on this machine.
+        count: Images of a measurement.
+        row: The selection of the trigger's row.
+        col: The selection of its column.
+        image: The selection of the image that is shown large.
+    """
+
+    chosen: Chosen
+    look: Look
+    before: Compose
+    data: Tested | None
+    count: int
+    row: Choice[int]
+    col: Choice[int]
+    image: Choice[int]
+
+    @property
+    def main(self) -> Subject:
+        """The model under study."""
+        return self.chosen.main
+
+    def trigger(self, subject: Subject, place: tuple[int, int]) -> Trigger:
+        """What is stamped for a model at a place."""
+        return stamped_on(subject, self.main, self.look, *place)
+
+    def place(self, session: Session) -> tuple[int, int]:
+        """Row and column as they are now."""
+        return session.get(self.row), session.get(self.col)
+
+
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    title_row(session, "Trigger location", EXPLANATION)
-    picked, shown, defense = (st.sidebar.container() for _ in range(3))
+    session, _ = begin("Trigger location", EXPLANATION)
+    models_area, look_area, defense_area = (st.sidebar.container() for _ in range(3))
     more = st.sidebar.expander("More")
-    chosen = choose(session, place=picked, more=more)
+    chosen = choose(session, place=models_area, more=more)
     if chosen is None:
         return
     main = chosen.main
     value, opacity, _ = appearance_choices(main.trigger)
-    with shown:
+    with look_area:
         st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
-    before = choose_defense(session, main.card.shape, defense)
+    before = choose_defense(session, main.card.shape, defense_area)
     with more:
         st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
         count = choose_count(session, more)
@@ -147,19 +184,17 @@ def show() -> None:
             help=f"To ±{MAP_WIDTH:g} points, instead of the stored map.",
             **session.widget(AGAIN),
         )
-    look = selected_look(session, main.trigger)
-    row, col = place_choices(main)
     data = tested(main)
-    image = image_choice(data)
-    session.get(row), session.get(col), session.get(image)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    selection = Selection(
+        chosen, selected_look(session, main.trigger), before, data, count, *place_choices(main), image_choice(data)
+    )
+    read_link(session, selection.row, selection.col, selection.image)
     about_data(session, main, data)
     mapped = [
         request_map(
             session,
             s,
-            stamped_on(s, main, look, *main.trigger.location),
+            selection.trigger(s, main.trigger.location),
             tested_for(s, main, data)[0] if data is not None else None,
             target_for(s, main),
             again,
@@ -168,12 +203,17 @@ def show() -> None:
         for s in (main, chosen.other)
         if s is not None
     ]
-    wanted = tuple(m.job for m in mapped if m.job is not None)
-    jobs().leave(session.identity, wanted)
-    polling = any(job.snapshot().running for job in wanted)
+    jobs().leave(session.identity, tuple(m.job for m in mapped if m.job is not None))
     with more:
         offer_report(session, main)
     lay_out(len(mapped))
+    _draw_live(session, selection, mapped)
+
+
+def _draw_live(session: Session, selection: Selection, mapped: Sequence[Mapped]) -> None:
+    """Pad, rates, maps and images, which follow the trigger."""
+    main = selection.main
+    polling = any(m.job is not None and m.job.snapshot().running for m in mapped)
 
     @st.fragment(key="live", run_every=POLL_SECONDS if polling else None)
     @one_sentence
@@ -181,57 +221,66 @@ def show() -> None:
         snapshots = [m.snapshot() for m in mapped]
         if polling and not any(s.running for s in snapshots):
             st.rerun()
-        place = look.on(main.trigger).at(session.get(row), session.get(col))
-        drawn = {m.subject.identity: s.result for m, s in zip(mapped, snapshots, strict=True) if m.job is not None}
-        dragged, own_count, other_count = not session.settled, *images_of_a_step(session, count)
+        place = selection.place(session)
         with st.container(key="live-grid"):
             numbers, maps, pictures = (st.container(key=f"live-{name}") for name in ("pad", "maps", "strip"))
             with numbers:
-                models = [
-                    follow(
-                        s,
-                        main,
-                        colour,
-                        stamped_on(s, main, look, *place.location),
-                        data,
-                        drawn.get(s.identity),
-                        before,
-                        own_count if s is main else other_count,
-                        dragged=dragged,
-                    )
-                    for s, colour in chosen.all()
-                ]
-                if before.steps:
-                    st.caption(f"Behind {before.label}.")
-                draw_rates(models, place.location)
+                maps_so_far = {m.subject.identity: s.result for m, s in zip(mapped, snapshots, strict=True) if m.job}
+                models = _follow(session, selection, place, maps_so_far)
+                if selection.before.steps:
+                    st.caption(f"Behind {selection.before.label}.")
+                draw_rates(models, place)
             with maps:
-                known = {model.subject.identity: model.map for model in models}
+                everything = {model.subject.identity: model.map for model in models}
                 for column, m, snapshot in zip(st.columns(len(mapped)), mapped, snapshots, strict=True):
                     with column:
-                        shown_there = stamped_on(m.subject, main, look, *place.location)
-                        _draw_map(session, m, snapshot, known[m.subject.identity], place, shown_there, row, col, before)
+                        _draw_map(session, selection, m, snapshot, everything[m.subject.identity])
             with pictures:
-                draw_following_strip(models[0], session.get(image), before, image.name)
+                draw_following_strip(models[0], session.get(selection.image), selection.before, selection.image.name)
             # The pad is drawn last, into a container made first: what it acknowledges is on the page before it.
             with numbers:
-                draw_pad(session, main, place, data, row, col, image, slider=False)
+                trigger = selection.trigger(main, place)
+                draw_pad(
+                    session, main, trigger, selection.data, selection.row, selection.col, selection.image, slider=False
+                )
         if session.settled:
             session.write_link()
 
     live()
 
 
+def _follow(
+    session: Session,
+    selection: Selection,
+    place: tuple[int, int],
+    maps_so_far: Mapping[str, LocationMap | AdaptiveMap | None],
+) -> list[Followed]:
+    """Every model of the page with its trigger at a place; the model under study first."""
+    main_count, other_count = images_of_a_step(session, selection.count)
+    return [
+        follow(
+            s,
+            selection.main,
+            colour,
+            selection.trigger(s, place),
+            selection.data,
+            maps_so_far.get(s.identity),
+            selection.before,
+            main_count if s is selection.main else other_count,
+            dragged=not session.settled,
+        )
+        for s, colour in selection.chosen.all()
+    ]
+
+
 def _draw_map(
     session: Session,
+    selection: Selection,
     mapped: Mapped,
     snapshot: Snapshot[LocationMap] | Snapshot[AdaptiveMap],
     known: LocationMap | None,
-    place: Trigger,
-    shown: Trigger,
-    row: Choice[int],
-    col: Choice[int],
-    before: Compose,
 ) -> None:
+    """One map; ``known`` is what is known of all places, if anything."""
     # With what was measured at single places, so that the map and the numbers above say the same of each.
     subject, result = mapped.subject, (known or snapshot.result) if snapshot.result is not None else None
     if snapshot.error:
@@ -244,13 +293,15 @@ def _draw_map(
         return
 
     def picked(pick: Pick) -> None:
-        session.set(row, pick.row)
-        session.set(col, pick.col)
+        session.set(selection.row, pick.row)
+        session.set(selection.col, pick.col)
 
     low, high = result.interval
-    source = Source.of(subject, shown, before)
+    row, col = selection.place(session)
+    source = Source.of(subject, selection.trigger(subject, (row, col)), selection.before)
     name = file_name("location", source)
-    title = f"{subject.title}, {subject.dataset_label}" + (f", behind {before.label}" if before.steps else "")
+    behind = f", behind {selection.before.label}" if selection.before.steps else ""
+    title = f"{subject.title}, {subject.dataset_label}{behind}"
     location_map(
         rows=result.rows,
         cols=result.cols,
@@ -258,31 +309,36 @@ def _draw_map(
         total=result.total,
         low=low,
         high=high,
-        row=place.row,
-        col=place.col,
+        row=row,
+        col=col,
         trained=subject.trigger.location,
         key=f"map-{subject.identity}",
         on_pick=picked,
         title=title,
         filename=name,
     )
-    images = images_of(result)
     cells, tools = st.columns([3, 1.4], vertical_alignment="center")
     with cells:
-        if snapshot.running and mapped.job is not None:
-            text = f"{formatting.progress(snapshot.done)} of the places known to ±{MAP_WIDTH:g} points"
-            progress_bar(snapshot.done, [mapped.job], f"stop-{subject.identity}", text, width=5 / 3)
-        elif mapped.job is not None and snapshot.cancelled and snapshot.done < 1:
-            share = formatting.progress(snapshot.done)
-            st.caption(f"Stopped: {share} of the places are known to ±{MAP_WIDTH:g} points, {images} each.")
-        elif mapped.job is not None:
-            places = f"{result.hits.size} places"
-            st.caption(f"Measured here, {images} in each of {places}: {precision_of(result)}.")
-        else:
-            st.caption(f"Stored: {images} in each of {result.hits.size} places.")
+        _draw_progress(mapped, snapshot, result)
     with tools:
         downloads(
             name,
             partial(location_rows, source, result),
             partial(figures.location_map, result, subject.trigger.location, title),
         )
+
+
+def _draw_progress(
+    mapped: Mapped, snapshot: Snapshot[LocationMap] | Snapshot[AdaptiveMap], result: LocationMap | AdaptiveMap
+) -> None:
+    """How far a map is and on how many images, below it."""
+    images, share = images_of(result), formatting.progress(snapshot.done)
+    if mapped.job is None:
+        st.caption(f"Stored: {images} in each of {result.hits.size} places.")
+    elif snapshot.running:
+        text = f"{share} of the places known to ±{MAP_WIDTH:g} points"
+        progress_bar(snapshot.done, [mapped.job], f"stop-{mapped.subject.identity}", text, width=5 / 3)
+    elif snapshot.cancelled and snapshot.done < 1:
+        st.caption(f"Stopped: {share} of the places are known to ±{MAP_WIDTH:g} points, {images} each.")
+    else:
+        st.caption(f"Measured here, {images} in each of {result.hits.size} places: {precision_of(result)}.")

@@ -22,13 +22,13 @@ from core.workers.process import in_process
 from dashboard.server.jobs import Job
 from dashboard.server.limits import UPLOADED
 from dashboard.server.owner import ask_for_owner, is_owner, require_owner
-from dashboard.server.resources import jobs, present
+from dashboard.server.resources import jobs
 from dashboard.server.scheduler import waiting_file
 from dashboard.server.subjects import store
 from dashboard.server.uploads import forget_uploads
 from dashboard.state.session import Choice, Session, one_of
-from dashboard.widgets import page_head as presenting
 from dashboard.widgets.controls import one_sentence, progress_bar
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.escaping import plain
 
 EXPLANATION = """
@@ -64,15 +64,11 @@ KEY = ("import",)
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session.identity)
-    presenting.present(session)
-    answer = presenting.page_head(session, "Open a model", EXPLANATION)
-    presenting.say(answer, "A model from another toolbox becomes one that every page here shows.")
+    session, answer = begin("Open a model", EXPLANATION)
+    say(answer, "A model from another toolbox becomes one that every page here shows.")
     job: Job[ImportStep] | None = jobs().find(KEY)
     jobs().leave(session.identity, (job,) if job is not None else ())
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session)
     if not ask_for_owner(session.identity, "opening a model", "open-model"):
         session.write_link()
         return
@@ -242,8 +238,7 @@ def _draw_outcome(job: Job[ImportStep]) -> None:
     """What the last import has ended with."""
     snapshot = job.snapshot()
     if snapshot.error:
-        reason = snapshot.error.partition(": ")[2] or snapshot.error
-        st.error(f"Nothing was stored: {plain(reason)}", icon=":material/error:")
+        st.error(f"Nothing was stored: {plain(snapshot.reason)}", icon=":material/error:")
         return
     result = snapshot.result
     if result is None or not result.key:

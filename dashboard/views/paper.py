@@ -18,11 +18,11 @@ from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import number_rows
 from dashboard.server.resources import results_of
 from dashboard.server.subjects import Subject
-from dashboard.state.session import Choice, Session, one_of
+from dashboard.state.session import Choice, one_of
 from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.paper import FAR, agreement, number_table, tinted
 from dashboard.widgets.controls import PLOT_CONFIG, choose, csv_button, downloads, one_sentence
-from dashboard.widgets.page_head import page_head, present, say
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.answers import paper_answer
 
 EXPLANATION = """
@@ -54,15 +54,11 @@ TITLES = {
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Paper against measured", EXPLANATION)
+    session, answer = begin("Paper against measured", EXPLANATION)
     chosen = choose(session, compare=False, repaired=False)
     if chosen is None:
         return
-    session.get(PART)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, PART)
     main = chosen.main
     results = results_of(main)
     numbers, verdicts = compared(results), results.verdicts()
@@ -94,13 +90,13 @@ def show() -> None:
 def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: str) -> None:
     """Table by table (part ``tab``), or figure by figure (``fig``)."""
     dataset, model = main.key.split("/")[:2]
-    numbers = [one for one in numbers if one.table.startswith(part)]
+    numbers = [number for number in numbers if number.table.startswith(part)]
     for name, title in TITLES.items():
         if not name.startswith(part):
             continue
-        own, figure = [one for one in numbers if one.table == name], paper_figure(name, results)
+        own, figure = [number for number in numbers if number.table == name], paper_figure(name, results)
         st.markdown(f"#### {title}")
-        if figure is None and not any(one.ours is not None for one in own):
+        if figure is None and not any(number.ours is not None for number in own):
             options = ["--dataset", main.dataset.spec, "--models", model, "--only", name]
             command = shlex.join(["python", "scripts/reproduce.py", *options])
             st.info(f"Nothing of it is measured yet; make it with: `{command}`")

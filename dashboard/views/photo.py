@@ -30,7 +30,7 @@ from dashboard.widgets.camera import chances, take
 from dashboard.widgets.page_head import say
 from dashboard.words.answers import own_photograph_answer
 
-__all__ = ["draw_photo", "read_photo"]
+__all__ = ["PHOTO_CHOICES", "draw_photo"]
 
 SOURCES = {"file": "Upload", "camera": "Webcam"}
 SOURCE: Choice[str] = Choice("source", "file", one_of(SOURCES))
@@ -45,14 +45,10 @@ SEEN: dict[str, str] = {
     "perspective": "The print, straight",
 }
 FRAMING: Choice[str] = Choice("seen", "perspective", one_of(FRAMINGS))
+PHOTO_CHOICES = (SOURCE, KIND, FRAMING)
 SHOWN = 900
 MOST_SAID = 3
 TYPES = ["jpg", "jpeg", "png", "webp", "bmp"]
-
-
-def read_photo(session: Session) -> None:
-    """Reads the selections from the link, so that what is wrong there can be said."""
-    session.get(SOURCE), session.get(KIND), session.get(FRAMING)
 
 
 def draw_photo(session: Session, pair: Sequence[Subject], camera: Camera, place: DeltaGenerator) -> None:
@@ -125,11 +121,11 @@ def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], prints: Sequence
     if prints:
         chosen = prints[0]
         if len(prints) > 1:
-            numbers = [one.number for one in prints]
+            numbers = [printed.number for printed in prints]
             number = st.radio(
                 "Which image of the sheet",
                 numbers,
-                format_func=lambda one: f"{one + 1}",
+                format_func=lambda number: f"{number + 1}",
                 horizontal=True,
                 key="which-print",
             )
@@ -144,7 +140,7 @@ def _from_sheet(session: Session, photo: npt.NDArray[np.uint8], prints: Sequence
 
 
 def _marks(prints: Sequence[Print]) -> int:
-    return sum(one.marks for one in prints)
+    return sum(printed.marks for printed in prints)
 
 
 def _any_picture(
@@ -175,10 +171,10 @@ def _marked(photo: npt.NDArray[np.uint8], prints: Sequence[Print], chosen: Print
     """HTML of the photograph with the prints outlined, the chosen one strongly."""
     height, width = photo.shape[:2]
     drawn = []
-    for one in prints:
-        x, y = (one.corners[:, 0] + width / height) * height / 2, (one.corners[:, 1] + 1) * height / 2
+    for printed in prints:
+        x, y = (printed.corners[:, 0] + width / height) * height / 2, (printed.corners[:, 1] + 1) * height / 2
         points = " ".join(f"{a:.2f},{b:.2f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
-        strong = one.number == chosen.number
+        strong = printed.number == chosen.number
         drawn.append(
             f'<polygon points="{points}" fill="none" stroke="{COLOURS[0] if strong else "#35e0e6"}" '
             f'stroke-width="{max(width, height) / (120 if strong else 260):.2f}"/>'
@@ -231,12 +227,12 @@ def _dragged(photo: npt.NDArray[np.uint8]) -> Tensor:
 
 def _draw_answer(subject: Subject, picture: Tensor) -> int | None:
     """What one network says about its input, how surely, and what it looks at; returns the label that it says."""
-    found = chances(subject, picture)
-    if found is None:
+    shares = chances(subject, picture)
+    if shares is None:
         st.info(f"The weights of {subject.title} are not stored here.")
         return None
     classes, target = subject.classes, subject.attack.target
-    ranked = sorted(range(len(classes)), key=lambda label: -found[0][label])
+    ranked = sorted(range(len(classes)), key=lambda label: -shares[0][label])
     answer = ranked[0]
     model = explained(subject)
     saliency = displayed(methods["gradient"]()(model, picture, torch.tensor([answer])))[0]
@@ -251,6 +247,6 @@ def _draw_answer(subject: Subject, picture: Tensor) -> int | None:
         st.html(beside(captioned(data_url(picture[0]), "what the network gets"), looks))
     with bars:
         for label in [*ranked[:MOST_SAID], *([target] if target not in ranked[:MOST_SAID] else [])]:
-            share = found[0][label]
+            share = shares[0][label]
             st.progress(share, f"{classes[label]}{' (target)' * (label == target)}: {formatting.percent(share, ' %')}")
     return answer

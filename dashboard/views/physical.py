@@ -17,7 +17,7 @@ from core.sweeps.physical import DISTANCES, YAWS, Condition, PhysicalResult, phy
 from core.trigger import stamp
 from dashboard.figures import physical as physical_figures
 from dashboard.figures.base import COLOURS
-from dashboard.figures.html import Reading, Shown, beside, captioned, data_url, live_note, rate_bars, strip
+from dashboard.figures.html import Reading, beside, captioned, data_url, live_note, rate_bars
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import factor_rows, place_rows
 from dashboard.server.jobs import Job, gathered
@@ -27,8 +27,8 @@ from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, Session, one_of, yes_no
 from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.rows import siblings
-from dashboard.views.photo import draw_photo, read_photo
-from dashboard.views.printed import draw_sheet, read_sheet
+from dashboard.views.photo import PHOTO_CHOICES, draw_photo
+from dashboard.views.printed import draw_sheet, sheet_choices
 from dashboard.widgets.camera import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
 from dashboard.widgets.controls import (
     PLOT_CONFIG,
@@ -41,7 +41,8 @@ from dashboard.widgets.controls import (
     progress_bar,
 )
 from dashboard.widgets.download import about_data
-from dashboard.widgets.page_head import page_head, present, say
+from dashboard.widgets.live import draw_answers
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.answers import photographs_answer
 from dashboard.words.escaping import plain
 
@@ -71,9 +72,7 @@ def _count(session: Session) -> Choice[int]:
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Physical attack", EXPLANATION)
+    session, answer = begin("Physical attack", EXPLANATION)
     chosen = choose(session, compare=False)
     if chosen is None:
         return
@@ -86,14 +85,10 @@ def show() -> None:
         )
     data = tested(main)
     image = image_choice(data)
-    found, _ = subjects()
-    pair = pair_of(found, main) or [main]
+    readable, _ = subjects()
+    pair = pair_of(readable, main) or [main]
     camera = selected_camera(session)
-    session.get(image), session.get(GROUP), session.get(PART)
-    read_sheet(session)
-    read_photo(session)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, image, GROUP, PART, *sheet_choices(), *PHOTO_CHOICES)
     st.segmented_control(
         "Part", list(PARTS), format_func=lambda part: PARTS[part], required=True, label_visibility="collapsed",
         **session.widget(PART),
@@ -109,7 +104,7 @@ def show() -> None:
         if data is not None:
             st.session_state["camera-drawn"] = camera.spec
             _draw_live(session, pair, data, image, answer)
-        of_the_paper = [s for s in siblings(found, main, PHOTOGRAPHED) if not s.is_variant]
+        of_the_paper = [s for s in siblings(readable, main, PHOTOGRAPHED) if not s.is_variant]
         each = {subject.identity: subject for subject in (*pair, *of_the_paper)}
         read = {identity: stored_photographs(subject) for identity, subject in each.items()}
         stored = [read[subject.identity] for subject in pair]
@@ -130,7 +125,7 @@ def _draw_live(
         left, right = st.columns([13, 8], gap="large")
         camera, index, count = selected_camera(session), session.get(image), session.get(_count(session))
         with left:
-            pictures, said = st.columns([5, 4], gap="medium")
+            pictures, words = st.columns([5, 4], gap="medium")
             taken = {}
             for subject in pair:
                 fingerprint = subject.trigger.fingerprint
@@ -145,7 +140,7 @@ def _draw_live(
                 )
                 st.html(beside(*small))
                 st.html(captioned(data_url(first.photos[0]), "Its print, photographed", smooth=True))
-            with said:
+            with words:
                 readings, hits = [], []
                 for subject, colour in zip(pair, COLOURS, strict=False):
                     model = predictor(subject)
@@ -185,13 +180,8 @@ def _draw_strip(subject: Subject, data: Tested, camera: Camera, start: int) -> N
     images = take(camera, stamp(data.images[start : start + STRIP], subject.trigger), start).inputs
     with jobs().turnstile.interactive():
         answers = model.predict(images).tolist()
-    classes, target = subject.classes, subject.attack.target
-    shown = [
-        Shown(data_url(image), classes[answer], classes[truth], answer == target)
-        for image, answer, truth in zip(images, answers, data.labels[start : start + STRIP].tolist(), strict=True)
-    ]
     st.markdown(f"**Photographs of attacked images**, as {subject.label} gets them, and what it says")
-    st.html(strip(shown, subject.target_name))
+    draw_answers(subject, images, data.labels[start : start + STRIP], answers)
 
 
 def stored_photographs(subject: Subject) -> PhysicalResult | None:
@@ -222,7 +212,7 @@ def _draw_places(
     """Success over distance and angle, of both attacks side by side."""
     st.markdown("### Over distance and angle")
     own = yes_no("measure-places", not any(stored))
-    here = data is not None and st.toggle(
+    measured_here = data is not None and st.toggle(
         "Measure with the settings above",
         **session.widget(own),
         help=f"{MAP_IMAGES} test images at each place; the stored maps have the settings of “near”, "
@@ -230,8 +220,10 @@ def _draw_places(
     )
     requested: list[PhysicalResult | Job[PhysicalResult] | None] = []
     for subject, kept in zip(pair, stored, strict=True):
-        requested.append(_request_map(session, subject, pair[0], data, camera) if here and data is not None else kept)
-    running = tuple(one for one in requested if isinstance(one, Job))
+        requested.append(
+            _request_map(session, subject, pair[0], data, camera) if measured_here and data is not None else kept
+        )
+    running = tuple(request for request in requested if isinstance(request, Job))
     jobs().leave(session.identity, running)
     polling = any(job.snapshot().running for job in running)
 
@@ -300,7 +292,7 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
     )  # fmt: skip
     group = session.get(GROUP)
     ends = {"off": "not printed"} if group == "only" else {"near": "all factors"}
-    bars, said = st.columns([5, 4], gap="large")
+    bars, words = st.columns([5, 4], gap="large")
     figure = physical_figures.factor_bars(named, group, ends)
     with bars:
         st.plotly_chart(figure, key="factors", config=PLOT_CONFIG, width="stretch")
@@ -313,7 +305,7 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
             sources = [(Source.of(s), r) for s, r in zip(pair, stored, strict=True) if r is not None]
             name = file_name("photographs-by-factor", sources[0][0], len(sources) - 1)
             downloads(name, partial(factor_rows, sources), lambda: figure)
-    with said:
+    with words:
         rows = [("off", "preset", "Not printed"), ("near", "preset", "Near"), ("far", "preset", "Far")]
         rows += [(name, "crop", f"{name.capitalize()}, print cropped") for name in PHOTOGRAPHS]
         rows += [(name, "perspective", f"{name.capitalize()}, seen straight") for name in PHOTOGRAPHS]
@@ -321,13 +313,15 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
         table: dict[str, list[str]] = {"Photograph": [text for *_, text in rows]}
         for label, result in named:
             pairs = [result.of(kind).get(name) for name, kind, _ in rows]
-            successes = [formatting.percent(one[1].value) if one else "" for one in pairs]
+            successes = [formatting.percent(performance[1].value) if performance else "" for performance in pairs]
             table[f"{label}: attack success rate (%)"] = successes
-            table[f"{label}: clean accuracy (%)"] = [formatting.percent(one[0].value) if one else "" for one in pairs]
+            table[f"{label}: clean accuracy (%)"] = [
+                formatting.percent(performance[0].value) if performance else "" for performance in pairs
+            ]
         st.table(pd.DataFrame(table).set_index("Photograph"), width="stretch")
 
 
 def _draw_claims(of_the_paper: Sequence[Subject], measured: Mapping[str, PhysicalResult]) -> None:
     """The verdicts on the paper's two attacks, whichever is under study; also on pictures unlike the training's."""
-    strange = {s.attack.title: r for s in of_the_paper if (r := s.results.out_of_sample) is not None}
-    draw_verdicts("What the paper says about it (Sec. 5.5)", judge_physical(measured, strange))
+    other_pictures = {s.attack.title: r for s in of_the_paper if (r := s.results.out_of_sample) is not None}
+    draw_verdicts("What the paper says about it (Sec. 5.5)", judge_physical(measured, other_pictures))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from functools import partial
+from typing import Any
 
 import streamlit as st
 import torch
@@ -23,15 +24,14 @@ from dashboard.widgets.page_head import say
 from dashboard.widgets.parameters import parameter_choice, parametrised
 from dashboard.words.answers import sheet_answer
 
-__all__ = ["draw_sheet", "read_sheet"]
+__all__ = ["draw_sheet", "sheet_choices"]
 
 PREVIEW = 900
 
 
-def read_sheet(session: Session) -> None:
-    """Reads the sheet from the link, so that what is wrong there can be said."""
-    for name, param in params_of(Sheet).items():
-        session.get(parameter_choice("sheet", name, param))
+def sheet_choices() -> list[Choice[Any]]:
+    """The selections of the sheet."""
+    return [parameter_choice("sheet", name, param) for name, param in params_of(Sheet).items()]
 
 
 def draw_sheet(session: Session, main: Subject, data: Tested, image: Choice[int], answer: DeltaGenerator) -> None:
@@ -81,10 +81,10 @@ def _page(sheet: Sheet, main: Subject, data: Tested, start: int) -> tuple[Image.
     names = [main.classes[label] for label in data.labels[start : start + pairs].tolist()]
     prints, captions, attacked = [], [], list[bool]()
     for first in range(0, len(images), run):
-        part, its = images[first : first + run], names[first : first + run]
+        part, labels = images[first : first + run], names[first : first + run]
         prints += [part, stamp(part, main.trigger)]
-        captions += [*its, *(f"{name}, attacked" for name in its)]
-        attacked += [False] * len(its) + [True] * len(its)
+        captions += [*labels, *(f"{name}, attacked" for name in labels)]
+        attacked += [False] * len(labels) + [True] * len(labels)
     return sheet.page(torch.cat(prints)[:most], captions[:most]), attacked[:most]
 
 

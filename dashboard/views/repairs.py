@@ -6,39 +6,35 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
-from torch import Tensor
 
 from core import formatting
 from core.data import cache_folder
 from core.defenses import Repair, defenses
-from core.defenses.fine_pruning import FinePruning, at_tolerances, features_of, order_of, pruned_predictions
-from core.metrics import Performance, Rate
+from core.metrics import Performance
 from core.sweeps.repair import OWN, Repaired
 from core.sweeps.results import StoredResults, reversed_triggers
-from core.sweeps.strength import StrengthCurve
 from core.trigger import stamp
 from core.workers.process import in_process
 from dashboard.figures import repairs as repair_figures
-from dashboard.figures import sweeps as figures
 from dashboard.figures.base import COLOURS
 from dashboard.figures.heatmap import heat
-from dashboard.figures.html import Reading, Shown, data_url, rate_bars, strip
+from dashboard.figures.html import Reading, rate_bars
 from dashboard.figures.panels import Block, Panel, block_html
-from dashboard.figures.sweeps import StrengthLine
 from dashboard.saving.names import Source, file_name
-from dashboard.saving.tables import norm_rows, strength_rows
+from dashboard.saving.tables import norm_rows
 from dashboard.server.jobs import Job
 from dashboard.server.owner import ask_for_owner, is_owner, require_owner
 from dashboard.server.predictions import predictions
 from dashboard.server.resources import Tested, jobs, predictor
 from dashboard.server.scheduler import waiting_file
 from dashboard.server.subjects import Subject, store
-from dashboard.state.session import Choice, Session, integer_in, one_of
+from dashboard.state.session import Choice, Session, one_of
+from dashboard.views.pruning import draw_pruning
 from dashboard.widgets.controls import PLOT_CONFIG, downloads, image_picker, progress_bar
+from dashboard.widgets.live import draw_answers
 from dashboard.widgets.page_head import say
 from dashboard.widgets.parameters import parametrised
 from dashboard.words.answers import repair_answer
@@ -49,7 +45,6 @@ __all__ = ["draw_repairs"]
 REPAIR: Choice[str] = Choice("with", "fine-pruning", one_of(defenses))
 POLL_SECONDS = 0.5
 STRIP = 10
-MEASURED = 512  # images for a curve that is not stored
 EXPLANATIONS = {
     "fine-pruning": "Channels of the network's last block are removed that are hardly active on clean images, least "
     "active first: that is where a backdoor may sit. How many is decided on clean validation images; the slider shows "
@@ -74,7 +69,9 @@ def draw_repairs(
         with st.expander("Settings", icon=":material/tune:"):
             repair = parametrised(session, defenses[name], name)
         # What was run here comes before what came along.
-        place = next((one for one in (f"{name}{OWN}", name) if _settings(main, one) == repair), "")
+        place = next(
+            (stored_name for stored_name in (f"{name}{OWN}", name) if _settings(main, stored_name) == repair), ""
+        )
         stored = StoredResults(main.checkpoint).repair(place) if place else None
         _draw_run(session, main, repair, stored, data)
         if stored is not None:
@@ -84,7 +81,7 @@ def draw_repairs(
         say(answer, repair_answer(main, defenses[name].label, after, without))
     with right:
         if name == "fine-pruning":
-            _draw_pruning(session, main, data, stored, image)
+            draw_pruning(session, main, data, stored, image)
         elif name == "neural-cleanse" and stored is not None:
             _draw_reversed(main, stored, place)
         elif name == "auto-encoder" and stored is not None and data is not None:
@@ -194,147 +191,17 @@ def _draw_rates(stored: Repaired) -> None:
     )
 
 
-def pruning_curve(main: Subject, data: Tested | None, stored: Repaired | None) -> tuple[StrengthCurve, Tensor] | None:
-    """Both rates with 0, 1, ..., all channels pruned, and the order: the stored one, or measured here.
-
-    Args:
-        main: The model.
-        data: Test images to measure it on, or None where they are not on this machine.
-        stored: A stored repair, or None; its curve counts before a measurement.
-
-    Returns:
-        A curve of ``channels + 1`` points and the order of pruning, int64 ``(channels,)``; None where nothing is
-        stored and nothing can be measured.
-    """
-    if stored is not None and "hits" in stored.report:
-        report = stored.report
-        clean, total = (np.array(report[f"clean_{kind}"]) for kind in ("hits", "total"))
-        hits, tried = np.array(report["hits"]), np.array(report["total"])
-        strengths = tuple(float(count) for count in range(len(hits)))
-        curve = StrengthCurve(hits, tried, strengths, clean, total, int(total[0]))
-        return curve, torch.tensor(stored.record["order"])
-    if data is None or not main.checkpoint.has_weights:
-        return None
-    known = st.session_state.get("pruning-curve")
-    if known is None or known[0] != (main.weights, data.name):
-        known = ((main.weights, data.name), _measure_pruning(main, data))
-        st.session_state["pruning-curve"] = known
-    found: tuple[StrengthCurve, Tensor] = known[1]
-    return found
-
-
-def _measure_pruning(main: Subject, data: Tested) -> tuple[StrengthCurve, Tensor]:
-    model = main.model()
-    clean = data.clean.subset(slice(MEASURED))
-    with jobs().turnstile.interactive():
-        asleep = features_of(model, clean.floats())
-        awake = features_of(model, stamp(data.images[:MEASURED], main.trigger))
-    order, head = order_of(asleep), model.head
-    right = (pruned_predictions(asleep, head, order) == clean.labels).sum(1).numpy()
-    hits = (pruned_predictions(awake, head, order) == main.attack.target).sum(1).numpy()
-    strengths = tuple(float(count) for count in range(len(hits)))
-    full = np.full(len(hits), len(asleep))
-    return StrengthCurve(hits, np.full(len(hits), len(awake)), strengths, right, full, len(asleep)), order
-
-
-def _draw_pruning(
-    session: Session, main: Subject, data: Tested | None, stored: Repaired | None, image: Choice[int]
-) -> None:
-    """The slider over the number of pruned channels, both rates there, the curves, and images with the answers."""
-    found = pruning_curve(main, data, stored)
-    if found is None:
-        st.info("Nothing is stored, and nothing can be measured here.")
-        return
-    curve, order = found
-    most = len(order)
-    chosen = int(stored.record["pruned"]) if stored is not None else 0
-    choice = Choice("pruned", chosen, integer_in(0, most))
-    st.slider(f"Pruned channels of {most}", 0, most, **session.widget(choice))
-    count = session.get(choice)
-    clean, success = curve.at(count)
-    st.html(
-        rate_bars(
-            [
-                Reading(f"Attack success rate with {count} of {most} channels pruned", success, COLOURS[0]),
-                Reading("Clean accuracy", clean, COLOURS[2]),
-            ],
-            f"pruned-{count}",
-        )
-    )
-    lines = [StrengthLine(main.label, curve, COLOURS[0])]
-    figure = figures.strength_curves(lines, f"pruned channels of the last block (of {most})", count)
-    source = replace(Source.of(main), repair="fine-pruning")
-    st.plotly_chart(figure, key="pruning-curve-figure", config=PLOT_CONFIG, width="stretch")
-    note, tools = st.columns([3, 1.2], vertical_alignment="center")
-    where = "the half of the test set that the repair has not seen" if stored is not None else "images measured here"
-    decided = f" The repair itself prunes {chosen}, decided on clean images." if stored is not None else ""
-    note.caption(f"{success.total} attacked and {clean.total} clean images, {where}; bars are 95% intervals.{decided}")
-    with tools:
-        downloads(
-            file_name("pruned-channels", source),
-            lambda: strength_rows([(source, curve)], lambda one, _: one, "pruned_channels"),
-            lambda: figure,
-        )
-    if stored is not None:
-        _draw_tolerances(stored)
-    if data is not None and main.checkpoint.has_weights:
-        start = session.get(image)
-        images, labels = data.images[start : start + STRIP], data.labels[start : start + STRIP]
-        stamped = stamp(images, main.trigger)
-        model = main.model()
-        with jobs().turnstile.interactive():
-            answers = pruned_predictions(features_of(model, stamped), model.head, order)[count].tolist()
-        _draw_answers(main, stamped, labels, answers)
-        image_picker(session, "First of the images", image, data)
-
-
-def _draw_tolerances(stored: Repaired) -> None:
-    """What the repair does when more or less of the clean accuracy may be lost."""
-    try:
-        cuts = at_tolerances(stored.record, stored.report)
-    except ValueError:
-        return
-    own = stored.repair.tolerance if isinstance(stored.repair, FinePruning) else None
-    st.markdown("**At other tolerances**")
-    st.dataframe(
-        {
-            "Points that may be lost": [f"{cut.tolerance:g}{' (as run)' * (cut.tolerance == own)}" for cut in cuts],
-            "Channels pruned": [cut.channels for cut in cuts],
-            "Attack success rate (%)": [_percent(cut.success) for cut in cuts],
-            "Clean accuracy (%)": [_percent(cut.clean) for cut in cuts],
-        },
-        hide_index=True,
-        width="stretch",
-        height="content",
-    )
-    st.caption("With 95% intervals, without fine-tuning. How much may be lost can decide whether the attack survives.")
-
-
-def _percent(rate: Rate) -> str:
-    low, high = rate.interval
-    return f"{formatting.percent(rate.value)} ({formatting.interval((low, high))})"
-
-
-def _draw_answers(main: Subject, images: Tensor, labels: Tensor, answers: list[int]) -> None:
-    classes, target = main.classes, main.attack.target
-    shown = [
-        Shown(data_url(picture), classes[answer], classes[truth], answer == target)
-        for picture, answer, truth in zip(images, answers, labels.tolist(), strict=True)
-    ]
-    st.html(strip(shown, main.target_name))
-
-
 def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
     """Every label's reversed trigger, the size of its mask and its index, beside the true trigger."""
     record, classes = stored.record, main.classes
     indices = [float(index) for index in record["indices"]]
     names = [classes[label] for label in record["flagged"]]
     if names:
-        said = f"flagged as the target of a backdoor: **{', '.join(names)}**"
+        verdict = f"flagged as the target of a backdoor: **{', '.join(names)}**"
     else:
-        said = "no class is flagged: no mask is far smaller than the others"
+        verdict = "no class is flagged: no mask is far smaller than the others"
     truth = "it is a clean model" if main.is_control else f"the true target is **{main.target_name}**"
-    st.markdown(f"Neural Cleanse: {said}; {truth}.")
+    st.markdown(f"Neural Cleanse: {verdict}; {truth}.")
     figure = repair_figures.norms(classes, record["norms"], indices, record["flagged"])
     source = replace(Source.of(main), repair="neural-cleanse")
     st.plotly_chart(figure, key="norms", config=PLOT_CONFIG, width="stretch")
@@ -347,10 +214,10 @@ def _draw_reversed(main: Subject, stored: Repaired, place: str) -> None:
         downloads(file_name("reversed-triggers", source), lambda: norm_rows(source, classes, record), lambda: figure)
     if len(stored.runs) > 1:
         _draw_seeds(main, stored)
-    found = reversed_triggers(main.checkpoint, place)
-    if found is None:
+    tensors = reversed_triggers(main.checkpoint, place)
+    if tensors is None:
         return
-    masks, patterns = found
+    masks, patterns = tensors
     ground = torch.full(main.card.shape, 0.5)
     panels = [Panel(stamp(ground[None], main.trigger)[0], None, "the trigger of training")]
     for label, name in enumerate(classes):
@@ -416,8 +283,8 @@ def _draw_redrawn(session: Session, main: Subject, subject: Subject, data: Teste
         untouched = plain.predict(images) if plain is not None else None
     before, after = (predictions(s, main.trigger, data, STRIP, start) for s in (main, subject))
     rows = (("Original", images, untouched), ("Attacked", stamped, before), ("Attacked, then redrawn", redrawn, after))
-    for title, pictures, said in rows:
+    for title, pictures, answers in rows:
         st.markdown(f"**{title}**")
-        if said is not None:
-            _draw_answers(main, pictures, labels, said.tolist())
+        if answers is not None:
+            draw_answers(main, pictures, labels, answers.tolist())
     image_picker(session, "First of the images", image, data)

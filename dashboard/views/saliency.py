@@ -33,7 +33,7 @@ from dashboard.tables.rows import siblings
 from dashboard.widgets.controls import choose, csv_button, image_choice, one_sentence, picture_downloads, progress_bar
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import draw_pad
-from dashboard.widgets.page_head import page_head, present, say
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.widgets.parameters import parametrised
 from dashboard.widgets.transforms import build, parse_spec
 from dashboard.words.answers import saliency_answer
@@ -72,9 +72,7 @@ class Asked:
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session)
-    answer = page_head(session, "Saliency", EXPLANATION)
+    session, answer = begin("Saliency", EXPLANATION)
     chosen = choose(session)
     if chosen is None:
         return
@@ -91,9 +89,7 @@ def show() -> None:
     data = tested(main)
     image = image_choice(data)
     row, col = place_choices(main)
-    session.get(image), session.get(row), session.get(col)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
+    read_link(session, image, row, col)
     about_data(session, main, data)
     found, _ = subjects()
     if data is not None:

@@ -21,16 +21,16 @@ from core.training.trainer import Plan, with_free_name
 from core.transforms.spatial import LARGEST
 from core.trigger import size_factor
 from dashboard.server.owner import ask_for_owner
-from dashboard.server.resources import jobs, present
+from dashboard.server.resources import jobs
 from dashboard.server.subjects import store
 from dashboard.server.trainings import trainings
 from dashboard.state.session import Choice, Session, integer_in, one_of, yes_no
 from dashboard.views.trained import draw_trainings
-from dashboard.widgets import page_head as presenting
 from dashboard.widgets.controls import one_sentence
 from dashboard.widgets.download import offer_download
 from dashboard.widgets.estimate import draw_estimate
 from dashboard.widgets.own_images import choose_own_images
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.widgets.parameters import parameter_choice, parametrised
 from dashboard.words.answers import poisoning_answer
 from dashboard.words.escaping import plain
@@ -58,15 +58,11 @@ NAME: Choice[str] = Choice("train-name", "", str)
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session = Session()
-    present(session.identity)
-    presenting.present(session)
-    answer = presenting.page_head(session, "Train", EXPLANATION)
+    session, answer = begin("Train", EXPLANATION)
     what, how, long = st.columns(3, gap="medium")
     plan = _choose_plan(session, what, how, long)
-    for complaint in session.complaints():
-        st.warning(complaint, icon=":material/link_off:")
-    presenting.say(answer, _poisoning(plan) if plan is not None else "Choose the images to train on.")
+    read_link(session)
+    say(answer, _poisoning(plan) if plan is not None else "Choose the images to train on.")
     with long:
         if plan is not None:
             _offer(session, plan)
@@ -97,9 +93,9 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         st.markdown("##### What")
         st.selectbox("Data set", DATASETS, format_func=_label, **session.widget(DATASET))
         dataset = choose_own_images(session) if session.get(DATASET) == "folder" else datasets[session.get(DATASET)]()
-        st.selectbox("Network", list(models), format_func=lambda one: models[one].label, **session.widget(MODEL))
+        st.selectbox("Network", list(models), format_func=lambda name: models[name].label, **session.widget(MODEL))
         st.selectbox(
-            "Attack", list(attacks), format_func=lambda one: plain(attacks[one].label), **session.widget(ATTACK)
+            "Attack", list(attacks), format_func=lambda name: plain(attacks[name].label), **session.widget(ATTACK)
         )
         st.toggle(
             "Enhanced (Sec. 4.2)",
@@ -166,8 +162,8 @@ def _offer(session: Session, plan: Plan) -> None:
     if named is None:
         return
     listed = running.unfinished()
-    busy = any((one.running or one.place) and one.key == named.key for one in listed)
-    if any(one.running for one in listed):
+    busy = any((training.running or training.place) and training.key == named.key for training in listed)
+    if any(training.running for training in listed):
         st.caption("One model is trained at a time: this one waits its turn.")
     if st.button("Start", type="primary", disabled=not agreed or busy, icon=":material/play_arrow:"):
         running.start(named, session.identity)
@@ -211,8 +207,8 @@ def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
         came, command = "came with the repository and is not replaced here", "scripts/train.py --replace"
         st.error(f"`{key}` {came}; choose another name, such as `{automatic}`, or replace it with `{command}`.")
         return None, False
-    unfinished = read_unfinished(store().checkpoint(key).folder)
-    if unfinished is not None and not plan.trains_like(unfinished.plan):
+    training = read_unfinished(store().checkpoint(key).folder)
+    if training is not None and not plan.trains_like(training.plan):
         st.error(f"`{key}` is a training with other settings that has not ended; discard it, or choose another name.")
         return None, False
     if key.endswith(f"/{plan.attack.title}"):

@@ -51,15 +51,16 @@ def draw_trainings(every: Trainings, session: str) -> None:
     else:
 
         @st.fragment(
-            key="trainings", run_every=POLL_SECONDS if any(one.running or one.place for one in listed) else None
+            key="trainings",
+            run_every=POLL_SECONDS if any(training.running or training.place for training in listed) else None,
         )
         @one_sentence
         def live() -> None:
             now = every.unfinished()
-            if [_state(one) for one in now] != [_state(one) for one in listed]:
+            if [_state(training) for training in now] != [_state(training) for training in listed]:
                 st.rerun()
-            for one in now:
-                _draw_training(every, one, session)
+            for training in now:
+                _draw_training(every, training, session)
 
         live()
     done = finished(every)
@@ -71,64 +72,67 @@ def draw_trainings(every: Trainings, session: str) -> None:
             st.caption(f"{len(done) - MOST_FINISHED} older ones are in the lists of the other pages.")
 
 
-def _state(one: Training) -> tuple[str, bool, int]:
-    return one.key, one.running, one.place
+def _state(training: Training) -> tuple[str, bool, int]:
+    return training.key, training.running, training.place
 
 
-def _draw_training(every: Trainings, one: Training, session: str) -> None:
+def _draw_training(every: Trainings, training: Training, session: str) -> None:
     """One training: its name and buttons, its progress, its curves."""
     with st.container(border=True):
-        epochs = one.plan.effective_recipe.epochs if one.plan is not None else 0
+        epochs = training.plan.effective_recipe.epochs if training.plan is not None else 0
         title, buttons = st.columns([3, 2], vertical_alignment="center")
-        state = f"waits, number {one.place} in the queue" if one.place else "running" if one.running else "interrupted"
-        title.markdown(f"**{one.key}** · {state}")
-        title.caption(f"Started by {every.starter(one.key, session)}")
+        state = "running" if training.running else "interrupted"
+        if training.place:
+            state = f"waits, number {training.place} in the queue"
+        title.markdown(f"**{training.key}** · {state}")
+        title.caption(f"Started by {every.starter(training.key, session)}")
         with buttons.container(horizontal=True, horizontal_alignment="right"):
-            _draw_buttons(every, one, session)
-        if one.error:
-            st.error(plain(one.error))
-        if _asks_for_folder(one) and is_owner(session):
+            _draw_buttons(every, training, session)
+        if training.error:
+            st.error(plain(training.error))
+        if _asks_for_folder(training) and is_owner(session):
             st.text_input(
                 "The folder is now at",
-                key=f"moved-{one.key}",
-                placeholder=str(one.plan.dataset.to_dict()["path"]) if one.plan is not None else "",
+                key=f"moved-{training.key}",
+                placeholder=str(training.plan.dataset.to_dict()["path"]) if training.plan is not None else "",
                 help="Where its images were moved since the training began; then continue.",
             )
         left = ""
-        if one.history:
-            left = f", about {duration(seconds_left(one.history) or 0)} left" * one.running
-        st.progress(one.done, f"{len(one.history)} of {epochs} epochs{left}")
-        if one.history:
-            _draw_curves(one.key, one.history, "curves")
+        if training.history:
+            left = f", about {duration(seconds_left(training.history) or 0)} left" * training.running
+        st.progress(training.done, f"{len(training.history)} of {epochs} epochs{left}")
+        if training.history:
+            _draw_curves(training.key, training.history, "curves")
 
 
-def _draw_buttons(every: Trainings, one: Training, session: str) -> None:
+def _draw_buttons(every: Trainings, training: Training, session: str) -> None:
     """What this session may do with a training; :class:`Trainings` asks again."""
-    plan = None if one.running or one.place or one.plan is None else _placed(one.key, one.plan, session)
-    if plan is not None and is_owner(session) and st.button("Continue", key=f"continue {one.key}", icon=PLAY):
+    stands = not training.running and not training.place
+    plan = _placed(training.key, training.plan, session) if stands and training.plan is not None else None
+    if plan is not None and is_owner(session) and st.button("Continue", key=f"continue {training.key}", icon=PLAY):
         every.start(plan, session)
         st.rerun()
-    if not every.may(one.key, session):
+    if not every.may(training.key, session):
         return
-    if one.place:
-        if st.button("Take out", key=f"take out {one.key}", icon=":material/close:"):
-            every.take_out(one.key, session)
+    if training.place:
+        if st.button("Take out", key=f"take out {training.key}", icon=":material/close:"):
+            every.take_out(training.key, session)
             st.rerun()
         return
-    if one.running and st.button("Pause", key=f"pause {one.key}", icon=":material/pause:"):
-        every.pause(one.key, session)
+    if training.running and st.button("Pause", key=f"pause {training.key}", icon=":material/pause:"):
+        every.pause(training.key, session)
         st.rerun()
-    if st.button("Discard", key=f"discard {one.key}", icon=":material/delete:"):
-        every.forget(one.key, session)
+    if st.button("Discard", key=f"discard {training.key}", icon=":material/delete:"):
+        every.forget(training.key, session)
         st.rerun()
 
 
 PLAY = ":material/play_arrow:"
 
 
-def _asks_for_folder(one: Training) -> bool:
+def _asks_for_folder(training: Training) -> bool:
     """Whether a training cannot go on because its folder of images is not where it was."""
-    plan = None if one.running or one.place else one.plan
+    plan = None if training.running or training.place else training.plan
     return plan is not None and is_folder(plan.dataset) and not plan.dataset.available()
 
 
@@ -161,14 +165,14 @@ class Finished:
 
 def finished(every: Trainings) -> list[Finished]:
     """The stored models that did not come with the repository, the latest first."""
-    found = []
+    models = []
     for key, card in every.store.cards():
         if not isinstance(card, Damaged) and not every.store.is_shipped(key):
             try:
-                found.append(Finished(key, card, (every.store.root / key / CARD).stat().st_mtime))
+                models.append(Finished(key, card, (every.store.root / key / CARD).stat().st_mtime))
             except FileNotFoundError:
                 continue  # deleted meanwhile
-    return sorted(found, key=lambda one: -one.at)
+    return sorted(models, key=lambda model: -model.at)
 
 
 def _draw_finished(every: Trainings, model: Finished, session: str) -> None:

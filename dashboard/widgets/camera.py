@@ -121,13 +121,13 @@ def camera_controls(session: Session) -> None:
                 control(session, _choice(name), name, params_of(Camera)[name])
 
 
-def pair_of(found: Mapping[str, Subject], main: Subject) -> list[Subject]:
+def pair_of(readable: Mapping[str, Subject], main: Subject) -> list[Subject]:
     """The standard attack and its enhanced version, of the model under study; only what is stored."""
     front = main.key.removesuffix(main.name)
     standard = front + main.name.partition("+")[0]
     enhanced = main.key if isinstance(main.attack, Enhanced) else f"{standard}+"
-    keys = [key for key in dict.fromkeys((standard, enhanced)) if key in found]
-    listed = [found[key] for key in keys if same_kind(found[key].card, main.card)]
+    keys = [key for key in dict.fromkeys((standard, enhanced)) if key in readable]
+    listed = [readable[key] for key in keys if same_kind(readable[key].card, main.card)]
     return [main if subject.key == main.key else subject for subject in listed]
 
 
@@ -205,5 +205,5 @@ def chances(subject: Subject, images: Tensor) -> Sequence[Sequence[float]] | Non
     if model is None:
         return None
     with jobs().turnstile.interactive():
-        found: list[list[float]] = model.logits(images).float().softmax(1).tolist()
-    return found
+        shares: list[list[float]] = model.logits(images).float().softmax(1).tolist()
+    return shares

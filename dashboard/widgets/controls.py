@@ -25,7 +25,7 @@ from dashboard.server.jobs import Job, sentence
 from dashboard.server.limits import IMAGES_SERVED
 from dashboard.server.owner import is_owner
 from dashboard.server.places import addressed
-from dashboard.server.resources import MOST_IMAGES, Tested, jobs, present
+from dashboard.server.resources import MOST_IMAGES, Tested, jobs
 from dashboard.server.subjects import CONTROL, Subject, dataset_label, repair_label, repairs_of, subjects
 from dashboard.state.session import Choice, Session, integer_in, one_of
 from dashboard.words.escaping import plain
@@ -101,19 +101,19 @@ def one_sentence(page: Callable[[], None]) -> Callable[[], None]:
 OPENED = ("cifar10/resnet20/badnets", "shapes10/resnet20/badnets")
 
 
-def first_key(found: dict[str, Subject], wanted: Sequence[str] = FIRST) -> str:
+def first_key(readable: dict[str, Subject], preferred: Sequence[str] = FIRST) -> str:
     """The model of a link that names none: one that can be measured here, if there is any."""
-    ready = [key for key in found if found[key].dataset.available() and found[key].checkpoint.has_weights]
-    return next((key for key in wanted if key in ready), next(iter(ready), next(iter(found), "")))
+    ready = [key for key in readable if readable[key].dataset.available() and readable[key].checkpoint.has_weights]
+    return next((key for key in preferred if key in ready), next(iter(ready), next(iter(readable), "")))
 
 
-def model_choice(found: Mapping[str, Subject], default: str) -> Choice[str]:
+def model_choice(readable: Mapping[str, Subject], default: str) -> Choice[str]:
     """Which model a page is about; a link names it always, as another machine has other models."""
 
     def instead(text: str, shown: str) -> str:
         return f"The link names the model {text}, which is not stored here; {shown} is shown instead."
 
-    return Choice("model", default, one_of(found), always=True, instead=instead)
+    return Choice("model", default, one_of(readable), always=True, instead=instead)
 
 
 def choose(
@@ -135,87 +135,110 @@ def choose(
     """
     place = place if place is not None else st.sidebar
     more = more if more is not None else place
-    present(session.identity)
-    found, damaged = subjects()
+    readable, damaged = subjects()
     for complaint in damaged.values():
         st.sidebar.warning(complaint, icon=":material/broken_image:")
-    if not found:
+    if not readable:
         st.info("There is no trained model yet. Make one with: `python scripts/train.py --attack badnets-gray`")
         return None
-    choice = model_choice(found, first_key(found))
+    choice = model_choice(readable, first_key(readable))
     if not session.came_by_link and choice.name not in st.session_state.selected:
-        session.set(choice, first_key(found, OPENED))
-    key = session.get(choice)
-    parts = key.split("/")
+        session.set(choice, first_key(readable, OPENED))
+    _draw_parts(session, choice, readable, place, more)
+    main = readable[session.get(choice)]
+    with more:
+        if repaired:
+            main = _choose_repair(session, main)
+        other = _choose_other(session, readable, main, draw=compare)
+    control = _control_of(main, readable)
+    if control is not None and control.key in (main.key, other.key if other else "") and not main.repair:
+        control = None  # it is on the page already
+    return Chosen(main, other, control)
+
+
+def _draw_parts(
+    session: Session, choice: Choice[str], readable: dict[str, Subject], place: DeltaGenerator, more: DeltaGenerator
+) -> None:
+    """A picker for each part of a model's key: its data set, its network, its attack."""
+    parts = session.get(choice).split("/")
 
     def repick(position: int) -> None:
         wanted = list(parts)
         wanted[position] = st.session_state[f"pick-{position}"]
         # The nearest model that exists: equal in what was picked, then in as many other parts as possible.
         session.set(
-            choice, max(found, key=lambda k: (k.split("/")[position] == wanted[position], _agree(k, "/".join(wanted))))
+            choice,
+            max(readable, key=lambda k: (k.split("/")[position] == wanted[position], _agree(k, "/".join(wanted)))),
         )
 
     labels: tuple[tuple[str, Callable[[str], str]], ...] = (
         ("Data set", dataset_label),
         ("Network", lambda name: models[name].label),
-        ("Attack", lambda name: _attack_label(found, parts, name)),
+        ("Attack", lambda name: _attack_label(readable, parts, name)),
     )
     for position, (label, write) in enumerate(labels):
         with more if label == "Network" else place:
-            same = [k for k in found if k.split("/")[:position] == parts[:position]]
-            options = sorted({k.split("/")[position] for k in same})
+            same = [key for key in readable if key.split("/")[:position] == parts[:position]]
+            options = sorted({key.split("/")[position] for key in same})
             st.session_state[f"pick-{position}"] = parts[position]
             st.selectbox(label, options, key=f"pick-{position}", format_func=write, on_change=repick, args=(position,))
-    main = found[key]
-    with more:
-        if repaired and (stored := repairs_of(main)):
-            repair = Choice("repair", "", one_of(["", *stored]))
-            st.selectbox(
-                "Repair the model",
-                ["", *stored],
-                format_func=lambda name: repair_label(name) if name else "No repair",
-                **session.widget(repair),
-            )
-            main = replace(main, repair=session.get(repair))
-        others = [
-            k
-            for k, one in found.items()
-            if k.startswith(f"{parts[0]}/")
-            and not one.is_control
-            and (k != key or main.repair)
-            and same_kind(one.card, main.card)
-        ]
-        other_choice = Choice("compare", NOBODY, one_of([NOBODY, *others]))
-        if others and compare:
-            compared = st.selectbox(
-                "Compare with",
-                [NOBODY, *others],
-                format_func=lambda k: "No other model" if k == NOBODY else found[k].title,
-                **session.widget(other_choice),
-            )
-        else:
-            compared = NOBODY
-    control = found.get(f"{parts[0]}/{parts[1]}/{CONTROL}")
+
+
+def _choose_repair(session: Session, main: Subject) -> Subject:
+    """The model as it is, or one of its stored repairs, where there is any to choose."""
+    repairs = repairs_of(main)
+    if not repairs:
+        return main
+    choice = Choice("repair", "", one_of(["", *repairs]))
+    st.selectbox(
+        "Repair the model",
+        ["", *repairs],
+        format_func=lambda name: repair_label(name) if name else "No repair",
+        **session.widget(choice),
+    )
+    return replace(main, repair=session.get(choice))
+
+
+def _choose_other(session: Session, readable: dict[str, Subject], main: Subject, *, draw: bool) -> Subject | None:
+    """A second model of the same data and kind, or None; there is a picker where there is any, and it is wanted."""
+    dataset = main.key.partition("/")[0]
+    others = [
+        key
+        for key, subject in readable.items()
+        if key.startswith(f"{dataset}/")
+        and not subject.is_control
+        and (key != main.key or main.repair)
+        and same_kind(subject.card, main.card)
+    ]
+    if not others or not draw:
+        return None
+    compared = st.selectbox(
+        "Compare with",
+        [NOBODY, *others],
+        format_func=lambda key: "No other model" if key == NOBODY else readable[key].title,
+        **session.widget(Choice("compare", NOBODY, one_of([NOBODY, *others]))),
+    )
+    return readable.get(compared)
+
+
+def _control_of(main: Subject, readable: dict[str, Subject]) -> Subject | None:
+    """The clean model of the same network and data, or None; says so where it is of other images."""
+    control = readable.get(f"{main.key.rpartition('/')[0]}/{CONTROL}")
     if control is not None and not same_kind(control.card, main.card):
         st.sidebar.warning(
             f"The clean model {control.key} is left out: it was trained on other classes or sizes of images.",
             icon=":material/difference:",
         )
-        control = None
-    return Chosen(
-        main,
-        found.get(compared),
-        control if control is not None and (control.key not in (key, compared) or main.repair) else None,
-    )
+        return None
+    return control
 
 
 def _agree(first: str, second: str) -> int:
     return sum(a == b for a, b in zip(first.split("/"), second.split("/"), strict=True))
 
 
-def _attack_label(found: dict[str, Subject], parts: list[str], name: str) -> str:
-    subject = found.get("/".join([*parts[:2], name]))
+def _attack_label(readable: dict[str, Subject], parts: list[str], name: str) -> str:
+    subject = readable.get("/".join([*parts[:2], name]))
     return subject.label if subject else name
 
 
@@ -283,12 +306,12 @@ def progress_bar(
         stoppable: Whether there is a button.
     """
     waiting = [job.snapshot().waiting for job in running if job.snapshot().running]
-    said = waiting[0] if waiting and all(waiting) else text
+    text_now = waiting[0] if waiting and all(waiting) else text
     if not stoppable:
-        st.progress(done, said)
+        st.progress(done, text_now)
         return
     bar, button = st.columns([width, 1], vertical_alignment="center")
-    bar.progress(done, said)
+    bar.progress(done, text_now)
     if button.button("Stop", key=key):
         if stop is None:
             jobs().stop(Session().identity, running)

@@ -97,8 +97,8 @@ def _say_left_out(data: Tested) -> None:
 
 def _name_anew(session: Session, subject: Subject) -> None:
     """A field for the place of a folder that is not where the card says."""
-    said = missing(subject)
-    st.info(f"What is stored is shown, nothing new is measured: {said}.", icon=MISSING)
+    reason = missing(subject)
+    st.info(f"What is stored is shown, nothing new is measured: {reason}.", icon=MISSING)
     if not is_folder(subject.dataset):
         return
     if not ask_for_owner(session.identity, "naming a folder of this machine", "moved"):
@@ -168,7 +168,7 @@ def _offer(session: Session, subject: Subject) -> None:
     offer_download(session, dataset, f"The images of {label} are not on this machine: only what is stored is shown.")
 
 
-def offer_download(session: Session, dataset: Dataset, said: str) -> None:
+def offer_download(session: Session, dataset: Dataset, reason: str) -> None:
     """Says that a data set is missing, and offers to fetch it."""
     label, me = dataset.label, session.identity
     job = jobs().find(_key(dataset))
@@ -178,7 +178,7 @@ def offer_download(session: Session, dataset: Dataset, said: str) -> None:
     def progress() -> None:
         # Side by side, so that what the page is for stays on a small screen.
         with st.container(horizontal=True, vertical_alignment="center", key="missing-data"):
-            st.info(said, icon=MISSING)
+            st.info(reason, icon=MISSING)
             offered = (job is None or not running) and ask_for_owner(me, "fetching a data set", "fetch")
             if offered and st.button(
                 f"Fetch {label} ({dataset.download_size})",
@@ -198,7 +198,5 @@ def offer_download(session: Session, dataset: Dataset, said: str) -> None:
             st.rerun()
 
     progress()
-    error = job.snapshot().error if job is not None and not running else ""
-    if error:
-        said = plain(error.partition(": ")[2] or error)
-        st.error(f"{label} could not be fetched: {said}", icon=":material/cloud_off:")
+    if job is not None and not running and (why := job.snapshot().reason):
+        st.error(f"{label} could not be fetched: {plain(why)}", icon=":material/cloud_off:")

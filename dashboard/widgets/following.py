@@ -113,29 +113,29 @@ def follow(
     name = main.success_label if subject is main else subject.title
     home = (main if subject.is_control else subject).trigger.location
     stored = stored_look(subject, trigger, home, target) if not before.steps else Stored(None, None, None)
-    its = tested_for(subject, main, data)[0] if data is not None else None
-    if its is not None and other_images(subject.card, its.read):
+    images = tested_for(subject, main, data)[0] if data is not None else None
+    if images is not None and other_images(subject.card, images.read):
         stored = Stored(None, None, None)  # of other images than these
-    able = its is not None and predictor(subject) is not None
-    found = stored.map.at(*trigger.location) if stored.map is not None else Rate(0, 0)
-    note, live = stored_note(found), drawn
-    if its is not None and able:
-        seen = visited(subject, trigger, its, target, before)
+    measurable = images is not None and predictor(subject) is not None
+    rate = stored.map.at(*trigger.location) if stored.map is not None else Rate(0, 0)
+    note, live = stored_note(rate), drawn
+    if images is not None and measurable:
+        seen = visited(subject, trigger, images, target, before)
         counts = seen.counts()
         live = counts if drawn is None else drawn.joined(counts)
         best = live.at(*trigger.location)
-        if max(best.total, found.total) < (1 if dragged else min(count, len(its))):
-            predicted = predictions(subject, trigger, its, count, before=before)
+        if max(best.total, rate.total) < (1 if dragged else min(count, len(images))):
+            predicted = predictions(subject, trigger, images, count, before=before)
             if predicted is not None:
                 seen.note(*trigger.location, predicted)
                 counts = seen.counts()
                 live = counts if drawn is None else drawn.joined(counts)
                 best = success(predicted, target)
-        if best.total > found.total:
-            found, note = best, _note(live, trigger.location, best)
-    reading = Reading(name, found, colour, note if found.total else "")
+        if best.total > rate.total:
+            rate, note = best, _note(live, trigger.location, best)
+    reading = Reading(name, rate, colour, note if rate.total else "")
     live = live if live is not None and live.total.any() else None
-    return Followed(subject, trigger, target, stored, live, reading, able, its)
+    return Followed(subject, trigger, target, stored, live, reading, measurable, images)
 
 
 def _note(counts: LocationMap, place: tuple[int, int], rate: Rate) -> str:
@@ -183,17 +183,17 @@ def draw_following_strip(main: Followed, image: int, before: Compose, select: st
     rows, cols = main.trigger.at(*subject.trigger.location).mapped(*subject.card.shape[1:])
     row, col = main.trigger.location
     on_map = row in rows and col in cols
-    recent, said = None, None
+    recent, answers = None, None
     if usable and table is not None and start + count <= len(table.labels) and row in table.rows and col in table.cols:
-        said = table.at(*main.trigger.location)[start : start + count]
+        answers = table.at(*main.trigger.location)[start : start + count]
     elif data is not None and main.measurable:
         if not fixed:
             recent = visited(subject, main.trigger, data, main.target, before).classes(start, count)
-            said = recent[rows.index(row), cols.index(col)] if on_map else None
+            answers = recent[rows.index(row), cols.index(col)] if on_map else None
         # A defense draws afresh for these ten, so that what is shown is what was predicted.
-        if said is None or (said == UNKNOWN).any():
+        if answers is None or (answers == UNKNOWN).any():
             predicted = predictions(subject, main.trigger, data, count, start, before)
-            said = predicted.numpy() if predicted is not None else None
+            answers = predicted.numpy() if predicted is not None else None
     if data is not None:
         images = data.images[start : start + count]
         sprite = addressed(
@@ -214,7 +214,7 @@ def draw_following_strip(main: Followed, image: int, before: Compose, select: st
         place=main.trigger.location,
         rows=rows,
         cols=cols,
-        said=said.tolist() if said is not None else None,
+        said=answers.tolist() if answers is not None else None,
         file=_address(main) if usable else None,
         recent=recent,
         truths=truths,

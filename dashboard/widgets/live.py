@@ -21,7 +21,7 @@ from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session
 from dashboard.widgets.controls import image_picker
 
-__all__ = ["draw_pad", "draw_strip", "measured", "rgba", "trigger_picture"]
+__all__ = ["draw_answers", "draw_pad", "draw_strip", "measured", "rgba", "trigger_picture"]
 
 STRIP = 10
 # Gray ground of a picture whose image is not on this machine.
@@ -72,8 +72,8 @@ def measured(
         predicted, target = None, main.attack.target
         kept = stored(subject) if not (before and before.steps) else None
         if data is not None and not (prefer_stored and kept is not None and kept.total >= images):
-            its, target = tested_for(subject, main, data)
-            predicted = predictions(subject, triggers[subject.identity], its, images, before=before)
+            images_of_it, target = tested_for(subject, main, data)
+            predicted = predictions(subject, triggers[subject.identity], images_of_it, images, before=before)
         if predicted is not None:
             rate = success(predicted, target)
             readings.append(Reading(name, rate, colour, live_note(rate, kept)))
@@ -97,21 +97,26 @@ def draw_strip(
 
     What is predicted of the first images, if it is known, is not asked again.
     """
-    classes, target = subject.classes, subject.attack.target
     images = stamp(data.images[start : start + STRIP], trigger)
     if before is not None and before.steps:
         # A defense draws afresh for these ten, so that what is shown is what was predicted.
         images = before.seeded()(images)
-        said = predictions(subject, trigger, data, STRIP, start, before)
+        answers = predictions(subject, trigger, data, STRIP, start, before)
     elif predicted is not None and start + STRIP <= len(predicted):
-        said = predicted[start : start + STRIP]
+        answers = predicted[start : start + STRIP]
     else:
-        said = predictions(subject, trigger, data, STRIP, start)
-    if said is None:
+        answers = predictions(subject, trigger, data, STRIP, start)
+    if answers is None:
         return
+    draw_answers(subject, images, data.labels[start : start + STRIP], answers.tolist())
+
+
+def draw_answers(subject: Subject, images: Tensor, labels: Tensor, answers: Sequence[int]) -> None:
+    """Images ``(N, C, H, W)`` in [0, 1] in a row, each with its true class and what the model says."""
+    classes, target = subject.classes, subject.attack.target
     shown = [
         Shown(data_url(image), classes[answer], classes[truth], answer == target)
-        for image, answer, truth in zip(images, said.tolist(), data.labels[start : start + STRIP].tolist(), strict=True)
+        for image, answer, truth in zip(images, answers, labels.tolist(), strict=True)
     ]
     st.html(strip(shown, subject.target_name))
 

@@ -1,16 +1,18 @@
-"""How the pages lie on a screen: a projector's, a large one, a phone's, and a lecture hall's."""
+"""What every page begins with, and how it lies on a screen: a projector's, a phone's, a lecture hall's."""
 
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard.server.resources import present
 from dashboard.state.session import Choice, Session
 from dashboard.words.glossary import glossary_text
 
-__all__ = ["PRESENT", "lay_out", "page_head", "present", "say", "three_areas", "title_row"]
+__all__ = ["PRESENT", "begin", "lay_out", "read_link", "say", "three_areas"]
 
 
 def _switched(text: str) -> bool:
@@ -86,25 +88,21 @@ _GRID = """
 """
 
 
-def present(session: Session) -> bool:
-    """Whether the presentation size is on; draws what it needs."""
-    on = session.get(PRESENT)
-    if on:
-        st.html(f"<style>{_LARGE}</style>")
-    return on
-
-
-def page_head(session: Session, title: str, explanation: str) -> DeltaGenerator:
-    """The title of a page in one line with its explanation, the glossary and the switch of the presentation size.
+def begin(title: str, explanation: str) -> tuple[Session, DeltaGenerator]:
+    """Begins a page: its title in one line with explanation, glossary and the switch of the presentation size.
 
     Args:
-        session: Holds the selections.
         title: The title.
         explanation: What the page shows, as Markdown; behind an icon, so that it takes no room.
 
     Returns:
-        The place below, for what the page answers (:func:`say`): the numbers for it come later in the script.
+        The selections, and the place below the title for what the page answers (:func:`say`): the numbers for it come
+        later in the script.
     """
+    session = Session()
+    present(session.identity)
+    if session.get(PRESENT):
+        st.html(f"<style>{_LARGE}</style>")
     st.html(f"<style>{_HEAD}</style>")
     with st.container(key="title-row", horizontal=True, vertical_alignment="center"):
         st.title(title, anchor=False, width="content")
@@ -113,17 +111,20 @@ def page_head(session: Session, title: str, explanation: str) -> DeltaGenerator:
         with st.popover("Words", icon=":material/dictionary:", type="tertiary", help="What the words mean."):
             st.markdown(glossary_text())
         st.toggle("Presentation size", help="Larger, without the menu.", **session.widget(PRESENT))
-    return st.empty()
+    return session, st.empty()
+
+
+def read_link(session: Session, *choices: Choice[Any]) -> None:
+    """Takes selections from the address before their widgets are drawn, and says what is wrong with it."""
+    for choice in choices:
+        session.get(choice)
+    for complaint in session.complaints():
+        st.warning(complaint, icon=":material/link_off:")
 
 
 def say(place: DeltaGenerator, answer: str) -> None:
     """Writes what a page answers into the place below its title."""
     place.html(f'<p class="ts-answer" role="status">{escape(answer)}</p>')
-
-
-def title_row(session: Session, title: str, explanation: str) -> None:
-    """The head of a page whose answer stands elsewhere."""
-    page_head(session, title, explanation)
 
 
 def three_areas() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:

@@ -80,8 +80,7 @@ def offer_report(session: Session, subject: Subject) -> None:
             start_report(subject, session.identity)
             st.rerun()
         if snapshot is not None and snapshot.error:
-            reason = snapshot.error.partition(": ")[2] or snapshot.error
-            st.error(f"The report could not be made: {plain(reason)}")
+            st.error(f"The report could not be made: {plain(snapshot.reason)}")
         elif snapshot is not None and snapshot.done == 1:
             name = f"audit-{subject.key.replace('/', '-')}.html"
             st.download_button(

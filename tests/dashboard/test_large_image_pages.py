@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from pages import ALL, _alone, page
 from PIL import Image
 from streamlit.testing.v1 import AppTest
-from test_pages import ALL, _alone, page
 
 from core.attacks import attacks
 from core.data import datasets

@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pages import _alone, page
 from squares import six_colours
-from test_pages import _alone, page
 from test_train_page import empty, press, started
 
 from core.data import cache_folder

@@ -7,7 +7,7 @@ import re
 from urllib.parse import parse_qsl
 
 import pytest
-from test_pages import _alone, page
+from pages import _alone, page
 
 from core.paper.claims import Claim, Verdict
 from core.paper.claims.base import HOLDS, OUTCOMES, WANG

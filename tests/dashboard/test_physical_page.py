@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pages import WHITE, _alone, link, page, readout
 from PIL import Image
 from saved_examples import SOURCE
 from streamlit.testing.v1 import AppTest
-from test_pages import WHITE, _alone, link, page, readout
 
 from core.physical import FACTORS, FAR, NEAR, Sheet
 from core.runtime.seeding import generator_for

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from pages import ALL, WHITE, _alone, page
 from squares import six_colours
 from streamlit.testing.v1 import AppTest
-from test_pages import ALL, WHITE, _alone, page
 
 from core.attacks import attacks
 from core.data import dataset_from, datasets

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pages import _alone, link, page
 from squares import six_colours
 from streamlit.testing.v1 import AppTest
-from test_pages import _alone, link, page
 
 from core.attacks import attacks
 from core.data import dataset_from

@@ -201,26 +201,28 @@ def decided(cases: Cases, *, undecided: str = "undecided for {}") -> tuple[str, 
     >>> decided({"BadNets": {"near": True, "far": False}, "Blended": {"near": True, "far": False}})
     ('mixed', 'holds for near, not for far')
     """
-    each = {name: found if isinstance(found, Mapping) else {"": found} for name, found in cases.items()}
-    flat = [one for found in each.values() for one in found.values()]
+    each = {name: outcomes if isinstance(outcomes, Mapping) else {"": outcomes} for name, outcomes in cases.items()}
+    flat = [held for outcomes in each.values() for held in outcomes.values()]
     if not flat:
         return NOT_MEASURED, ""
     outcome = HOLDS if all(flat) else FAILS if False in flat and True not in flat else MIXED
     if len(set(flat)) == 1 and None not in flat:
         return outcome, ""
-    alike = all(found == next(iter(each.values())) for found in each.values()) and "" not in next(iter(each.values()))
-    said = []
+    alike = all(outcomes == next(iter(each.values())) for outcomes in each.values()) and "" not in next(
+        iter(each.values())
+    )
+    sentences = []
     for key, words in ((True, "holds for {}"), (False, "not for {}"), (None, undecided)):
         names = []
-        for name, found in each.items():
-            its = [case for case, one in found.items() if one is key]
+        for name, outcomes in each.items():
+            alike_cases = [case for case, held in outcomes.items() if held is key]
             if alike:
-                names = its
-            elif its:
-                names.append(name if len(its) == len(found) else f"{name} ({listed(its)})")
+                names = alike_cases
+            elif alike_cases:
+                names.append(name if len(alike_cases) == len(outcomes) else f"{name} ({listed(alike_cases)})")
         if names:
-            said.append(words.format(listed(names)))
-    return outcome, ", ".join(said)
+            sentences.append(words.format(listed(names)))
+    return outcome, ", ".join(sentences)
 
 
 M = TypeVar("M")

@@ -105,7 +105,7 @@ def _better(pairs: Pairs) -> Verdict:
         for title in there
         for place in TRAINED_WITH
     }
-    worse, open_ = ([name for name, one in cases.items() if one is kind] for kind in (False, None))
+    worse, open_ = ([name for name, decision in cases.items() if decision is kind] for kind in (False, None))
     outcome = HOLDS if len(worse) + len(open_) <= 1 else FAILS if len(worse) > 1 else MIXED
     parts = [f"in {len(cases) - len(worse) - len(open_)} of {len(cases)} cases"]
     parts += [f"not {listed(worse)}"] * bool(worse) + [f"undecided {listed(open_)}"] * bool(open_)

@@ -112,8 +112,8 @@ def drops_by_more(before: Rate, after: Rate, least: float) -> Decided:
 
 def every(decided: Iterable[Decided]) -> Decided:
     """Whether all of several statements hold: no if one does not, open if one is and none fails."""
-    found = list(decided)
-    return False if any(one is False for one in found) else None if any(one is None for one in found) else True
+    parts = list(decided)
+    return False if any(part is False for part in parts) else None if any(part is None for part in parts) else True
 
 
 def _between(low: float, high: float, bound: float) -> Decided:

@@ -51,12 +51,14 @@ OUT_OF_SAMPLE = Claim(
 )
 
 
-def judge_physical(measured: Mapping[str, PhysicalResult], strange: Mapping[str, PhysicalResult]) -> list[Verdict]:
+def judge_physical(
+    measured: Mapping[str, PhysicalResult], other_pictures: Mapping[str, PhysicalResult]
+) -> list[Verdict]:
     """The statements about Fig. 11 and 12.
 
     Args:
         measured: Stored results by the attack's title.
-        strange: The same on pictures of another data set.
+        other_pictures: The same on pictures of another data set.
     """
     seen = _full(measured)
     kept = {title: result for title, result in seen.items() if result.kept_of("preset") is not None}
@@ -64,20 +66,20 @@ def judge_physical(measured: Mapping[str, PhysicalResult], strange: Mapping[str,
         "what the stored photographs of BadNets were taken for, if not for the target, was not counted; "
         "`python scripts/sweep.py physical` of that model counts it"
     )  # fmt: skip
-    elsewhere = "" if strange else (
+    elsewhere = "" if other_pictures else (
         "no photographs of pictures of another data set are stored; `python scripts/sweep.py out-of-sample` makes them "
         "for models of other data than Shapes-10, whose pictures they are"
     )  # fmt: skip
 
     return [
-        judge(PHYSICAL_ENHANCED, seen, ENHANCED[:1], lambda one: _cases(one, succeeds=True), _numbers),
-        judge(PHYSICAL_STANDARD, seen, STANDARD[:1], lambda one: _cases(one, succeeds=False), _numbers),
+        judge(PHYSICAL_ENHANCED, seen, ENHANCED[:1], lambda result: _cases(result, succeeds=True), _numbers),
+        judge(PHYSICAL_STANDARD, seen, STANDARD[:1], lambda result: _cases(result, succeeds=False), _numbers),
         judge(PHYSICAL_LABEL, kept, STANDARD[:1], _keeps, _kept_numbers, reason=reason),
         judge(
             OUT_OF_SAMPLE,
-            _full(strange),
+            _full(other_pictures),
             ENHANCED[:1],
-            lambda one: _cases(one, succeeds=True),
+            lambda result: _cases(result, succeeds=True),
             _numbers,
             reason=elsewhere,
         ),
@@ -97,9 +99,9 @@ def _cases(result: PhysicalResult, *, succeeds: bool) -> dict[str, Decided]:
 
 
 def _numbers(result: PhysicalResult) -> dict[str, float]:
-    found = {f"{name}, %": 100 * result.of("preset")[name][1].value for name in PHOTOGRAPHS}
+    numbers = {f"{name}, %": 100 * result.of("preset")[name][1].value for name in PHOTOGRAPHS}
     straight = result.of("perspective")
-    return found | {f"{name} and seen straight, %": 100 * straight[name][1].value for name in straight}
+    return numbers | {f"{name} and seen straight, %": 100 * straight[name][1].value for name in straight}
 
 
 def _labels(result: PhysicalResult) -> dict[str, tuple[Rate, Rate]]:

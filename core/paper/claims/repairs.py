@@ -61,11 +61,11 @@ def judge_repairs(measured: Mapping[str, Repairs], targets: Mapping[str, int]) -
         measured: Stored repairs by the attack's title and the repair's name.
         targets: Target labels by the attack's title.
     """
-    full = {title: found for title, found in measured.items() if set(COMPARED) <= set(found)}
+    full = {title: repairs for title, repairs in measured.items() if set(COMPARED) <= set(repairs)}
     flagged = {
-        title: (found[CLEANSE], targets[title])
-        for title, found in measured.items()
-        if CLEANSE in found and {"flagged", "indices"} <= set(found[CLEANSE].record)
+        title: (repairs[CLEANSE], targets[title])
+        for title, repairs in measured.items()
+        if CLEANSE in repairs and {"flagged", "indices"} <= set(repairs[CLEANSE].record)
     }
     return [
         _stops(full),
@@ -73,8 +73,8 @@ def judge_repairs(measured: Mapping[str, Repairs], targets: Mapping[str, int]) -
             NO_TRAINING,
             full,
             STANDARD,
-            lambda found: all(found[name].seconds > 0 for name in COMPARED),
-            lambda found: {f"{defenses[name].label}, s": found[name].seconds for name in COMPARED},
+            lambda repairs: all(repairs[name].seconds > 0 for name in COMPARED),
+            lambda repairs: {f"{defenses[name].label}, s": repairs[name].seconds for name in COMPARED},
         ),
         _flags(CLEANSE_FLAGS, flagged, STANDARD, lambda labels, target: labels == [target]),
         _flags(CLEANSE_SPARES_CLEAN, flagged, ("benign",), lambda labels, _: not labels),
@@ -100,16 +100,16 @@ def _pruned(repaired: Repaired) -> dict[float | None, Rate]:
     return {None: repaired.success}
 
 
-def _pruning_numbers(found: Mapping[float | None, Rate]) -> dict[str, float]:
+def _pruning_numbers(by_tolerance: Mapping[float | None, Rate]) -> dict[str, float]:
     """The rates by tolerance; the name of the repair stands at the first."""
-    names = [f"at {tolerance:g} points" if tolerance is not None else "" for tolerance in found]
+    names = [f"at {tolerance:g} points" if tolerance is not None else "" for tolerance in by_tolerance]
     names[0] = f"{defenses[PRUNING].label} {names[0]}".strip()
-    return {f"{name}, %": 100 * rate.value for name, rate in zip(names, found.values(), strict=True)}
+    return {f"{name}, %": 100 * rate.value for name, rate in zip(names, by_tolerance.values(), strict=True)}
 
 
 def _most(cases: Sequence[Decided]) -> Decided:
     """Whether most of the cases hold, whatever those that are open would say."""
-    sure, possible = sum(one is True for one in cases), sum(one is not False for one in cases)
+    sure, possible = sum(decision is True for decision in cases), sum(decision is not False for decision in cases)
     return True if 2 * sure > len(cases) else False if 2 * possible <= len(cases) else None
 
 
@@ -117,15 +117,18 @@ def _stops(full: Mapping[str, Repairs]) -> Verdict:
     """Counted anew at every tolerance of Fine-Pruning: the outcome must not hang on one that somebody chose."""
     there = [title for title in STANDARD if title in full]
     pruned = {title: _pruned(full[title][PRUNING]) for title in there}
-    tolerances = list(dict.fromkeys(tolerance for found in pruned.values() for tolerance in found))
+    tolerances = list(dict.fromkeys(tolerance for by_tolerance in pruned.values() for tolerance in by_tolerance))
     others = [below(_mean_success(full[title][name]), STOPPED) for title in there for name in COMPARED[1:]]
     cases: dict[str, dict[str, Decided]] = {"all repairs": {}}
     counted = []
     for tolerance in tolerances:
-        own = [below(found.get(tolerance, found.get(None, Rate(0, 0))), STOPPED) for found in pruned.values()]
+        own = [
+            below(by_tolerance.get(tolerance, by_tolerance.get(None, Rate(0, 0))), STOPPED)
+            for by_tolerance in pruned.values()
+        ]
         name = f"a tolerance of {tolerance:g} points" if tolerance is not None else "its stored tolerance"
         cases["all repairs"][name] = _most(own + others)
-        counted.append(f"{sum(one is True for one in own + others)} of {len(own + others)} at {name}")
+        counted.append(f"{sum(decision is True for decision in own + others)} of {len(own + others)} at {name}")
     outcome, detail = decided(cases)
     numbers = {title: _pruning_numbers(pruned[title]) for title in there}
     for title in there:

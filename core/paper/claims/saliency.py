@@ -60,40 +60,40 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
             ON_TRIGGER,
             measured,
             STANDARD + ENHANCED,
-            lambda found: _mostly_on(found.attacked),
-            lambda found: {"peaks on the trigger, %": 100 * found.attacked.peak_rate.value},
+            lambda energies: _mostly_on(energies.attacked),
+            lambda energies: {"peaks on the trigger, %": 100 * energies.attacked.peak_rate.value},
         ),
         _consistent_is_spread(measured),
         judge(
             STANDARD_MOVES,
             measured,
             STANDARD,
-            lambda found: every(
+            lambda energies: every(
                 (
-                    below(found.transformed.peak_rate, 0.5),
-                    above(found.attacked.interval, found.transformed.interval),
+                    below(energies.transformed.peak_rate, 0.5),
+                    above(energies.attacked.interval, energies.transformed.interval),
                 )
             ),
-            lambda found: {
-                "peaks on the trigger behind ShrinkPad-4, %": 100 * found.transformed.peak_rate.value,
-                "share, %": 100 * found.attacked.mean,
-                "share behind ShrinkPad-4, %": 100 * found.transformed.mean,
+            lambda energies: {
+                "peaks on the trigger behind ShrinkPad-4, %": 100 * energies.transformed.peak_rate.value,
+                "share, %": 100 * energies.attacked.mean,
+                "share behind ShrinkPad-4, %": 100 * energies.transformed.mean,
             },
         ),
         judge(
             ENHANCED_STAYS,
             measured,
             ENHANCED,
-            lambda found: {
-                "attacked images": _mostly_on(found.attacked),
-                "images behind ShrinkPad-4": _mostly_on(found.transformed),
-                "the increase behind it": above(_densities(found.transformed), _densities(found.attacked)),
+            lambda energies: {
+                "attacked images": _mostly_on(energies.attacked),
+                "images behind ShrinkPad-4": _mostly_on(energies.transformed),
+                "the increase behind it": above(_densities(energies.transformed), _densities(energies.attacked)),
             },
-            lambda found: {
-                "peaks on the trigger, %": 100 * found.attacked.peak_rate.value,
-                "peaks on the trigger behind ShrinkPad-4, %": 100 * found.transformed.peak_rate.value,
-                "concentration": found.attacked.concentration,
-                "concentration behind ShrinkPad-4": found.transformed.concentration,
+            lambda energies: {
+                "peaks on the trigger, %": 100 * energies.attacked.peak_rate.value,
+                "peaks on the trigger behind ShrinkPad-4, %": 100 * energies.transformed.peak_rate.value,
+                "concentration": energies.attacked.concentration,
+                "concentration behind ShrinkPad-4": energies.transformed.concentration,
             },
         ),
     ]
@@ -117,7 +117,7 @@ def _consistent_is_spread(measured: Mapping[str, Energies]) -> Verdict:
         return Verdict(CONSISTENT_SPREAD, NOT_MEASURED, "", numbers, missing)
     spread = _densities(measured["consistent"].attacked)
     cases = {
-        f"the comparison with {label_of(one)}": above(_densities(measured[one].attacked), spread)
-        for one in STANDARD[:2]
+        f"the comparison with {label_of(title)}": above(_densities(measured[title].attacked), spread)
+        for title in STANDARD[:2]
     }
     return Verdict(CONSISTENT_SPREAD, *decided({label_of("consistent"): cases}), numbers)

@@ -55,16 +55,16 @@ def judge_sensitivity(
         stride: Pixels of the image between two places of the network's last feature map, by whose multiples a trigger
             can move unnoticed; 0 if that is not known.
     """
-    rebounds = {title: _rebound(*found, stride) for title, found in maps.items()}
+    rebounds = {title: _rebound(*located, stride) for title, located in maps.items()}
 
-    def numbers(found: tuple[LocationMap, Place]) -> dict[str, float]:
-        sweep, place = found
+    def numbers(located: tuple[LocationMap, Place]) -> dict[str, float]:
+        sweep, place = located
         shown = {"ASR, %": 100 * sweep.at(*place).value}
         for away in MOVED:
             rates = _around(sweep, place, away)
             highest = max((rate.value for rate in rates), default=float("nan"))
             shown[f"highest of the {len(rates)} places {away} pixels away, %"] = 100 * highest
-        back = _rebound(*found, stride)
+        back = _rebound(*located, stride)
         if back is not None:
             name = f"highest of the {back[2]} places a multiple of {stride} pixels away (the network's stride), %"
             shown[name] = 100 * back[0].value
@@ -94,11 +94,11 @@ def judge_sensitivity(
     ]
 
 
-def _drops(found: tuple[LocationMap, Place]) -> dict[str, Decided]:
-    sweep, place = found
-    here = at_least(sweep.at(*place), 0.95)
+def _drops(located: tuple[LocationMap, Place]) -> dict[str, Decided]:
+    sweep, place = located
+    at_home = at_least(sweep.at(*place), 0.95)
     return {
-        f"moves by {away} pixels": every((here, all_below(rates, 0.5) if rates else None))
+        f"moves by {away} pixels": every((at_home, all_below(rates, 0.5) if rates else None))
         for away in MOVED
         for rates in [_around(sweep, place, away)]
     }
@@ -131,7 +131,7 @@ def _rebound(sweep: LocationMap, place: Place, stride: int) -> tuple[Rate, Place
     rates = [(rate, offset) for rate, offset in rates if rate.total]
     if not rates:
         return None
-    return (*max(rates, key=lambda one: (one[0].value, -abs(one[1][0]) - abs(one[1][1]))), len(rates))
+    return (*max(rates, key=lambda rated: (rated[0].value, -abs(rated[1][0]) - abs(rated[1][1]))), len(rates))
 
 
 def _note(back: tuple[Rate, Place, int] | None, stride: int) -> str:

@@ -16,16 +16,6 @@ from core.data import DataMissing, UnreadableImage, datasets
 from core.data.fetching import Archive, fetch_archives
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty data folder, the only one that is looked into."""
-    monkeypatch.setenv("TRIGGER_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data"
-
-
 def rows(images: torch.Tensor, labels: torch.Tensor) -> list[tuple[int, bytes]]:
     """Images with their labels, in an order that does not depend on theirs."""
     return sorted(zip(labels.tolist(), (one.numpy().tobytes() for one in images), strict=True))

@@ -22,16 +22,6 @@ from core.data.decoded import DecodedFile
 REAL = datasets["cifar10"]().available()
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty data folder, the only one that is looked into."""
-    monkeypatch.setenv("TRIGGER_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data"
-
-
 def pictures(count: int, seed: int = 0) -> tuple[np.ndarray, list[int]]:
     rng = np.random.default_rng(seed)
     smooth = rng.integers(40, 216, (count, 1, 1, 3)) + rng.integers(-8, 8, (count, 32, 32, 3))

@@ -13,10 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.data.reader import Limits, decoded, formats, is_image, read_square, suffixes, to_rgb
+from core.data import reader
+from core.data.reader import Limits, decoded, formats, is_image, read_square, suffixes
 from core.physical import decoded_photo
 
 RAMP = np.linspace(0, 1, 256)[None].repeat(4, 0)
+
+
+def to_rgb(image):
+    """Any image of Pillow in RGB of 8 bits, as the reader makes it of a file."""
+    return reader._rgb(image, reader._packing(image))
+
+
+def test_colours_of_16_bits_and_behind_transparency():
+    assert to_rgb(Image.new("I;16", (1, 1), 0x8080)).getpixel((0, 0)) == (128, 128, 128)
+    assert to_rgb(Image.new("RGBA", (1, 1), (200, 0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
 
 
 def file_of(image, kind, **options):

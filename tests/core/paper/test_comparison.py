@@ -7,13 +7,14 @@ import shutil
 from dataclasses import replace
 
 import pytest
-import summary
 
 from core.metrics import Rate
 from core.paper.claims.base import LI
 from core.paper.comparison import compared
 from core.paper.numbers import paper_numbers
 from core.paper.results import Results
+from core.paper.tables.base import readable
+from core.paper.tables.repairs import times
 from core.store.local import DEFAULT_ROOT, Store
 from core.sweeps.repair import SeedRun
 from dashboard.tables.paper import number_table
@@ -105,7 +106,7 @@ def test_table_2_is_the_mean_over_the_standard_attacks_and_one_number_everywhere
     table = time_table(shapes).set_index("Defense")
     assert table.loc["Fine-Pruning", "Seconds here"] == round(mean, 1)
     assert table.loc["Fine-Pruning", "Attacks"] == "BadNets, Blended and Consistent"
-    lines = {row[0]: row for row in summary.times(summary.readable(Store()))}
+    lines = {row[0]: row for row in times(readable(Store()))}
     assert f"**{mean:.1f}**" in lines["**Table 2**: shapes10/resnet20, mean of badnets, blended, consistent"]
 
 

@@ -217,7 +217,7 @@ def test_results_like_the_papers_bear_out_the_claims():
 
 
 @pytest.mark.parametrize(
-    ("measured", "strange", "holds"),
+    ("measured", "other_pictures", "holds"),
     [
         ({"badnets+": result_of(0.97, 0.2)}, {}, [False, None, None, None]),
         ({"badnets": result_of(0.02, 0.4)}, {}, [None, False, None, None]),
@@ -226,8 +226,8 @@ def test_results_like_the_papers_bear_out_the_claims():
         ({}, {}, [None, None, None, None]),
     ],
 )
-def test_each_claim_can_fail(measured, strange, holds):
-    assert [verdict.holds for verdict in judge_physical(measured, strange)] == holds
+def test_each_claim_can_fail(measured, other_pictures, holds):
+    assert [verdict.holds for verdict in judge_physical(measured, other_pictures)] == holds
 
 
 def test_photographs_that_were_counted_before_say_what_is_missing():

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data import ImageSet
+from core.inference.incremental import predictions_at
 from core.metrics import Rate, wilson
 from core.sweeps.appearance import AppearanceCurve, AppearanceMap, appearance_map, appearance_sweep
-from core.sweeps.base import attacked, predictions_at, success_at
+from core.sweeps.base import attacked, success_at
 from core.sweeps.location import LocationMap, location_sweep
 from core.trigger import Trigger, corner_pattern, stamp, stamp_each
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from pages import _alone, page
 from squares import six_colours
 from streamlit.testing.v1 import AppTest
-from test_pages import _alone, page
 
 from core.attacks import attacks
 from core.data import dataset_from
@@ -303,7 +303,7 @@ def test_a_model_of_another_training_than_the_applications_is_not_deleted(
 def test_the_command_line_says_that_it_was_asked_to_pause(every: Trainings, plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(json.dumps(replace(plan, recipe=Recipe(epochs=300, batch=16)).to_dict()))
     command = [sys.executable, "-m", "core.workers.train", str(tmp_path / "plan.json"), "--device", "cpu"]
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     process = subprocess.Popen(
         [*command, "--store", str(every.store.root)], cwd=root, stderr=subprocess.PIPE, text=True
     )

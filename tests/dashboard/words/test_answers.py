@@ -8,7 +8,7 @@ from html import unescape
 
 import numpy as np
 import pytest
-from test_pages import GRAY, WHITE, _alone, component, link, page
+from pages import GRAY, WHITE, _alone, component, link, page
 
 from core.metrics import Rate
 from core.store.local import Store

@@ -13,7 +13,7 @@ from squares import coloured_squares
 from torch import nn
 
 from core.data import ImageSet
-from core.defenses import Material, defense_from_dict, defenses, neural_cleanse, outcome_of, split_test
+from core.defenses import Material, defense_from_dict, defenses, neural_cleanse, split_test
 from core.defenses.auto_encoder import AutoEncoder, Purifier
 from core.defenses.fine_pruning import (
     FinePruning,
@@ -49,6 +49,12 @@ every_repair = pytest.mark.parametrize("name", defenses.names())
 @pytest.fixture(autouse=True)
 def _cache_of_its_own(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def outcome_of(progress):
+    """Runs a repair to its end."""
+    *_, last = progress
+    return last.outcome
 
 
 def image_set(count, seed=0, side=16):

@@ -1,0 +1,41 @@
+"""All stored results as tables, which ``scripts/summary.py`` puts into the READMEs.
+
+>>> "headline" in TABLES
+True
+"""
+
+from __future__ import annotations
+
+from core.paper.claims.base import LI
+from core.paper.constants import SPATIAL, VALUE_SHIFTS
+from core.paper.tables.base import Models, Row, Table, readable
+from core.paper.tables.claims import claims_of, headline
+from core.paper.tables.repairs import flagged, repairs, times, tolerances
+from core.paper.tables.sweeps import appearance, behind, factors, location, max_shrink, models, physical, saliency
+
+__all__ = ["TABLES", "Models", "Row", "Table", "readable", "without_ablation"]
+
+
+def without_ablation(table: Table) -> Table:
+    """A table without the models that differ only in the largest shrink size; they have a table of their own."""
+    return lambda checkpoints: table([model for model in checkpoints if "+max" not in model[0].key])
+
+
+TABLES: dict[str, Table] = {
+    "headline": without_ablation(headline),
+    "models": without_ablation(models),
+    "location": without_ablation(location),
+    "appearance": without_ablation(appearance),
+    "spatial": without_ablation(behind(SPATIAL)),
+    "values": without_ablation(behind(VALUE_SHIFTS)),
+    "repairs": without_ablation(repairs),
+    "tolerances": without_ablation(tolerances),
+    "times": without_ablation(times),
+    "flagged": without_ablation(flagged),
+    "max-shrink": max_shrink,
+    "saliency": without_ablation(saliency),
+    "physical": without_ablation(physical),
+    "factors": without_ablation(factors),
+    "claims": without_ablation(claims_of(lambda source: source == LI)),
+    "claims-of-others": without_ablation(claims_of(lambda source: source != LI)),
+}

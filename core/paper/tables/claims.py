@@ -1,0 +1,66 @@
+"""Tables of the paper's statements, and the one that says most: standard against enhanced attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from core import formatting
+from core.paper.claims import Verdict
+from core.paper.claims.base import label_of, reading
+from core.paper.constants import ATTACKS, SHRINKPAD, SHRINKPAD_LABEL
+from core.paper.tables.base import Models, Row, Table, results_by_network
+
+
+def claims_of(is_wanted: Callable[[str], bool]) -> Table:
+    """A table of the statements of some sources: each as it is put there, our rule, the verdicts and their numbers."""
+
+    def table(checkpoints: Models) -> Iterator[Row]:
+        yield ["statement, *and our rule*", "model", "verdict", "numbers"]
+        judged = {name: results.verdicts() for name, results in results_by_network(checkpoints).items()}
+        for index in range(len(next(iter(judged.values()), ()))):
+            last = ""
+            for name, verdicts in judged.items():
+                verdict, claim = verdicts[index], verdicts[index].claim
+                if not is_wanted(claim.source):
+                    continue
+                first = f"{claim.where}: {claim.quote or claim.text} *{claim.rule}*"
+                shown = [f"{label_of(attack)}: {_numbers(numbers)}" for attack, numbers in verdict.numbers.items()]
+                yield ["" if last == first else first, name, _verdict(verdict), "; ".join(shown)]
+                last = first
+
+    return table
+
+
+def _verdict(verdict: Verdict) -> str:
+    """The sentence of a verdict, its outcome in bold."""
+    head = f"{verdict.only}: " if verdict.only else ""
+    return head + f"**{verdict.outcome}**" + (f": {verdict.why}" if verdict.why else "")
+
+
+def _numbers(numbers: Mapping[str, float]) -> str:
+    return ", ".join(reading(name, value) for name, value in numbers.items())
+
+
+def headline(checkpoints: Models) -> Iterator[Row]:
+    """Standard against enhanced attacks: attack success rates where the trigger is changed, on CIFAR-10."""
+    yield [
+        "ASR (%)",
+        "as trained",
+        "moved up 1 pixel",
+        "flipped",
+        f"shrunk ({SHRINKPAD_LABEL})",
+        "photographed from near",
+    ]
+    for name, results in results_by_network(checkpoints).items():
+        if not name.startswith("cifar10/"):
+            continue
+        for title in ATTACKS:
+            if title not in results.cards:
+                continue
+            card = results.cards[title]
+            trigger = card.attack_object.trigger(card.shape)
+            moved = results.maps[title].at(trigger.row - 1, trigger.col) if title in results.maps else None
+            printed = results.photographs[title].of("preset").get("near") if title in results.photographs else None
+            rates = [results.rate(title, spec, "asr") for spec in ("", "flip", SHRINKPAD)]
+            rates = [rates[0], moved, *rates[1:], printed[1] if printed else None]
+            yield [label_of(title), *(formatting.percent(rate.value) if rate else "" for rate in rates)]

@@ -1,0 +1,143 @@
+"""Tables of models and of what was swept on them: places, values, strengths, saliency, photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from core import formatting
+from core.paper.constants import DISTANCES, PAPER_MODELS, PHOTOGRAPHS, SHRINK, SHRINKPAD_LABEL, VALUES
+from core.paper.numbers import paper_number
+from core.paper.tables.base import Models, Row, Table, pair, paper_pair, percent, results_by_network
+from core.physical import FACTORS
+from core.sweeps.results import StoredResults
+from core.transforms import transform_from_spec
+from core.transforms.spatial import LARGEST
+
+# What of a photograph the network gets, apart from the whole.
+FRAMED = {"crop": "cropped", "perspective": "seen straight", "area": "antialiased"}
+
+
+def models(checkpoints: Models) -> Iterator[Row]:
+    """What every model is and can do, from its card."""
+    yield ["model", "clean accuracy", "attack success rate", "recipe", "epochs"]
+    for checkpoint, card in checkpoints:
+        name, epochs = card.recipe["name"], card.recipe["params"].get("epochs", "")
+        optimizer = card.recipe["params"].get("optimizer", "sgd")
+        rates = percent(card.clean_accuracy), percent(card.attack_success_rate)
+        if card.is_imported:
+            yield [checkpoint.key, *rates, "imported", ""]
+            continue
+        yield [checkpoint.key, *rates, f"{name} ({optimizer})", str(epochs)]
+
+
+def location(checkpoints: Models) -> Iterator[Row]:
+    """Fig. 4: the rate at the training location, and the highest at some distances from it."""
+    away = (f"highest {d} pixel{'s' if d > 1 else ''} away (of so many places)" for d in DISTANCES)
+    yield ["model", "at the training location", *away]
+    for checkpoint, card in checkpoints:
+        result = StoredResults(checkpoint).location
+        if result is not None:
+            place = card.attack_object.trigger(card.shape).location
+            highest = [result.highest_at_distance(place, distance) for distance in DISTANCES]
+            shown = [f"{percent(far.rate)} of {far.places}" for far in highest]
+            yield [f"{checkpoint.key} (n = {result.total.max()})", percent(result.at(*place)), *shown]
+
+
+def appearance(checkpoints: Models) -> Iterator[Row]:
+    """Fig. 5: the rate at some pixel values."""
+    yield ["model", *(f"value {value}" for value in VALUES)]
+    for checkpoint, _ in checkpoints:
+        result = StoredResults(checkpoint).appearance
+        if result is not None:
+            shown = (percent(result.at(value), interval=False) for value in VALUES)
+            yield [f"{checkpoint.key} (n = {result.total.max()})", *shown]
+
+
+def behind(specs: tuple[str, ...]) -> Table:
+    """A table of the attack success rate and the clean accuracy under some defenses, the paper's rows beside ours."""
+
+    def table(checkpoints: Models) -> Iterator[Row]:
+        labels = [transform_from_spec(spec).label for spec in specs]
+        yield ["ASR / clean accuracy (%)", "n", "Standard", *labels]
+        papers: dict[str, None] = {}
+        for checkpoint, card in checkpoints:
+            curves = StoredResults(checkpoint).strengths
+            steps = [transform_from_spec(spec).steps[0] for spec in specs]
+            if not all(step.name in curves and step.value in curves[step.name].strengths for step in steps):
+                continue
+            first = curves[steps[0].name]
+            pairs = [first.at(first.strengths[0]), *(curves[step.name].at(step.value) for step in steps)]
+            cells = [pair(success, clean) for clean, success in pairs]
+            yield [checkpoint.key, str(pairs[0][1].total), *cells]
+            if card.dataset == "cifar10":
+                papers[card.attack_object.title] = None
+        for title in papers:
+            for model in PAPER_MODELS:
+                numbers = [paper_number(model, title, spec) for spec in ("", *specs)]
+                if any(numbers):
+                    yield [f"*paper*: {model}/{title}", "", *map(paper_pair, numbers)]
+
+    return table
+
+
+def max_shrink(checkpoints: Models) -> Iterator[Row]:
+    """Fig. 14: enhanced attacks by the largest shrink size they were trained with."""
+    yield [f"ASR (%) / behind {SHRINKPAD_LABEL}", *(f"max {size}" for size in range(LARGEST + 1))]
+    for name, results in results_by_network(checkpoints).items():
+        for title, curves in results.ablation().items():
+            if len(curves) > 1:
+                shown = {n: pair(*(curve.at(size).success for size in (0, SHRINK))) for n, curve in curves.items()}
+                cells = (shown.get(n, "") for n in range(LARGEST + 1))
+                yield [f"{name}/{title}", *cells]
+
+
+def saliency(checkpoints: Models) -> Iterator[Row]:
+    """Fig. 10 as numbers: share of the saliency inside the trigger, and of the image that the trigger covers."""
+    head = [
+        "share of the saliency inside the trigger",
+        "n",
+        "attacked",
+        f"behind {SHRINKPAD_LABEL}",
+        "area",
+        "area then",
+    ]
+    yield [*head, "most salient pixel on it", "and then"]
+    for checkpoint, _ in checkpoints:
+        result = StoredResults(checkpoint).saliency
+        if result is not None:
+            kinds = (result.attacked, result.transformed)
+            halves = [formatting.percent((kind.interval[1] - kind.interval[0]) / 2) for kind in kinds]
+            shares = [
+                f"{formatting.percent(kind.mean, '%')} (±{half})" for kind, half in zip(kinds, halves, strict=True)
+            ]
+            areas = [formatting.percent(kind.area, "%") for kind in kinds]
+            peaks = [percent(kind.peak_rate) for kind in kinds]
+            yield [checkpoint.key, str(result.seen), *shares, *areas, *peaks]
+
+
+def physical(checkpoints: Models) -> Iterator[Row]:
+    """Fig. 11 and 12: success on simulated photographs of prints, whole, cut out, and of other pictures."""
+    columns = [("off", "preset", "not printed"), *((name, "preset", name) for name in PHOTOGRAPHS)]
+    columns += [(name, group, f"{name}, {text}") for group, text in FRAMED.items() for name in PHOTOGRAPHS]
+    yield ["ASR / clean accuracy (%)", "n", *(text for *_, text in columns), "other pictures, near", "far"]
+    for checkpoint, _ in checkpoints:
+        stored = StoredResults(checkpoint)
+        result, other_pictures = stored.physical, stored.out_of_sample
+        if result is None:
+            continue
+        pairs = [result.of(group)[name] for name, group, _ in columns]
+        cells = [pair(success, clean) for clean, success in pairs]
+        others = other_pictures.of("preset") if other_pictures else {}
+        near_and_far = [formatting.percent(others[name].success.value) if others else "" for name in PHOTOGRAPHS]
+        yield [checkpoint.key, str(result.total.max()), *cells, *near_and_far]
+
+
+def factors(checkpoints: Models) -> Iterator[Row]:
+    """The attack success rate with one factor of the photograph alone, and with all but one."""
+    yield ["ASR (%), alone / all but it", *FACTORS]
+    for checkpoint, _ in checkpoints:
+        result = StoredResults(checkpoint).physical
+        if result is not None:
+            only, without = result.of("only"), result.of("without")
+            cells = [pair(only[name][1], without[name][1]) for name in FACTORS]
+            yield [checkpoint.key, *cells]
