@@ -163,6 +163,10 @@ class Dataset(Parametrised):
             ValueError: If they are there but cannot be read.
         """
 
+    def labels(self, split: Split) -> Tensor:
+        """The labels of one split, int64 ``(N,)``; quicker than :meth:`load` where images are drawn."""
+        return self.load(split).labels
+
     def download(self, progress: Callable[[float], None] | None = None) -> None:
         """Fetches the data into the user's data folder.
 

@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from core.data.images import Dataset, ImageSet, Split, datasets, prefix_length
 from core.data.outlines import CLASSES, TILT, Array, signed_distance
@@ -181,12 +182,18 @@ class Shapes10(Dataset):
     def available(self) -> bool:
         return True
 
-    def load(self, split: Split, limit: int | None = None) -> ImageSet:
-        total = SIZES[split]
-        wanted = prefix_length(total, limit)
+    def _drawn(self, split: Split) -> tuple[np.random.Generator, NDArray[np.int64]]:
+        """The stream of numbers of a split, and what is drawn first: the labels."""
         stream = np.random.Generator(np.random.PCG64([self.seed, list(SIZES).index(split)]))
-        labels = np.argsort(stream.random(total), kind="stable") % len(CLASSES)
-        u = stream.random((total, DRAWS))
+        return stream, np.argsort(stream.random(SIZES[split]), kind="stable") % len(CLASSES)
+
+    def labels(self, split: Split) -> Tensor:
+        return torch.from_numpy(self._drawn(split)[1])
+
+    def load(self, split: Split, limit: int | None = None) -> ImageSet:
+        wanted = prefix_length(SIZES[split], limit)
+        stream, labels = self._drawn(split)
+        u = stream.random((len(labels), DRAWS))
         images = np.empty((wanted, 3, SIDE, SIDE), dtype=np.uint8)
         for start in range(0, wanted, CHUNK):
             noise = stream.random((CHUNK, 3, SIDE, SIDE))

@@ -11,12 +11,14 @@ import shutil
 from pathlib import Path
 
 from core.runtime.atomic_files import write_atomically
+from core.runtime.read_once import ReadOnce
 from core.schemas.base import checked, read_json
 from core.schemas.plans import Shipped
 
 __all__ = ["LIST", "keep_replaced", "kept_folder", "shipped", "write_shipped"]
 
 LIST, KEPT = "shipped.json", ".replaced"
+_LISTS: ReadOnce[dict[str, str]] = ReadOnce(2**20)  # a page asks once for every model
 
 
 def shipped(root: Path) -> dict[str, str]:
@@ -25,8 +27,9 @@ def shipped(root: Path) -> dict[str, str]:
     Raises:
         ValueError: If the list cannot be read.
     """
+    path = root / LIST
     try:
-        return checked(Shipped, read_json(root / LIST), "").models
+        return dict(_LISTS.get(path, [path], lambda: checked(Shipped, read_json(path), "").models))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:

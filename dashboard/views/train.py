@@ -229,5 +229,8 @@ def _described(dataset: Dataset) -> str:
 def _training(source: str) -> tuple[Tensor, tuple[int, int, int]]:
     """Labels of a training set, and the shape of its images."""
     described = json.loads(source)
-    data = datasets[described["name"]].from_dict(described["params"]).load("train")
+    dataset = datasets[described["name"]].from_dict(described["params"])
+    if dataset.shape is not None:
+        return dataset.labels("train"), dataset.shape
+    data = dataset.load("train")
     return data.labels, data.shape

@@ -144,6 +144,7 @@ def test_every_data_set_keeps_the_contract(name, make):
         assert few.fingerprint == more.subset(slice(3)).fingerprint
         assert (few.classes, few.name) == (data.classes, data.title)
         assert few.images.is_contiguous()
+        assert data.labels(split)[:7].tolist() == more.labels.tolist()
         with pytest.raises(ValueError, match="limit = -1 is not allowed"):
             data.load(split, limit=-1)
     assert data.load("train", limit=7).fingerprint != data.load("test", limit=7).fingerprint
