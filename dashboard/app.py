@@ -31,6 +31,12 @@ st.html(
     """<style>
     .stApp [data-stale="true"] {opacity: 1 !important; transition: none !important}
     .stMainBlockContainer {padding-top: 2.6rem; padding-bottom: 3rem}
+    [data-testid="stSidebarHeader"] {height: auto; min-height: 1.6rem; padding-top: .4rem; padding-bottom: 0; margin: 0}
+    @media (min-width: 641px) {
+      [data-testid="stSidebarNavLink"] {padding-top: .05rem; padding-bottom: .05rem; line-height: 1.6}
+      [data-testid="stSidebarNavItems"] {padding-top: 0}
+      [data-testid="stSidebarUserContent"] {padding-top: .6rem}
+    }
     @media (min-width: 1000px) {.stMainBlockContainer {padding-left: 3.2rem; padding-right: 3.2rem}}
     </style>"""
 )

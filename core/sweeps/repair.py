@@ -179,7 +179,7 @@ def repair_sweep(
     device = torch.device(device) if device is not None else select_device()
     card, model = checkpoint.card(), checkpoint.model()
     attack = card.attack_object
-    described = {"name": defense.name, "params": defense.to_dict()}
+    described: dict[str, Any] = {"name": defense.name, "params": defense.to_dict()}
     yield Repaired(defense=described, done=0, note="loading the data")
     test = images_of(card, "test")
     name = result_name(f"{defense.name}{OWN}" if own else defense.name)
@@ -187,7 +187,7 @@ def repair_sweep(
     validation, practical = split_test(test, 0)
     material = Material(images_of(card, "train"), validation)
     workshop = _Workshop(defense, model, material, practical, attack.trigger(card.shape), attack.target, device)
-    provenance = {"trigger": workshop.trigger.fingerprint, "encoding": test.encoding}
+    provenance: dict[str, Any] = {"trigger": workshop.trigger.fingerprint, "encoding": test.encoding}
     provenance |= {"environment": environment(device), "test": test.fingerprint}
     before = UNMEASURED
     for so_far in workshop.measuring(model):

@@ -48,10 +48,10 @@ STYLE = """
 .ts-rate .range::before, .ts-rate .range::after {content: ""; position: absolute; top: -.3rem; height: .5rem;
   border-left: 2px solid currentColor}
 .ts-rate .range::before {left: 0} .ts-rate .range::after {right: 0}
-.ts-rate .note {grid-column: 1 / 3; font-size: .78rem; opacity: .7; font-variant-numeric: tabular-nums}
+.ts-rate .note {grid-column: 1 / 3; font-size: .875rem; opacity: .7; font-variant-numeric: tabular-nums}
 .ts-strip {display: grid; grid-template-columns: repeat(auto-fill, minmax(4.5rem, 1fr)); gap: .6rem .5rem;
   margin: .2rem 0 .4rem}
-.ts-strip figure {margin: 0; min-width: 0; font-size: .78rem; line-height: 1.25}
+.ts-strip figure {margin: 0; min-width: 0; font-size: .875rem; line-height: 1.25}
 .ts-strip img {width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated; display: block;
   border: 2px solid transparent; border-radius: .25rem; box-sizing: border-box}
 .ts-strip figure.hit img {border-color: HIT_COLOUR}

@@ -164,7 +164,7 @@ def strength_curves(
     if trained is not None:
         figure.add_vrect(x0=0, x1=trained, fillcolor=_faint(COLOURS[2]), line_width=0, layer="below")
         figure.add_annotation(
-            x=trained / 2, y=1, yref="paper", text="trained with", showarrow=False, yanchor="bottom", font_size=11
+            x=trained / 2, y=1, yref="paper", text="trained with", showarrow=False, yanchor="bottom", font_size=14
         )
     if current is not None:
         figure.add_vline(x=current, line={"dash": "dot", "width": 1.5, "color": COLOURS[2]})

@@ -117,7 +117,7 @@ class Session:
             state.selected, state.absent, state.complaints = {}, set(), []
             state.linked = {name: st.query_params[name] for name in st.query_params if name != RESTORED}
             state.restored = st.query_params.get(RESTORED)
-            state.came_by_link = bool(state.linked)
+            state.came_by_link = bool(state.linked.keys() - {"present"})
             state.identity = uuid.uuid4().hex
         elif (mark := st.query_params.get(RESTORED)) is not None and mark != state.restored:
             state.restored = mark

@@ -16,7 +16,7 @@ from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import evaluated_rows
 from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, Session, one_of
-from dashboard.tables.rows import Evaluated, evaluated, repaired, siblings, unrepaired
+from dashboard.tables.rows import NO_DEFENSE, Evaluated, evaluated, repaired, siblings, unrepaired
 from dashboard.widgets.controls import csv_button
 
 __all__ = ["REPAIRS", "coloured", "defense_tables", "one_decimal", "table_of"]
@@ -76,8 +76,8 @@ def defense_tables(session: Session, main: Subject, family: str | None = None) -
     )
     family, view = family or session.get(FAMILY), session.get(VIEW)
     # A repair is measured on the half of the test set that it has not seen, so that no defense is too, beside it.
-    standard = unrepaired(listed) if family == REPAIRS else [row for row in every if row.label == "Standard"]
-    shown = standard + [row for row in every if row.label != "Standard" and family_of(row) == family]
+    standard = unrepaired(listed) if family == REPAIRS else [row for row in every if row.label == NO_DEFENSE]
+    shown = standard + [row for row in every if row.label != NO_DEFENSE and family_of(row) == family]
     if view == BOTH:
         compared = beside_the_paper(shown)
         numbers = [name for name in compared if pd.api.types.is_numeric_dtype(compared[name])]

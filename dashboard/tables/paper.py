@@ -16,6 +16,7 @@ from core.paper.constants import STANDARD
 from core.physical import PRESETS
 from core.transforms import transform_from_spec
 from dashboard.figures.base import COLOURS
+from dashboard.tables.rows import NO_DEFENSE
 from dashboard.words.escaping import plain
 
 __all__ = ["FAR", "agreement", "attack_label", "link_of", "mean_label", "number_table", "tinted"]
@@ -42,7 +43,7 @@ def _defense_label(number: Number) -> str:
         return number.defense
     if number.defense in defenses:
         return defenses[number.defense].label
-    return transform_from_spec(number.defense).label if number.defense else "Standard"
+    return transform_from_spec(number.defense).label if number.defense else NO_DEFENSE
 
 
 def link_of(number: Number, dataset: str) -> str:

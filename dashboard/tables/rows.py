@@ -14,6 +14,7 @@ from core.transforms import Transform, transforms
 from dashboard.server.subjects import Subject
 
 __all__ = [
+    "NO_DEFENSE",
     "Evaluated",
     "evaluated",
     "repaired",
@@ -21,6 +22,9 @@ __all__ = [
     "transform_names",
     "unrepaired",
 ]
+
+NO_DEFENSE = "No defense"
+"""The row of a model that is attacked as it is; the paper's tables call it Standard."""
 
 
 def transform_names() -> list[str]:
@@ -53,7 +57,7 @@ class Evaluated:
 
     Attributes:
         subject: The attacked model.
-        transform: The defense, or None for no defense ("Standard").
+        transform: The defense, or None for no defense (:data:`NO_DEFENSE`).
         clean: Clean accuracy.
         success: Attack success rate.
         paper: The paper's numbers by network.
@@ -74,7 +78,7 @@ class Evaluated:
         """Name of the defense, as in the tables."""
         if self.repair:
             return defenses[self.repair].label
-        return self.transform.label if self.transform is not None else "Standard"
+        return self.transform.label if self.transform is not None else NO_DEFENSE
 
     @property
     def spec(self) -> str:
@@ -85,7 +89,7 @@ class Evaluated:
 def evaluated(subjects: Iterable[Subject], names: Iterable[str] | None = None) -> list[Evaluated]:
     """What is stored of these models under these transformations (by default all), defense by defense.
 
-    The defense of no strength is there once, as "Standard", and so is a Flip of every image alone.
+    The defense of no strength is there once, as :data:`NO_DEFENSE`, and so is a Flip of every image alone.
     """
     rows: list[Evaluated] = []
     listed, names = list(subjects), list(names if names is not None else transform_names())

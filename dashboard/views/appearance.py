@@ -30,7 +30,9 @@ from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, yes_no
 from dashboard.state.trigger import Look, appearance_choices, look_of, place_choices, selected_look, stamped_on
 from dashboard.widgets.controls import (
+    OPACITY_HELP,
     PLOT_CONFIG,
+    VALUE_HELP,
     Chosen,
     choose,
     choose_count,
@@ -52,8 +54,6 @@ The place of the trigger stays; its **appearance** changes: how bright its non-b
 which pixels are black. The curve shows the **attack success rate** for every pixel value, with the value used in
 training marked: the paper finds that a darker trigger fails, while a brighter one than in training still works.
 """
-VALUE_HELP = "Brightness of the trigger's non-black pixels, 0 to 255."
-OPACITY_HELP = "How much the trigger hides of the image below it: 100% all, 0% nothing (alpha of Eq. 1)."
 CURVE_IMAGES = 256
 CURVE_STEP = 256
 MAP_IMAGES = 64
@@ -271,7 +271,7 @@ def _draw_trigger(session: Session, selection: Selection) -> None:
     paint, preview = st.columns(2)
     with paint:
         _draw_painter(session, trigger, value, layout)
-    with preview:
+    with preview, st.container(key="as-it-looks"):
         st.caption("On the image")
         image = data.images[session.get(selection.image)] if data is not None else None
         st.html(trigger_picture(trigger, image, main.card.shape))

@@ -229,9 +229,10 @@ def _readings(chosen: Chosen, transform: Transform, then: Compose, data: Tested 
                 kept = curve.at(transform.value)
         name, nothing = _name(subject, chosen.main), (Rate(0, 0), Rate(0, 0))
         both = zip(("clean accuracy", "attack success rate"), rates or nothing, kept or nothing, strict=True)
+        # The stored rate is on more images, those of the rates without a defense.
         for what, now, before in reversed(list(both)):
-            note = live_note(now, before) if rates else stored_note(before) if kept else ""
-            readings.append(Reading(f"{name}: {what}", now if rates else before, colour, note))
+            note = stored_note(before) if kept else live_note(now) if rates else ""
+            readings.append(Reading(f"{name}: {what}", before if kept else now, colour, note))
     return readings
 
 

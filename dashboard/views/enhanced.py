@@ -299,7 +299,10 @@ def _draw_study(main: Subject) -> None:
         for run in runs
     )
     st.dataframe(
-        one_decimal(table, "ASR (%)", "clean accuracy (%)"), hide_index=True, width="stretch", height="content"
+        one_decimal(table, "Attack success rate (%)", "Clean accuracy (%)"),
+        hide_index=True,
+        width="stretch",
+        height="content",
     )
     smallest = smallest_alpha(runs)
     chosen = (

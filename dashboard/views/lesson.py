@@ -41,8 +41,9 @@ STYLE = """
 @media (min-width: 641px) {html {font-size: clamp(15px, min(1.4vw, 2.45vh), 34px) !important}}
 .stMainBlockContainer {padding-top: .7rem !important; padding-bottom: 1rem !important}
 /* The bar stands in the application's own top line, between its two buttons. */
-.stAppHeader {background: transparent !important; pointer-events: none}
-.stAppHeader button {pointer-events: auto}
+.stAppHeader {background: transparent !important}
+.stAppHeader, .stAppHeader * {pointer-events: none}
+.stAppHeader :is(button, a), .stAppHeader :is(button, a) * {pointer-events: auto}
 .st-key-lesson-bar {margin: 0 3rem; z-index: 1000000; position: relative; width: auto !important}
 .st-key-lesson-told p, [class*="st-key-lesson-quiz"] p {font-size: 1.15rem; line-height: 1.4}
 .st-key-lesson-head h1 {font-size: 1.7rem; padding: 0}
@@ -129,6 +130,12 @@ def show() -> None:
     read_link(session)
     facts = facts_of(stage)
 
+    # What stands of the step before is no answer to this one: hidden until this run has come past it.
+    before = st.empty()
+    if st.session_state.get("lesson-drawn") != (lesson.name, step.name):
+        before.html("<style>.stApp .stMain [data-stale='true'] {visibility: hidden}</style>")
+    st.session_state["lesson-drawn"] = lesson.name, step.name
+
     @st.fragment(key=f"lesson-{lesson.name}-{step.name}")
     @one_sentence
     def body() -> None:
@@ -140,6 +147,7 @@ def show() -> None:
     body()
     if step.notes and session.get(NOTES):
         st.info(f"**For the teacher.** {fill(step.notes, facts)}", icon=":material/school:")
+    before.empty()
     session.write_link()
 
 

@@ -24,11 +24,21 @@ from dashboard.server.resources import Tested, jobs, predictor, target_for, test
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, yes_no
 from dashboard.state.trigger import Look, appearance_choices, place_choices, selected_look, stamped_on
-from dashboard.widgets.controls import Chosen, choose, choose_count, downloads, image_choice, one_sentence, progress_bar
+from dashboard.widgets.controls import (
+    OPACITY_HELP,
+    VALUE_HELP,
+    Chosen,
+    choose,
+    choose_count,
+    downloads,
+    image_choice,
+    one_sentence,
+    progress_bar,
+)
 from dashboard.widgets.download import about_data
 from dashboard.widgets.following import Followed, draw_following_strip, draw_rates, follow, images_of_a_step
 from dashboard.widgets.live import draw_pad
-from dashboard.widgets.page_head import begin, lay_out, read_link
+from dashboard.widgets.page_head import begin, lay_out, read_link, say
 from dashboard.widgets.report import offer_report
 from dashboard.widgets.transforms import choose_defense
 from dashboard.words.escaping import plain
@@ -165,7 +175,8 @@ class Selection:
 @one_sentence
 def show() -> None:
     """Draws the page."""
-    session, _ = begin("Trigger location", EXPLANATION)
+    session, answer = begin("Trigger location", EXPLANATION)
+    say(answer, "")  # written where the trigger is followed: in the browser
     models_area, look_area, defense_area = (st.sidebar.container() for _ in range(3))
     more = st.sidebar.expander("More")
     chosen = choose(session, place=models_area, more=more)
@@ -174,10 +185,22 @@ def show() -> None:
     main = chosen.main
     value, opacity, _ = appearance_choices(main.trigger)
     with look_area:
-        st.slider("Pixel value", 0, 255, help="Of the trigger's lit pixels.", **session.widget(value))
+        st.slider(
+            "Pixel value",
+            0,
+            255,
+            help=VALUE_HELP,
+            **session.widget(value),
+        )
     before = choose_defense(session, main.card.shape, defense_area)
     with more:
-        st.slider("Opacity (%)", 0, 100, help="Alpha of Eq. 1.", **session.widget(opacity))
+        st.slider(
+            "Opacity (%)",
+            0,
+            100,
+            help=OPACITY_HELP,
+            **session.widget(opacity),
+        )
         count = choose_count(session, more)
         again = st.toggle(
             "Measure the map here",
@@ -223,13 +246,15 @@ def _draw_live(session: Session, selection: Selection, mapped: Sequence[Mapped])
             st.rerun()
         place = selection.place(session)
         with st.container(key="live-grid"):
-            numbers, maps, pictures = (st.container(key=f"live-{name}") for name in ("pad", "maps", "strip"))
-            with numbers:
+            rates, pad, maps, pictures = (
+                st.container(key=f"live-{name}") for name in ("rates", "pad", "maps", "strip")
+            )
+            with rates:
                 maps_so_far = {m.subject.identity: s.result for m, s in zip(mapped, snapshots, strict=True) if m.job}
                 models = _follow(session, selection, place, maps_so_far)
                 if selection.before.steps:
                     st.caption(f"Behind {selection.before.label}.")
-                draw_rates(models, place)
+                draw_rates(models, place, sentence=True)
             with maps:
                 everything = {model.subject.identity: model.map for model in models}
                 for column, m, snapshot in zip(st.columns(len(mapped)), mapped, snapshots, strict=True):
@@ -238,7 +263,7 @@ def _draw_live(session: Session, selection: Selection, mapped: Sequence[Mapped])
             with pictures:
                 draw_following_strip(models[0], session.get(selection.image), selection.before, selection.image.name)
             # The pad is drawn last, into a container made first: what it acknowledges is on the page before it.
-            with numbers:
+            with pad:
                 trigger = selection.trigger(main, place)
                 draw_pad(
                     session, main, trigger, selection.data, selection.row, selection.col, selection.image, slider=False

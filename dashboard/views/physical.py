@@ -17,7 +17,7 @@ from core.sweeps.physical import DISTANCES, YAWS, Condition, PhysicalResult, phy
 from core.trigger import stamp
 from dashboard.figures import physical as physical_figures
 from dashboard.figures.base import COLOURS
-from dashboard.figures.html import Reading, beside, captioned, data_url, live_note, rate_bars
+from dashboard.figures.html import Reading, beside, captioned, data_url, live_note, rate_bars, stored_note
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import factor_rows, place_rows
 from dashboard.server.jobs import Job, gathered
@@ -29,7 +29,16 @@ from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.rows import siblings
 from dashboard.views.photo import PHOTO_CHOICES, draw_photo
 from dashboard.views.printed import draw_sheet, sheet_choices
-from dashboard.widgets.camera import camera_controls, go_to, pair_of, preset_controls, rates, selected_camera, take
+from dashboard.widgets.camera import (
+    camera_controls,
+    go_to,
+    pair_of,
+    preset_controls,
+    rates,
+    selected_camera,
+    stored_rates,
+    take,
+)
 from dashboard.widgets.controls import (
     PLOT_CONFIG,
     at_most,
@@ -144,7 +153,9 @@ def _draw_live(
                 readings, hits = [], []
                 for subject, colour in zip(pair, COLOURS, strict=False):
                     model = predictor(subject)
-                    measured = rates(subject, pair[0], data, count, camera)
+                    # The stored rates are on more photographs, and those that the table below has.
+                    kept = stored_rates(subject, camera)
+                    measured = kept or rates(subject, pair[0], data, count, camera)
                     if model is None or measured is None:
                         continue
                     with jobs().turnstile.interactive():
@@ -153,9 +164,10 @@ def _draw_live(
                     hit = label == subject.attack.target
                     st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
                     taken_for = f"{subject.label}: {subject.success_label}"
-                    readings.append(Reading(taken_for, measured[1], colour, live_note(measured[1])))
+                    note = stored_note if kept else live_note
+                    readings.append(Reading(taken_for, measured[1], colour, note(measured[1])))
                     clean = f"{subject.label}: clean accuracy"
-                    readings.append(Reading(clean, measured[0], colour, live_note(measured[0])))
+                    readings.append(Reading(clean, measured[0], colour, note(measured[0])))
                     hits.append((subject, measured[1]))
                 say(answer, photographs_answer(hits))
                 st.caption(f"True class: {pair[0].classes[int(data.labels[index])]}")

@@ -178,6 +178,15 @@ def photographs(trigger: Trigger | None, data: Tested, count: int, camera: Camer
     return _inputs(stamped, data.name, count, camera.spec, trigger, data, camera)
 
 
+def stored_rates(subject: Subject, camera: Camera) -> Performance | None:
+    """The stored rates of a model's own trigger under a camera's settings; None where those were not measured."""
+    stored = subject.results.physical
+    for condition in stored.conditions if stored is not None else ():
+        if stored is not None and condition.camera == camera:
+            return stored.of(condition.group)[condition.name]
+    return None
+
+
 def rates(subject: Subject, main: Subject, data: Tested, count: int, camera: Camera) -> Performance | None:
     """Clean accuracy and attack success on photographs; None where the weights are not stored.
 

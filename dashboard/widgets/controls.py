@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 IMAGE_COUNTS = (64, 128, 256, 512, 1000)
 IMAGES: Choice[int] = Choice("n", 256, lambda text: int(one_of(map(str, IMAGE_COUNTS))(text)))
 NOBODY = "-"
+VALUE_HELP = "Brightness of the trigger's non-black pixels, 0 to 255."
+OPACITY_HELP = "How much the trigger hides of the image below it: 100% all, 0% nothing (alpha of Eq. 1)."
 # What a link without a model means: the attack of Fig. 4 and Fig. 5, on photographs where there are any.
 FIRST = ("cifar10/resnet20/badnets-gray", "shapes10/resnet20/badnets-gray")
 

@@ -17,7 +17,7 @@ from core.sweeps.location import LocationMap
 from core.sweeps.place_classes import UNKNOWN
 from core.transforms import Compose
 from core.trigger import Trigger, stamp
-from dashboard.components.live_rates import Answered, live_rates
+from dashboard.components.live_rates import Answer, Answered, live_rates
 from dashboard.components.live_strip import STEP, live_strip
 from dashboard.figures.html import Reading, png_row, stored_note
 from dashboard.server.places import Stored, addressed, fits, packed, stored_look, visited
@@ -147,8 +147,8 @@ def _note(counts: LocationMap, place: tuple[int, int], rate: Rate) -> str:
     return f"95% interval {formatting.interval((low, high))} %, {counts.hits[i, j]} of {counts.total[i, j]} images"
 
 
-def draw_rates(models: Sequence[Followed], place: tuple[int, int]) -> None:
-    """The rates of a page's models, following the trigger."""
+def draw_rates(models: Sequence[Followed], place: tuple[int, int], *, sentence: bool = False) -> None:
+    """The rates of a page's models, following the trigger; with ``sentence``, so does the one under the title."""
     live_rates(
         [
             Answered(
@@ -161,6 +161,9 @@ def draw_rates(models: Sequence[Followed], place: tuple[int, int]) -> None:
         ],
         place=place,
         key="rates",
+        answer=Answer(models[0].subject.trigger.location, models[0].subject.target_name, models[0].subject.is_control)
+        if sentence
+        else None,
     )
 
 

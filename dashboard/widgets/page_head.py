@@ -35,12 +35,16 @@ _HEAD = """
 .st-key-title-row {gap: .3rem .8rem; padding-right: 3rem; min-height: 2.4rem}
 .st-key-title-row h1 {padding: 0; font-size: 1.6rem; white-space: nowrap}
 .st-key-title-row [data-testid="stPopover"] p {white-space: nowrap}
-header[data-testid="stHeader"] {background: transparent; pointer-events: none}
-header[data-testid="stHeader"] button {pointer-events: auto}
-[data-testid="stTable"] :is(th, td) {padding: .3rem .35rem}
+/* Streamlit's own bar lies over the title row: only its buttons take the pointer. */
+header[data-testid="stHeader"] {background: transparent}
+header[data-testid="stHeader"], header[data-testid="stHeader"] * {pointer-events: none}
+header[data-testid="stHeader"] :is(button, a), header[data-testid="stHeader"] :is(button, a) * {pointer-events: auto}
+[data-testid="stTable"] :is(th, td) {padding: .3rem .18rem}
 .st-key-missing-data [data-testid="stAlertContainer"] {padding: .5rem .8rem; min-height: 0}
 .st-key-missing-data > div:first-child {flex: 1 1 auto; width: auto}
-.ts-answer {font-size: 1.1rem; line-height: 1.4; margin: 0 0 .2rem}
+.ts-answer {font-size: 1.1rem; line-height: 1.4; margin: 0 0 .2rem; min-height: 1.4em}
+/* While a slider is held, what the server drew belongs to the value before. */
+.stApp:has(.ts-rates[data-ahead="true"]) :is(.ts-answer, .stPlotlyChart, .st-key-as-it-looks) {opacity: .35}
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-top: 2.6rem}
   .st-key-title-row {padding-right: 0}
@@ -63,14 +67,23 @@ _AREAS = """
 }
 """
 
+_ABREAST = """
+@media (min-width: 641px) {
+  .st-key-live-rates .ts-rates {display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr));
+    gap: .2rem 1.6rem; align-items: end}
+}
+"""
+
 _GRID = """
 .st-key-live-grid.st-key-live-grid.st-key-live-grid {display: grid; gap: .3rem 1.6rem; align-items: start;
-  grid-template-columns: minmax(15rem, 10fr) minmax(0, MAPSfr); grid-template-areas: "pad maps" "strip strip"}
+  grid-template-columns: minmax(15rem, 10fr) minmax(0, MAPSfr); grid-template-rows: auto 1fr auto;
+  grid-template-areas: AREAS}
 .st-key-live-grid > * {min-width: 0; width: 100% !important}
+.st-key-live-grid > :has(> .st-key-live-rates), .st-key-live-grid > .st-key-live-rates {grid-area: rates}
 .st-key-live-grid > :has(> .st-key-live-pad), .st-key-live-grid > .st-key-live-pad {grid-area: pad}
 .st-key-live-grid > :has(> .st-key-live-maps), .st-key-live-grid > .st-key-live-maps {grid-area: maps}
 .st-key-live-grid > :has(> .st-key-live-strip), .st-key-live-grid > .st-key-live-strip {grid-area: strip}
-.st-key-live-pad, .st-key-live-maps, .st-key-live-strip {gap: .3rem}
+.st-key-live-rates, .st-key-live-pad, .st-key-live-maps, .st-key-live-strip {gap: .3rem}
 .st-key-live-grid .ts-rates {gap: .2rem; margin: 0}
 .st-key-live-grid .ts-rate .note {font-size: .875rem}
 .st-key-live-grid .ts-strip {grid-template-columns: repeat(10, minmax(0, 1fr)); margin: 0}
@@ -82,7 +95,7 @@ _GRID = """
 @media (max-width: 640px) {
   .stMainBlockContainer {padding-left: .8rem; padding-right: .8rem; padding-top: 2.6rem}
   .st-key-live-grid.st-key-live-grid.st-key-live-grid {grid-template-columns: minmax(0, 1fr);
-    grid-template-areas: "pad" "strip" "maps"}
+    grid-template-rows: none; grid-template-areas: "rates" "pad" "strip" "maps"}
   .st-key-live-grid .ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .3rem}
 }
 """
@@ -136,9 +149,14 @@ def three_areas() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
 
 
 def lay_out(maps: int) -> None:
-    """Puts pad, maps and images on the first screen; on a phone below each other, the maps last.
+    """Puts rates, pad, maps and images on the first screen; on a phone below each other, the maps last.
+
+    Beside two maps there is no room for the rates of three models: they stand side by side above.
 
     Args:
         maps: How many maps there are.
     """
-    st.html(f"<style>{_GRID.replace('MAPS', str(12 if maps == 1 else 20))}</style>")
+    one = maps == 1
+    areas = '"rates maps" "pad maps" "strip strip"' if one else '"rates rates" "pad maps" "strip strip"'
+    style = _GRID.replace("MAPS", "12" if one else "24").replace("AREAS", areas)
+    st.html(f"<style>{style if one else style + _ABREAST}</style>")

@@ -151,6 +151,12 @@ def expect_all(page: Page, store: Store, key: str, row: int, col: int) -> None:
     target = card.attack_object.target
     assert page.locator(".ts-pictures figure.hit").count() == int((expected == target).sum())
     assert page.locator("[data-waiting='true']").count() == 0
+    moved = max(abs(row - trigger.row), abs(col - trigger.col))
+    home = read(store, key, "location", *trigger.location)
+    expect(page.locator(".ts-answer")).to_have_text(
+        f"Moved by {moved} pixel{'s' * (moved != 1)}, the backdoor fires on {100 * attacked.value:.1f}% instead of "
+        f"{100 * home.value:.1f}% of the images."
+    )
 
 
 @pytest.mark.parametrize("key", [GRAY, PHOTOS], ids=["with images", "without images"])
@@ -278,6 +284,21 @@ def test_a_finger_scrolls_beside_the_trigger_and_drags_on_it(browser, url: str, 
     context.close()
 
 
+def test_the_buttons_beside_the_title_can_be_pressed(page: Page, url: str) -> None:
+    """Streamlit's own bar lies over them."""
+    from playwright.sync_api import expect
+
+    page.set_viewport_size({"width": 1280, "height": 720})
+    open_page(page, url, f"?model={GRAY}")
+    popovers = page.locator(".st-key-title-row [data-testid=stPopover] button:visible")
+    for number, text in ((0, "A backdoored model was trained"), (1, "Attack success rate")):
+        popovers.nth(number).click(timeout=20_000)
+        expect(page.locator("[data-testid=stPopoverBody]").get_by_text(text).first).to_be_visible(timeout=20_000)
+        page.keyboard.press("Escape")
+    page.locator(".st-key-choice-present label").click(timeout=20_000)
+    expect(page).to_have_url(re.compile("present=yes"), timeout=30_000)
+
+
 def test_the_table_is_sent_once(page: Page, url: str) -> None:
     """Not with the reruns: a file of its own, fetched by who has not got it."""
     fetched: list[str] = []
@@ -326,6 +347,11 @@ def test_a_slider_is_answered_while_it_is_held_and_the_server_is_stopped(
             index = curve["values"].index(value)
             assert shown(page, 0) == Rate(curve["hits"][index], curve["total"][index])
             seen.add(value)
+        # What the server drew of the value before is marked, as it cannot follow.
+        assert [
+            page.locator(part).first.evaluate("part => getComputedStyle(part).opacity")
+            for part in (".ts-answer", ".st-key-as-it-looks")
+        ] == ["0.35", "0.35"]
     page.mouse.up()
     assert len(seen) == 4
     expect(page).to_have_url(re.compile(r"value=\d+"), timeout=60_000)

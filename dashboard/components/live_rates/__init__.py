@@ -14,7 +14,7 @@ from typing import Any
 from dashboard.components.channel import Component
 from dashboard.figures.html import Reading, rate_bars
 
-__all__ = ["Answered", "live_rates"]
+__all__ = ["Answer", "Answered", "live_rates"]
 
 _component = Component("live_rates", ("shared.js", "rates.js"), isolate_styles=False)
 
@@ -36,8 +36,33 @@ class Answered:
     measurable: bool
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a page's sentence about the first model is made of, besides its rate.
+
+    Attributes:
+        trained: Row and column that the trigger was trained at.
+        target: Name of the target class.
+        control: Whether the model has no backdoor.
+    """
+
+    trained: tuple[int, int]
+    target: str
+    control: bool
+
+    def sent(self, reading: Reading) -> dict[str, Any]:
+        """As the browser gets it, with the rate that the script knows."""
+        sentence = {"trained": list(self.trained), "target": self.target, "control": self.control}
+        return sentence | {"here": reading.rate.to_dict() if reading.rate.total else None}
+
+
 def live_rates(
-    models: Sequence[Answered], *, place: tuple[int, int], key: str, sliders: tuple[str, str] | None = None
+    models: Sequence[Answered],
+    *,
+    place: tuple[int, int],
+    key: str,
+    sliders: tuple[str, str] | None = None,
+    answer: Answer | None = None,
 ) -> None:
     """Draw the rates, the first one large.
 
@@ -47,6 +72,7 @@ def live_rates(
         key: Streamlit key, unique in the session.
         sliders: Streamlit keys of two sliders on the page that are followed while they are held, in place of the
             trigger's row and column; counts then belong to exactly their values.
+        answer: What the sentence under the page's title is made of, which then follows the trigger too.
     """
     _component.draw(
         key,
@@ -54,6 +80,7 @@ def live_rates(
             "html": rate_bars([model.reading for model in models], f"{place[0]},{place[1]}"),
             "place": list(place),
             "sliders": sliders,
+            "answer": answer.sent(models[0].reading) if answer is not None else None,
             "models": [
                 {
                     "colour": model.reading.colour,

@@ -91,6 +91,8 @@ class Rates {
     }
     const rates = this.root.querySelector(".ts-rates");
     rates.dataset.waiting = false;
+    rates.dataset.ahead = Boolean(this.data.sliders) && !(row === place[0] && col === place[1]);
+    this.answer(row, col);
     if (row === place[0] && col === place[1]) return;
     this.drawn = null;
     models.forEach(({ measurable, colour }, index) => {
@@ -102,6 +104,26 @@ class Rates {
     });
     // The numbers belong to the place they were last known at.
     if (rates.dataset.waiting === "false") rates.dataset.place = `${row},${col}`;
+  }
+
+  /** The page's sentence, which belongs to the place of the trigger as the numbers do. */
+  answer(row, col) {
+    const line = document.querySelector(".ts-answer");
+    const { answer, place } = this.data;
+    if (!answer || !line) return;
+    const { trained, target, control } = answer;
+    const here = this.at(0, row, col) ?? (row === place[0] && col === place[1] ? answer.here : null);
+    const moved = Math.max(Math.abs(row - trained[0]), Math.abs(col - trained[1]));
+    const by = `Moved by ${moved} pixel${moved === 1 ? "" : "s"}`;
+    const share = here && `${percent(here.hits, here.total)}%`;
+    const home = moved ? this.at(0, ...trained) : null;
+    const instead = home ? ` instead of ${percent(home.hits, home.total)}%` : "";
+    let text;
+    if (!here || !here.total) text = moved ? `${by}: how often the backdoor fires there is not known yet.` : "";
+    else if (control) text = `This model has no backdoor: it takes ${share} of the images with the trigger for “${target}”.`;
+    else if (moved) text = `${by}, the backdoor fires on ${share}${instead} of the images.`;
+    else text = `At its trained place the trigger fires the backdoor on ${share} of the images: drag it away.`;
+    if (line.textContent !== text) line.textContent = text;
   }
 
   write(bar, { hits, total, low, high, stored }, colour) {

@@ -250,7 +250,7 @@ class Pad {
     context.strokeRect(...box);
     context.setLineDash([]);
 
-    if (!this.hint || !this.atHome()) this.drawLabel(context, LABEL, "rgba(0, 0, 0, 0.7)", box, cell, ratio);
+    if (!this.hint || !this.nearHome()) this.drawLabel(context, LABEL, "rgba(0, 0, 0, 0.7)", box, cell, ratio);
   }
 
   /** A label above a box, or below where there is no room, or inside where the box is the whole image. */
@@ -313,6 +313,13 @@ class Pad {
   atHome() {
     const { trained } = this.data;
     return trained !== null && trained[0] === this.row && trained[1] === this.col;
+  }
+
+  /** Whether the trigger is so near its trained place that two labels would lie on each other. */
+  nearHome() {
+    const { trained, boxHeight, boxWidth } = this.data;
+    if (trained === null) return false;
+    return Math.abs(trained[0] - this.row) < boxHeight + 4 && Math.abs(trained[1] - this.col) < boxWidth + 12;
   }
 
   describe() {
