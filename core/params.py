@@ -250,11 +250,11 @@ def given_in(cls: type[Parametrised], namespace: argparse.Namespace, classes: Cl
         ValueError: If there is no such class.
     """
     given = vars(namespace)
-    found = {name: given[name] for name in params_of(cls) if name in given}
-    for name, value in found.items():
+    declared = {name: given[name] for name in params_of(cls) if name in given}
+    for name, value in declared.items():
         if params_of(cls)[name].is_label and isinstance(value, str):
-            found[name] = label_of(name, value, classes() if callable(classes) else classes)
-    return found
+            declared[name] = label_of(name, value, classes() if callable(classes) else classes)
+    return declared
 
 
 def arguments_of(cls: type[Method], namespace: argparse.Namespace, classes: Classes = ()) -> Method:
@@ -289,17 +289,17 @@ def label_of(name: str, text: str, classes: Sequence[str]) -> int:
     ValueError: target = 'der' is not allowed: there is no such class (did you mean deer?); there are 2: cat, deer
     """
     wanted = unicodedata.normalize("NFC", text.strip())
-    names = [unicodedata.normalize("NFC", one) for one in classes]
+    names = [unicodedata.normalize("NFC", name) for name in classes]
     if wanted in names:
         return names.index(wanted)
-    folded = [one.casefold() for one in names]
+    folded = [name.casefold() for name in names]
     if folded.count(wanted.casefold()) == 1:
         return folded.index(wanted.casefold())
     if re.fullmatch(r"[+-]?[0-9]{1,4000}", wanted):
         return int(wanted)
     near = get_close_matches(wanted.casefold(), folded, n=3)
-    near += [one for one in folded if wanted and wanted.casefold() in one][: 3 - len(near)]
-    close = [one for one, key in zip(classes, folded, strict=True) if key in near]
+    near += [name for name in folded if wanted and wanted.casefold() in name][: 3 - len(near)]
+    close = [name for name, key in zip(classes, folded, strict=True) if key in near]
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     shown = ", ".join(classes[:MOST_NAMED]) + ", ..." * (len(classes) > MOST_NAMED)
     listed = f"; there are {len(classes)}: {shown}" if classes else ""

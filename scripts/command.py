@@ -117,6 +117,23 @@ def dataset_of(options: argparse.Namespace) -> Dataset:
     return type(dataset).from_dict(dataset.to_dict() | wanted) if wanted else dataset
 
 
+def refuse_without_trigger(options: argparse.Namespace, alpha: str, flag: str) -> None:
+    """Refuses the options that say how the file of a trigger is used, where there is no such file.
+
+    Args:
+        options: With ``mask``, ``place``, ``trigger_size`` and an opacity, which is 1 by default.
+        alpha: Name of the opacity's option.
+        flag: The option that names the file, as it is written.
+
+    Raises:
+        ValueError: If one of them is given.
+    """
+    given = {"mask": options.mask, "place": options.place, "trigger-size": options.trigger_size}
+    given[alpha] = vars(options)[alpha.replace("-", "_")] != 1
+    if unused := [name for name, is_given in given.items() if is_given]:
+        raise ValueError(f"--{unused[0]} is not allowed without {flag}")
+
+
 def _target(text: str) -> Path:
     """A file that can be written, as far as can be said before there is something to write."""
     path = Path(text)

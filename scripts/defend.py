@@ -103,9 +103,10 @@ def described(result: Repaired) -> str:
             lines.append(
                 f"  {cut.tolerance:2g} points allowed    {cut.channels} channels: {cut.clean}, ASR {cut.success}"
             )
-    for one in result.runs if len(result.runs) > 1 else ():
-        flagged = f", flagged {one.record['flagged']}" if "flagged" in one.record else ""
-        lines.append(f"  seed {one.seed}: clean accuracy {one.clean}, ASR {one.success}{flagged}, {one.seconds:g} s")
+    for seed_run in result.runs if len(result.runs) > 1 else ():
+        flagged = f", flagged {seed_run.record['flagged']}" if "flagged" in seed_run.record else ""
+        rates = f"clean accuracy {seed_run.clean}, ASR {seed_run.success}"
+        lines.append(f"  seed {seed_run.seed}: {rates}{flagged}, {seed_run.seconds:g} s")
     return "\n".join(lines)
 
 
@@ -118,7 +119,7 @@ def main() -> None:
     repairs = left_to_run(checkpoint, repairs, seeds, options.replace)
     images_of(card, "train", limit=1)  # what is wrong with the data is said in one line, before there is a bar
     device = select_device(options.device)
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for repair in repairs:
         result: Repaired | None = None
         with tqdm(total=100, unit="%", desc=repair.label, bar_format="{l_bar}{bar}| {elapsed} {postfix}") as bar:
@@ -129,11 +130,11 @@ def main() -> None:
                 bar.update(round(100 * result.done) - bar.n)
                 bar.set_postfix_str(result.note)
         assert result is not None
-        found.append({"key": checkpoint.key} | result.to_dict())
+        results.append({"key": checkpoint.key} | result.to_dict())
         say(options, f"{repair.label} on {checkpoint.key}\n{described(result)}")
         if result.warning:
             say(options, f"warning: {result.warning}")
-    write_json(options.json, found[0] if len(found) == 1 else {"repairs": found})
+    write_json(options.json, results[0] if len(results) == 1 else {"repairs": results})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
+from command import Parser, add_common, add_dataset, dataset_of, refuse_without_trigger, run, say, write_json
 from tqdm import tqdm
 
 from core.importing import Import, Imported, import_model
@@ -58,10 +58,8 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Impor
     add_common(parser)
     options = parser.parse_args(arguments)
     dataset = dataset_of(options)
-    unused = [name for name in ("mask", "place", "trigger_size") if getattr(options, name)]
-    if options.trigger in (None, UNKNOWN) and (unused or options.alpha != 1):
-        name = (unused or ["alpha"])[0].replace("_", "-")
-        raise ValueError(f"--{name} is not allowed without --trigger FILE")
+    if options.trigger in (None, UNKNOWN):
+        refuse_without_trigger(options, "alpha", "--trigger FILE")
     asked = Asked(
         path=options.path,
         dataset=options.dataset,

@@ -28,7 +28,7 @@ from core.paper.comparison import Number, compared
 from core.paper.constants import PAPER_MODELS
 from core.paper.results import Results
 from core.recipe import RECIPES
-from core.reproduction.executors import Engine, Here, Processes, RayCluster, run_tasks
+from core.reproduction.executors import Engine, Processes, RayCluster, Serial, run_tasks
 from core.reproduction.tasks import PARTS, SHRINKS, Progress, Task, grid, pending
 from core.runtime.atomic_files import sweep_up
 from core.store.card import Missing
@@ -105,7 +105,7 @@ def engine_of(options: argparse.Namespace, report: Any) -> Engine:
         return RayCluster(store, options.device, options.address, options.workers)
     if options.workers > 1:
         return Processes(store, options.device, options.workers)
-    return Here(store, options.device, report)
+    return Serial(store, options.device, report)
 
 
 def carry_out(options: argparse.Namespace, tasks: list[Task]) -> list[str]:

@@ -69,7 +69,7 @@ def main() -> None:
         recipe = replace(base, epochs=epochs)
         plan = Plan(dataset=dataset, model=options.model, attack=attack, recipe=recipe, seed=options.seed)
         fingerprint = hashlib.sha256(json.dumps(plan.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
-        if fingerprint in {one.plan for one in read_study(folder)}:
+        if fingerprint in {finished.plan for finished in read_study(folder)}:
             continue
         aside = Store(cache_folder() / "study" / fingerprint)
         name = f"alpha {alpha:g}, {epochs} epochs, {surrogate}, epsilon {epsilon:g}"
@@ -93,15 +93,15 @@ def main() -> None:
         write_study(folder, [*read_study(folder), made])
         store.publish(f"{dataset.title}/{options.model}/consistent")
     runs = read_study(folder)
-    for one in runs:
+    for finished in runs:
         say(
             options,
-            f"alpha {one.alpha:<5g} {one.epochs:>3} epochs  {one.surrogate:20} epsilon {one.epsilon:<3g} "
-            f"ASR {one.attack_success_rate}  clean {one.clean_accuracy}",
+            f"alpha {finished.alpha:<5g} {finished.epochs:>3} epochs  {finished.surrogate:20} "
+            f"epsilon {finished.epsilon:<3g} ASR {finished.attack_success_rate}  clean {finished.clean_accuracy}",
         )
     smallest = smallest_alpha(runs)
     say(options, "no strength is enough" if smallest is None else f"smallest alpha that is enough: {smallest:g}")
-    write_json(options.json, {"smallest_alpha": smallest, "runs": [asdict(one) for one in runs]})
+    write_json(options.json, {"smallest_alpha": smallest, "runs": [asdict(finished) for finished in runs]})
 
 
 if __name__ == "__main__":

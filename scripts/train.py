@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
+from command import Parser, add_common, add_dataset, dataset_of, refuse_without_trigger, run, say, write_json
 from tqdm import tqdm
 
 from core import formatting
@@ -121,10 +121,7 @@ def trigger_of(options: argparse.Namespace, dataset: Dataset) -> dict[str, str |
         ValueError: If it is no trigger for these images, or the flags do not go together.
     """
     if options.trigger is None:
-        others = {"mask": options.mask, "place": options.place, "trigger-size": options.trigger_size}
-        unused = [name for name, value in others.items() if value]
-        if unused or options.alpha_of_trigger != 1:
-            raise ValueError(f"--{(unused or ['alpha-of-trigger'])[0]} is not allowed without --trigger")
+        refuse_without_trigger(options, "alpha-of-trigger", "--trigger")
         return {}
     if options.attack != OwnTrigger.name:
         raise ValueError(f"--trigger is not allowed with --attack {options.attack}: it is for {OwnTrigger.name}")

@@ -160,12 +160,12 @@ def main() -> None:
         raise ValueError(f"there is no checkpoint whose name begins with {options.only!r} in {store.root}")
     for key in keys if options.data is not None else ():
         name_data_anew(options, store.checkpoint(key).card())
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     problems: list[str] = []
     left_out: list[str] = []
     for key in tqdm(keys, unit="model"):
         try:
-            found += compare(store.checkpoint(key), options.cells, device)
+            comparisons += compare(store.checkpoint(key), options.cells, device)
         except (DataMissing, Missing) as error:
             left_out.append(f"{key}: not verified: {error}")
             say(options, left_out[-1])
@@ -175,11 +175,11 @@ def main() -> None:
             problems.append(f"{key}: {error}")
     problems += [
         f"{one.key}: {one.what}: stored {one.stored}, now {one.again}"
-        for one in found
+        for one in comparisons
         if not one.agrees(options.tolerance)
     ]
-    say(options, "\n".join([*problems, f"{len(found)} numbers measured again, {len(problems)} problems"]))
-    write_json(options.json, {"measured": len(found), "problems": problems, "not_verified": left_out})
+    say(options, "\n".join([*problems, f"{len(comparisons)} numbers measured again, {len(problems)} problems"]))
+    write_json(options.json, {"measured": len(comparisons), "problems": problems, "not_verified": left_out})
     if problems:
         sys.exit(DIFFERENT)
 

@@ -91,3 +91,13 @@ def test_the_example_of_a_transformation_works(example):
     assert 0 < float((made - images).abs().max()) < 2**4 / 255
     whole = (images * 255).round() / 255
     torch.testing.assert_close(transform.at(0)(whole, torch.Generator()), whole, atol=1e-6, rtol=0)
+
+
+def test_the_walks_through_the_code_name_files_and_none_twice():
+    text = (ROOT / "dashboard/README.md").read_text()
+    walks = re.split(r"\*\*From ", text[text.index("## Two walks") : text.index("## The pages")])[1:]
+    assert len(walks) == 2
+    for walk in walks:
+        files = re.findall(r"^\| `([^`]+)` \|", walk, re.MULTILINE)
+        assert len(files) == len(set(files)) > 5
+        assert [name for name in files if not (ROOT / name).is_file()] == []

@@ -60,12 +60,12 @@ def unpacked_trigger(packed: str) -> Trigger:
     wanted = 2 * 2 * channels * height * width
     try:
         unpack = zlib.decompressobj()
-        found = unpack.decompress(base64.b64decode(content, validate=True), wanted + 1)
+        unpacked = unpack.decompress(base64.b64decode(content, validate=True), wanted + 1)
     except (binascii.Error, zlib.error, ValueError):
         raise wrong from None
-    if len(found) != wanted:
+    if len(unpacked) != wanted:
         raise wrong
-    values = torch.from_numpy(np.frombuffer(found, ">u2").astype(np.float64) / STEPS).float()
+    values = torch.from_numpy(np.frombuffer(unpacked, ">u2").astype(np.float64) / STEPS).float()
     pattern, alpha = values.view(2, channels, height, width)
     if not bool(alpha.any()):
         raise ValueError("pattern is not allowed: alpha is zero everywhere, so that there is no trigger")

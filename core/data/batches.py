@@ -55,9 +55,9 @@ def read_batch(
     Raises:
         ValueError: If the bytes are not the published ones, ask for anything but arrays, or hold something else.
     """
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise ValueError(f"{name} is damaged or not {what}: its MD5 is {found}, the published one is {md5}")
+    checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if checksum != md5:
+        raise ValueError(f"{name} is damaged or not {what}: its MD5 is {checksum}, the published one is {md5}")
     try:
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
         pixels, labels = batch[b"data"], [int(label) for label in batch[key]]

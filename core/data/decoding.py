@@ -91,13 +91,13 @@ def decode_images(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while start < len(sources) and len(kept) < count:
             batch = sources[start : start + min(BATCH, count - len(kept))]
-            for place, found in enumerate(pool.map(attempt, batch), start):
-                if isinstance(found, ValueError):
+            for place, decoded in enumerate(pool.map(attempt, batch), start):
+                if isinstance(decoded, ValueError):
                     if not skip_broken:
-                        raise UnreadableImage(str(found))
+                        raise UnreadableImage(str(decoded))
                     broken.append(sources[place])
                 else:
-                    images[len(kept)] = found.transpose(2, 0, 1)
+                    images[len(kept)] = decoded.transpose(2, 0, 1)
                     kept.append(place)
             start += len(batch)
     return torch.from_numpy(images[: len(kept)]), kept, broken

@@ -115,10 +115,10 @@ class Folder(Dataset):
         files: list[tuple[Path, int]] = []
         others: list[Path] = []
         for label, name in enumerate(layout.train):
-            found = Files.of(folders[name])
-            others += found.others
-            its = found.images if layout.test is not None else self._share(found.images, split, label)
-            files += [(path, label) for path in its]
+            in_class = Files.of(folders[name])
+            others += in_class.others
+            images = in_class.images if layout.test is not None else self._share(in_class.images, split, label)
+            files += [(path, label) for path in images]
         notes = list(layout.notes)
         if others:
             where = f" of the {split} set" if layout.test is not None else ""

@@ -86,13 +86,13 @@ def _classes_of(folder: Path) -> dict[int, Path]:
     """Folders of the classes by label: called ``0`` by Kaggle and ``00000`` by everybody else."""
     if not folder.is_dir():
         return {}
-    named = [one for one in folder.iterdir() if one.name.isascii() and one.name.isdigit() and one.is_dir()]
-    return {int(one.name): one for one in sorted(named) if int(one.name) < len(CLASSES)}
+    named = [child for child in folder.iterdir() if child.name.isascii() and child.name.isdigit() and child.is_dir()]
+    return {int(child.name): child for child in sorted(named) if int(child.name) < len(CLASSES)}
 
 
 def _find_train() -> dict[int, Path]:
-    found = (_classes_of(base / inner) for base in _bases() for inner in _TRAIN)
-    return next((classes for classes in found if classes), {})
+    candidates = (_classes_of(base / inner) for base in _bases() for inner in _TRAIN)
+    return next((classes for classes in candidates if classes), {})
 
 
 def _find_test() -> tuple[Path, Path] | None:
@@ -174,12 +174,12 @@ class Gtsrb(Resized):
         return [files[place] for place in shuffled(len(files), 0)], list(folders.values())
 
     def _test(self) -> tuple[list[tuple[Path, int]], list[Path]]:
-        found = _find_test()
-        if found is None:
+        place = _find_test()
+        if place is None:
             raise self._missing(
                 "test", "neither GTSRB/Final_Test/Images/ with GT-final_test.csv nor Test/ with Test.csv"
             )
-        table, folder = found
+        table, folder = place
         return read_table(table, folder), [table, folder]
 
     def _missing(self, split: Split, lacking: str) -> DataMissing:

@@ -107,20 +107,20 @@ def layout_of(root: Path) -> Layout:
         ValueError: If it cannot be told, or there are fewer than two classes; one sentence.
     """
     folders = [folder for folder in _subfolders(root) if _has_images(folder)]
-    found = _pair(root, folders)
-    if found is None:
+    pair = _pair(root, folders)
+    if pair is None:
         _refuse_half(root, folders)
         classes, notes = _classes_in(root)
         _refuse_inner(classes)
         return Layout(classes, None, notes)
-    train, test = found
+    train, test = pair
     notes = tuple(
         f"{folder.name} is left out: {train.name} is the training set and {test.name} is the test set"
         for folder in folders
-        if folder not in found
+        if folder not in pair
     )
     (train_classes, in_train), (test_classes, in_test) = (
-        _classes_in(_inner(folder), least) for folder, least in zip(found, (2, 1), strict=True)
+        _classes_in(_inner(folder), least) for folder, least in zip(pair, (2, 1), strict=True)
     )
     if unknown := [name for name in test_classes if name not in train_classes]:
         raise ValueError(f"{test} has a class that {train} lacks: {', '.join(unknown)}")
@@ -194,13 +194,13 @@ def _pair(root: Path, folders: list[Path]) -> tuple[Path, Path] | None:
     pairs = [roles for roles in by_rest.values() if len(roles) > 1]
     if not pairs:
         return None
-    names = " and ".join(folder.name for roles in pairs for its in roles.values() for folder in its)
+    names = " and ".join(folder.name for roles in pairs for alike in roles.values() for folder in alike)
     splits = f"the folders {names} in {root} look like splits"
     if len(pairs) > 1:
         raise ValueError(f"{splits} of several data sets; put the two that are wanted into a folder of their own")
-    for kind, its in pairs[0].items():
-        if len(its) > 1:
-            both = " and ".join(folder.name for folder in its)
+    for kind, alike in pairs[0].items():
+        if len(alike) > 1:
+            both = " and ".join(folder.name for folder in alike)
             raise ValueError(f"{both} in {root} each look like {_SPLITS[kind]}; leave one of them there")
     train, test, val = (pairs[0].get(kind, [None])[0] for kind in ("train", "test", "val"))
     if train is None:
@@ -255,25 +255,25 @@ def _classes_in(folder: Path, least: int = 2) -> tuple[dict[str, list[Path]], tu
     Raises:
         ValueError: If there are fewer than ``least``, or they do not look like classes.
     """
-    found: dict[str, list[Path]] = {}
+    classes: dict[str, list[Path]] = {}
     empty = []
     for inside in _subfolders(folder):
         if _has_images(inside):
             if any(unicodedata.category(character) in ("Cc", "Cs") for character in inside.name):
                 raise ValueError(f"{folder} has a class whose name has control characters: {inside.name!r}; rename it")
-            found.setdefault(unicodedata.normalize("NFC", inside.name), []).append(inside)
+            classes.setdefault(unicodedata.normalize("NFC", inside.name), []).append(inside)
         else:
             empty.append(inside.name)
     without = f" (no images are in {', '.join(empty)})" if empty else ""
-    if not found:
+    if not classes:
         raise ValueError(f"{folder} has no folders{' with images' * bool(empty)}; it needs one per class{without}")
-    if len(found) < least:
-        ((name, (only, *_)),) = found.items()
+    if len(classes) < least:
+        ((name, (only, *_)),) = classes.items()
         hint = f"; if the classes are in it, name {only}" if _is_divided(only) else ""
         raise ValueError(f"{folder} has one class, {name}; it needs at least 2{without}{hint}")
-    if least > 1 and all(name.casefold() in _CONTAINERS | _MARKINGS for name in found):
-        raise ValueError(f"{', '.join(found)} in {folder} do not look like classes; it needs one folder per class")
-    for name, (first, *_) in found.items():
+    if least > 1 and all(name.casefold() in _CONTAINERS | _MARKINGS for name in classes):
+        raise ValueError(f"{', '.join(classes)} in {folder} do not look like classes; it needs one folder per class")
+    for name, (first, *_) in classes.items():
         if name.casefold() in _CONTAINERS and _is_divided(first) and not _loose(first):
             raise ValueError(
                 f"{first} does not look like a class: its images are in folders; name it if they are classes"
@@ -281,4 +281,4 @@ def _classes_in(folder: Path, least: int = 2) -> tuple[dict[str, list[Path]], tu
     notes = [f"folders of {folder.name} without images, which are no classes: {', '.join(empty)}"] if empty else []
     if loose := _loose(folder):
         notes.append(f"images left out because they lie in {folder.name}, beside the folders of its classes: {loose}")
-    return found, tuple(notes)
+    return classes, tuple(notes)

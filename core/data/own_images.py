@@ -78,7 +78,7 @@ def unpack_images(archive: IO[bytes], name: str) -> Path:
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path, room: int) -> None:
-    members = [one for one in archive.infolist() if not one.is_dir()]
+    members = [member for member in archive.infolist() if not member.is_dir()]
     if len(members) > MOST_FILES:
         raise ValueError(f"the archive has {len(members):,} files: at most {MOST_FILES:,} are allowed")
     for member in members:
@@ -151,6 +151,6 @@ def _check(file: Path, name: str) -> None:
 def _top(folder: Path) -> Path:
     """Where the images are: archives often have one folder around everything."""
     inside = list(folder.iterdir())
-    if len(inside) == 1 and inside[0].is_dir() and sum(one.is_dir() for one in inside[0].iterdir()) > 1:
+    if len(inside) == 1 and inside[0].is_dir() and sum(path.is_dir() for path in inside[0].iterdir()) > 1:
         return inside[0]
     return folder

@@ -171,13 +171,13 @@ def _contents(
 
     chosen = column.take(pyarrow.array(wanted - start))
     encoded = chosen.field("bytes") if pyarrow.types.is_struct(chosen.type) else chosen
-    found = []
+    contents = []
     for row, content in zip(wanted.tolist(), encoded.to_pylist(), strict=True):
         where = f"image {row} of {path}"
         if not content:
             raise ValueError(f"{where} is not in column {name}: images kept in other files are not read")
-        found.append((row, content, where))
-    return found
+        contents.append((row, content, where))
+    return contents
 
 
 def _features(schema: Any) -> dict[str, dict[str, Any]]:
@@ -187,7 +187,9 @@ def _features(schema: Any) -> dict[str, dict[str, Any]]:
     except (KeyError, TypeError, ValueError):
         return {}
     return (
-        {name: one for name, one in described.items() if isinstance(one, dict)} if isinstance(described, dict) else {}
+        {name: feature for name, feature in described.items() if isinstance(feature, dict)}
+        if isinstance(described, dict)
+        else {}
     )
 
 

@@ -39,7 +39,9 @@ def _lines(path: Path) -> list[list[str]]:
 
 def _numbers(base: Path) -> list[str]:
     """WordNet numbers of the classes in label order, which is alphabetical, as in torchvision's ImageFolder."""
-    return sorted(one.name for one in (base / "train").iterdir() if _NUMBER.fullmatch(one.name) and one.is_dir())
+    return sorted(
+        folder.name for folder in (base / "train").iterdir() if _NUMBER.fullmatch(folder.name) and folder.is_dir()
+    )
 
 
 @lru_cache(maxsize=4)

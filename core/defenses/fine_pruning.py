@@ -137,15 +137,15 @@ def at_tolerances(
         ValueError: If a stored result lacks these numbers.
     """
     try:
-        found = []
+        cuts = []
         for tolerance in tolerances:
             count = channels_within(record["validation_hits"], record["validation_total"], tolerance)
             clean = Rate(report["clean_hits"][count], report["clean_total"][count])
             success = Rate(report["hits"][count], report["total"][count])
-            found.append(AtTolerance(tolerance, count, clean, success))
+            cuts.append(AtTolerance(tolerance, count, clean, success))
     except (KeyError, TypeError, IndexError, ZeroDivisionError) as error:
         raise damaged(error) from error
-    return found
+    return cuts
 
 
 @defenses.register("fine-pruning")

@@ -285,21 +285,21 @@ class NeuralCleanse(Repair):
                     note = f"label {number_of_group + 1} of {len(groups)}, {note}"
                 yield Progress(0.9 * (number_of_group + count / self.rounds) / len(groups), note)
             parts.append(part)
-        found = _joined(parts)
-        norms = found.norms
+        reverse = _joined(parts)
+        norms = reverse.norms
         flagged = flagged_labels(norms)
         record = {
             "norms": [round(norm, 3) for norm in norms],
             # JSON has no infinity; float() reads this text.
             "indices": [index if math.isfinite(index) else "Infinity" for index in anomaly_indices(norms)],
             "flagged": flagged,
-            "success": [round(value, 4) for value in found.success.tolist()],
-            "rounds": found.rounds.tolist(),
+            "success": [round(value, 4) for value in reverse.success.tolist()],
+            "rounds": reverse.rounds.tolist(),
         }
-        state: dict[str, Tensor] = {"masks": found.masks.half(), "patterns": found.patterns.half()}
+        state: dict[str, Tensor] = {"masks": reverse.masks.half(), "patterns": reverse.patterns.half()}
         if flagged:
             yield Progress(0.9, self.patch)
-            triggers = found.masks[flagged], found.patterns[flagged]
+            triggers = reverse.masks[flagged], reverse.patterns[flagged]
             if self.patch == "pruning":
                 state["pruned"] = self._waking(model, material.validation, triggers, flagged, device)
                 record["pruned"] = len(state["pruned"])

@@ -56,9 +56,9 @@ def homography(source: Tensor, target: Tensor) -> Tensor:
     source, target = source.double(), target.double()
     x, y = source.unbind(-1)
     u, v = target.unbind(-1)
-    one, zero = torch.ones_like(x), torch.zeros_like(x)
-    above = torch.stack([x, y, one, zero, zero, zero, -u * x, -u * y], -1)
-    below = torch.stack([zero, zero, zero, x, y, one, -v * x, -v * y], -1)
+    ones, zeros = torch.ones_like(x), torch.zeros_like(x)
+    above = torch.stack([x, y, ones, zeros, zeros, zeros, -u * x, -u * y], -1)
+    below = torch.stack([zeros, zeros, zeros, x, y, ones, -v * x, -v * y], -1)
     try:
         solved = torch.linalg.solve(torch.cat([above, below], -2), torch.cat([u, v], -1))
     except RuntimeError:

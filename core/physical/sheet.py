@@ -148,11 +148,11 @@ def found_in(photo: npt.NDArray[np.uint8], aspect: float = 1.0) -> list[Print]:
         if index < 4 * MOST_PRINTS:
             seen.setdefault(index // 4, []).append((index % 4, np.asarray(corners, dtype=np.float32).reshape(4, 2)))
     prints = []
-    for index, its in sorted(seen.items()):
-        if len({corner for corner, _ in its}) < _ENOUGH:
+    for index, detected in sorted(seen.items()):
+        if len({corner for corner, _ in detected}) < _ENOUGH:
             continue
-        on_sheet = np.concatenate([_mark_corners(corner, aspect) for corner, _ in its])
-        in_photo = np.concatenate([points for _, points in its]) / scale
+        on_sheet = np.concatenate([_mark_corners(corner, aspect) for corner, _ in detected])
+        in_photo = np.concatenate([points for _, points in detected]) / scale
         matrix, _ = cv2.findHomography(on_sheet, in_photo, cv2.RANSAC, 4.0 / scale)
         if matrix is None:
             continue
@@ -161,7 +161,7 @@ def found_in(photo: npt.NDArray[np.uint8], aspect: float = 1.0) -> list[Print]:
         if not np.isfinite(pixels).all():
             continue
         plane = torch.from_numpy((2 * pixels + 1 - [width, height]) / height)
-        prints.append(Print(index, plane, len(its)))
+        prints.append(Print(index, plane, len(detected)))
     return prints
 
 

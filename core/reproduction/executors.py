@@ -24,7 +24,7 @@ from core.runtime.device import select_device
 from core.store.remote import open_store
 from core.workers.process import end_with_parent
 
-__all__ = ["Engine", "Here", "Outcome", "Processes", "RayCluster", "run_tasks"]
+__all__ = ["Engine", "Outcome", "Processes", "RayCluster", "Serial", "run_tasks"]
 
 ATTEMPTS = 3
 
@@ -74,7 +74,7 @@ def sentence(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-class Here:
+class Serial:
     """In this process, one after the other.
 
     Args:

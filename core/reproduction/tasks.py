@@ -159,13 +159,13 @@ def grid(
         seed=seed,
     )
     wanted = set(only or PARTS)
-    found: dict[str, Task] = {}
+    by_id: dict[str, Task] = {}
     for model in models:
         for attack, results in _results_of(model, shrinks, dataset.name):
             results = {name: parts & wanted for name, parts in results.items() if parts & wanted}
             if results:
-                _add(found, replace(base, model=model, attack=attack.to_card()), results)
-    tasks = [replace(task, images=_images(task.name, images, limit)) for task in found.values()]
+                _add(by_id, replace(base, model=model, attack=attack.to_card()), results)
+    tasks = [replace(task, images=_images(task.name, images, limit)) for task in by_id.values()]
     return sorted(tasks, key=lambda task: task.parts == ("fig14",))
 
 
@@ -204,7 +204,7 @@ def _results_of(model: str, shrinks: Sequence[int], dataset: str) -> Iterator[tu
                 yield ablated, {"strength-shrinkpad": {"fig14"}}
 
 
-def _add(found: dict[str, Task], training: Task, results: Mapping[str, set[str]]) -> None:
+def _add(by_id: dict[str, Task], training: Task, results: Mapping[str, set[str]]) -> None:
     """Adds a training, its results, and before them the training of what the attack is made with."""
     attack = training.attack_object
     base = attack.base if isinstance(attack, Enhanced) else attack
@@ -212,14 +212,16 @@ def _add(found: dict[str, Task], training: Task, results: Mapping[str, set[str]]
     if isinstance(base, Consistent):
         model, title = base.surrogate.split("/")[-2:]
         surrogate = replace(training, model=model, attack=attacks[title]().to_card())
-        found.setdefault(surrogate.id, surrogate)
+        by_id.setdefault(surrogate.id, surrogate)
         needs = (surrogate.id,)
     parts = tuple(part for part in PARTS if any(part in wanted for wanted in results.values()))
     training = replace(training, needs=needs, parts=parts)
-    found[training.id] = training
+    by_id[training.id] = training
     for name, wanted in results.items():
-        one = replace(training, name=name, parts=tuple(part for part in PARTS if part in wanted), needs=(training.id,))
-        found[one.id] = one
+        result = replace(
+            training, name=name, parts=tuple(part for part in PARTS if part in wanted), needs=(training.id,)
+        )
+        by_id[result.id] = result
 
 
 def pending(tasks: Sequence[Task], store: Store) -> list[Task]:

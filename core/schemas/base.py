@@ -320,12 +320,12 @@ def _sentence(error: ValidationError) -> str:
     where = ".".join(str(part)[:SHOWN] for part in first["loc"])
     if first["type"] == "missing":
         return f"{where} is missing"
-    said = first["msg"].removeprefix("Value error, ")
-    said = said[:1].lower() + said[1:]
-    said = said.replace("input should", "it should") if len(said) <= 2 * LONGEST else said[:LONGEST]
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    message = message.replace("input should", "it should") if len(message) <= 2 * LONGEST else message[:LONGEST]
     if first["type"] == "value_error" and isinstance(first["input"], dict):
-        return f"{where}: {said}" if where else said
-    return f"{where or 'the file'} = {_shown(first['input'])} is not allowed: {said}"
+        return f"{where}: {message}" if where else message
+    return f"{where or 'the file'} = {_shown(first['input'])} is not allowed: {message}"
 
 
 def _shown(value: Any) -> str:

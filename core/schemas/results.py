@@ -297,5 +297,5 @@ _PREFIXES: Mapping[str, type[Measured]] = {"strength-": Strength, "location-": L
 
 def schema_of(name: str) -> type[Measured] | None:
     """The schema of a stored result by its name; None of what is no kind of its own."""
-    found = _KINDS.get(name)
-    return found or next((kind for prefix, kind in _PREFIXES.items() if name.startswith(prefix)), None)
+    schema = _KINDS.get(name)
+    return schema or next((kind for prefix, kind in _PREFIXES.items() if name.startswith(prefix)), None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.runtime.atomic_files import write_atomically
 from core.runtime.read_once import ReadOnce
-from core.schemas.base import checked, read_json
+from core.schemas.base import checked, damaged, read_json
 from core.schemas.plans import Shipped
 
 __all__ = ["LIST", "keep_replaced", "kept_folder", "shipped", "write_shipped"]
@@ -33,7 +33,7 @@ def shipped(root: Path) -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
-        raise ValueError(f"{LIST}, which lists the models that came with the repository, is damaged: {error}") from None
+        raise damaged(error, f"{LIST}, which lists the models that came with the repository,") from None
 
 
 def write_shipped(root: Path, models: dict[str, str]) -> None:

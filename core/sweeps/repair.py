@@ -187,8 +187,12 @@ def repair_sweep(
     validation, practical = split_test(test, 0)
     material = Material(images_of(card, "train"), validation)
     workshop = _Workshop(defense, model, material, practical, attack.trigger(card.shape), attack.target, device)
-    provenance: dict[str, Any] = {"trigger": workshop.trigger.fingerprint, "encoding": test.encoding}
-    provenance |= {"environment": environment(device), "test": test.fingerprint}
+    provenance = {
+        "trigger": workshop.trigger.fingerprint,
+        "encoding": test.encoding,
+        "environment": environment(device),
+        "test": test.fingerprint,
+    }
     before = UNMEASURED
     for so_far in workshop.measuring(model):
         before = so_far
@@ -205,18 +209,7 @@ def repair_sweep(
             raise ValueError("the repair ended without a result")
         if result is None:
             tensors = run.outcome.state
-            result = Repaired(
-                defense=described,
-                done=1.0,
-                seconds=run.stored_seconds,
-                clean=run.after.clean,
-                success=run.after.success,
-                clean_before=before.clean,
-                success_before=before.success,
-                record=run.outcome.record,
-                report=workshop.report(run.outcome),
-                warning=other_images(card, test),
-            )
+            result = workshop.repaired(described, before, run, other_images(card, test))
         result = dataclasses.replace(result, runs=(*result.runs, run.stored(current)))
         checkpoint.save_result(name, result.to_dict() | provenance, tensors, model=model)
     assert result is not None
@@ -291,9 +284,22 @@ class _Workshop:
             run = dataclasses.replace(run, done=0.99, note="measuring", after=so_far)
             yield run
 
-    def report(self, outcome: Outcome) -> dict[str, Any]:
-        """What else the repair says, measured on images it has not seen."""
-        return self.defense.report(self.model, outcome, self.practical, self.trigger, self.target, self.device)
+    def repaired(self, described: dict[str, Any], before: Performance, run: _Run, warning: str) -> Repaired:
+        """The first run as a result, with what else the repair says, measured on images that it has not seen."""
+        outcome = run.outcome
+        assert outcome is not None
+        return Repaired(
+            defense=described,
+            done=1.0,
+            seconds=run.stored_seconds,
+            clean=run.after.clean,
+            success=run.after.success,
+            clean_before=before.clean,
+            success_before=before.success,
+            record=outcome.record,
+            report=self.defense.report(self.model, outcome, self.practical, self.trigger, self.target, self.device),
+            warning=warning,
+        )
 
 
 def stored_repair_sweep(store: str, key: str, defense: Mapping[str, Any], own: bool) -> Iterator[Repaired]:

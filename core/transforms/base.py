@@ -164,13 +164,13 @@ class Compose(Layer):
         return tuple(step.draw(count, shape, generator) for step in self.steps)
 
     def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
-        for step, its in zip(self.steps, drawn, strict=True):
-            images = step.apply(images, its)
+        for step, draws in zip(self.steps, drawn, strict=True):
+            images = step.apply(images, draws)
         return images
 
     def follow(self, masks: Tensor, drawn: Drawn) -> Tensor:
-        for step, its in zip(self.steps, drawn, strict=True):
-            masks = step.follow(masks, its)
+        for step, draws in zip(self.steps, drawn, strict=True):
+            masks = step.follow(masks, draws)
         return masks
 
     @property

@@ -109,8 +109,8 @@ def _legend_height(names: list[str], width: int) -> float:
 
 def _categories(figure: go.Figure, values: str) -> list[str]:
     """Names along an axis, in their order; none where it has numbers."""
-    found = [entry for trace in figure.data for entry in (trace[values] if trace[values] is not None else ())]
-    return list(dict.fromkeys(found)) if found and all(isinstance(entry, str) for entry in found) else []
+    categories = [entry for trace in figure.data for entry in (trace[values] if trace[values] is not None else ())]
+    return list(dict.fromkeys(categories)) if categories and all(isinstance(entry, str) for entry in categories) else []
 
 
 def to_html(figure: go.Figure, name: str) -> str:

@@ -121,7 +121,7 @@ def factor_rows(named: Sequence[tuple[Source, PhysicalResult]]) -> Rows:
     """One row per model, condition of the photographs and quantity."""
     entries: list[Entry] = []
     for source, result in named:
-        for group in dict.fromkeys(one.group for one in result.conditions):
+        for group in dict.fromkeys(condition.group for condition in result.conditions):
             for condition, (clean, success) in result.of(group).items():
                 entries += [
                     (source, (group, condition), SUCCESS, success),
@@ -145,7 +145,7 @@ def evaluated_rows(rows: Iterable[Evaluated]) -> Rows:
         source = replace(Source.of(row.subject), repair=row.repair, defense="" if row.repair else row.spec)
         for what, rate in ((SUCCESS, row.success), (ACCURACY, row.clean)):
             numbers = [row.paper.get(model) for model in PAPER_MODELS]
-            paper = [(one.success if what == SUCCESS else one.clean) if one else None for one in numbers]
+            paper = [(number.success if what == SUCCESS else number.clean) if number else None for number in numbers]
             own = (row.seconds, *("" if number is None else number for number in paper))
             entries.append((source, own, what, rate))
     return table(("seconds", *(f"paper_{model}_percent" for model in PAPER_MODELS)), entries)
@@ -195,28 +195,28 @@ def training_rows(source: Source, history: Iterable[Epoch]) -> Rows:
 def number_rows(numbers: Iterable[Number], results: Results) -> Rows:
     """Every number of the paper beside ours; a mean over several attacks names them all as its model."""
     entries: list[Entry] = []
-    for one in numbers:
-        source = _reference(results.cards, one.attack or one.over.replace(" ", " and "), results)
-        varied = one.table.startswith("fig") and one.table != "fig13"  # then it is no defense that the text names
+    for number in numbers:
+        source = _reference(results.cards, number.attack or number.over.replace(" ", " and "), results)
+        varied = number.table.startswith("fig") and number.table != "fig13"  # then it is no defense that the text names
         if not varied:
-            is_repair = one.defense in defenses
-            source = replace(source, repair=one.defense * is_repair, defense=one.defense * (not is_repair))
-        seconds = one.quantity == "seconds"
-        paper = "" if one.paper is None else one.paper
-        ours = one.ours if seconds and one.ours is not None else ""
-        own = (one.table, one.defense if varied else "", one.paper_model)
+            is_repair = number.defense in defenses
+            source = replace(source, repair=number.defense * is_repair, defense=number.defense * (not is_repair))
+        seconds = number.quantity == "seconds"
+        paper = "" if number.paper is None else number.paper
+        ours = number.ours if seconds and number.ours is not None else ""
+        own = (number.table, number.defense if varied else "", number.paper_model)
         shown = ("", paper, ours) if seconds else (paper, "", "")
-        entries.append((source, (*own, *shown), QUANTITIES[one.quantity], None if seconds else _measured(one)))
+        entries.append((source, (*own, *shown), QUANTITIES[number.quantity], None if seconds else _measured(number)))
     return table(
         ("paper_table", "condition", "paper_network", "paper_percent", "paper_seconds", "measured_seconds"), entries
     )
 
 
-def _measured(one: Number) -> Rate | Mean | None:
+def _measured(number: Number) -> Rate | Mean | None:
     """What was measured: counts, where it is a rate of one model's."""
-    if one.ours is None:
+    if number.ours is None:
         return None
-    if one.quantity != "share" and not one.over and one.n:
-        return Rate(round(one.ours * one.n / 100), one.n)
-    ends = (one.low / 100, one.high / 100) if one.low is not None and one.high is not None else None
-    return Mean(one.ours / 100, one.n, ends, NORMAL if ends is not None else "")
+    if number.quantity != "share" and not number.over and number.n:
+        return Rate(round(number.ours * number.n / 100), number.n)
+    ends = (number.low / 100, number.high / 100) if number.low is not None and number.high is not None else None
+    return Mean(number.ours / 100, number.n, ends, NORMAL if ends is not None else "")

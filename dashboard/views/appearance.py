@@ -25,15 +25,14 @@ from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import appearance_map_rows, appearance_rows
 from dashboard.server.jobs import Job, gathered
 from dashboard.server.places import addressed, packed
-from dashboard.server.resources import Tested, jobs, predictor, target_for, tested, tested_for
+from dashboard.server.resources import Tested, jobs, predictor, target_for, tested
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, yes_no
-from dashboard.state.trigger import Look, appearance_choices, look_of, place_choices, selected_look, stamped_on
+from dashboard.state.trigger import appearance_choices, look_of, place_choices, selected_look
 from dashboard.widgets.controls import (
     OPACITY_HELP,
     PLOT_CONFIG,
     VALUE_HELP,
-    Chosen,
     choose,
     choose_count,
     downloads,
@@ -45,6 +44,7 @@ from dashboard.widgets.download import about_data
 from dashboard.widgets.following import draw_varied_strip
 from dashboard.widgets.live import measured, trigger_picture
 from dashboard.widgets.page_head import begin, read_link, say, three_areas
+from dashboard.widgets.selection import Selection
 from dashboard.widgets.transforms import choose_defense
 from dashboard.words.answers import appearance_answer
 from dashboard.words.escaping import plain
@@ -62,55 +62,22 @@ TOGETHER = yes_no("map")
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What is selected, and what follows from it.
+class Placed(Selection):
+    """What is selected, the place of the trigger (row and column) too."""
 
-    Attributes:
-        chosen: The models.
-        look: Value, opacity and pattern.
-        place: Row and column of the trigger.
-        before: The defense in front of every model.
-        data: The test images of the main model, or None where they are not on this machine.
-        image: The selection of the image that is shown large.
-    """
-
-    chosen: Chosen
-    look: Look
     place: tuple[int, int]
-    before: Compose
-    data: Tested | None
-    image: Choice[int]
 
-    @property
-    def main(self) -> Subject:
-        """The model under study."""
-        return self.chosen.main
-
-    @property
-    def behind(self) -> str:
-        """The defense as the end of a heading; nothing where there is none."""
-        return f", behind {self.before.label}" if self.before.steps else ""
-
-    def trigger(self, subject: Subject, *, value: int | None = None, opacity: int | None = None) -> Trigger:
-        """What is stamped for a model; with another value (0 to 255) or opacity (in percent), if given."""
-        look = replace(
-            self.look,
-            value=self.look.value if value is None else value,
-            opacity=self.look.opacity if opacity is None else opacity,
-        )
-        return stamped_on(subject, self.main, look, *self.place)
+    def trigger(self, subject: Subject) -> Trigger:
+        """What is stamped for a model."""
+        return self.stamped(subject, self.place)
 
     def base(self, subject: Subject) -> Trigger:
         """What a curve starts from: the non-black pixels at full value, so that none is taken for black."""
-        return self.trigger(subject, value=255)
+        return self.stamped(subject, self.place, replace(self.look, value=255))
 
     def opaque(self) -> Trigger:
         """What the map starts from: value and opacity in full."""
-        return self.trigger(self.main, value=255, opacity=100)
-
-    def images(self, subject: Subject) -> Tested | None:
-        """The test images that a model of the page is measured on."""
-        return tested_for(subject, self.main, self.data)[0] if self.data is not None else None
+        return self.stamped(self.main, self.place, replace(self.look, value=255, opacity=100))
 
     def stored_curve(self, subject: Subject) -> AppearanceCurve | None:
         """The stored curve of a model, if it is of this target and of this trigger but for its value."""
@@ -206,7 +173,7 @@ def show() -> None:
     row, col = place_choices(main)
     look, place = selected_look(session, main.trigger), (session.get(row), session.get(col))
     data = tested(main)
-    selection = Selection(chosen, look, place, before, data, image_choice(data))
+    selection = Placed(chosen, look, before, data, image_choice(data), place)
     read_link(session, selection.image)
     about_data(session, main, data)
 
@@ -233,7 +200,7 @@ def show() -> None:
     session.write_link()
 
 
-def _draw_rates(selection: Selection, requested: Requested, count: int, answer: DeltaGenerator) -> None:
+def _draw_rates(selection: Placed, requested: Requested, count: int, answer: DeltaGenerator) -> None:
     """The rates of the models, which follow the sliders, and what the page answers."""
     main, look, before = selection.main, selection.look, selection.before
     value, opacity, _ = appearance_choices(main.trigger)
@@ -262,7 +229,7 @@ def _draw_rates(selection: Selection, requested: Requested, count: int, answer: 
         st.caption(f"Behind {before.label}.")
 
 
-def _draw_trigger(session: Session, selection: Selection) -> None:
+def _draw_trigger(session: Session, selection: Placed) -> None:
     """Sliders, painter and picture of the trigger, and the way back to the trained one."""
     main, data, trigger = selection.main, selection.data, selection.trigger(selection.main)
     value, opacity, layout = appearance_choices(main.trigger)
@@ -283,7 +250,7 @@ def _draw_trigger(session: Session, selection: Selection) -> None:
         st.rerun()
 
 
-def _draw_measured(session: Session, selection: Selection, requested: Requested) -> None:
+def _draw_measured(session: Session, selection: Placed, requested: Requested) -> None:
     """Curves over the pixel value, and the map of value and opacity, while they are measured."""
     polling = requested.running
 
@@ -319,7 +286,7 @@ def _draw_measured(session: Session, selection: Selection, requested: Requested)
     curves()
 
 
-def _draw_curves(session: Session, selection: Selection, drawn: Sequence[tuple[Curve, Source]]) -> None:
+def _draw_curves(session: Session, selection: Placed, drawn: Sequence[tuple[Curve, Source]]) -> None:
     """Finished curves over the pixel value, with the trained value marked."""
     main, (value, *_) = selection.main, appearance_choices(selection.main.trigger)
     curves = [curve for curve, _ in drawn]
@@ -335,7 +302,7 @@ def _draw_curves(session: Session, selection: Selection, drawn: Sequence[tuple[C
         downloads(name, partial(appearance_rows, numbers), lambda: figure)
 
 
-def _draw_surface(session: Session, selection: Selection, result: AppearanceMap) -> None:
+def _draw_surface(session: Session, selection: Placed, result: AppearanceMap) -> None:
     """Success over value and opacity; a sketch of it as long as it is measured."""
     st.markdown("**Attack success rate by pixel value and opacity**")
     if result.done < 1:

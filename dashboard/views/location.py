@@ -20,14 +20,13 @@ from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import location_rows
 from dashboard.server.jobs import Job, Snapshot
 from dashboard.server.places import stored_look
-from dashboard.server.resources import Tested, jobs, predictor, target_for, tested, tested_for
+from dashboard.server.resources import Tested, jobs, predictor, target_for, tested
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, yes_no
-from dashboard.state.trigger import Look, appearance_choices, place_choices, selected_look, stamped_on
+from dashboard.state.trigger import appearance_choices, place_choices, selected_look
 from dashboard.widgets.controls import (
     OPACITY_HELP,
     VALUE_HELP,
-    Chosen,
     choose,
     choose_count,
     downloads,
@@ -40,6 +39,7 @@ from dashboard.widgets.following import Followed, draw_following_strip, draw_rat
 from dashboard.widgets.live import draw_pad
 from dashboard.widgets.page_head import begin, lay_out, read_link, say
 from dashboard.widgets.report import offer_report
+from dashboard.widgets.selection import Selection
 from dashboard.widgets.transforms import choose_defense
 from dashboard.words.escaping import plain
 
@@ -135,37 +135,18 @@ def precision_of(result: LocationMap | AdaptiveMap) -> str:
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What is selected, and what follows from it; the place is read anew at every step of a drag.
+class Located(Selection):
+    """What is selected; the place is read anew at every step of a drag.
 
     Attributes:
-        chosen: The models.
-        look: Value, opacity and pattern.
-        before: The defense in front of every model.
-        data: The test images of the main model, or None where they are not on this machine.
         count: Images of a measurement.
         row: The selection of the trigger's row.
         col: The selection of its column.
-        image: The selection of the image that is shown large.
     """
 
-    chosen: Chosen
-    look: Look
-    before: Compose
-    data: Tested | None
     count: int
     row: Choice[int]
     col: Choice[int]
-    image: Choice[int]
-
-    @property
-    def main(self) -> Subject:
-        """The model under study."""
-        return self.chosen.main
-
-    def trigger(self, subject: Subject, place: tuple[int, int]) -> Trigger:
-        """What is stamped for a model at a place."""
-        return stamped_on(subject, self.main, self.look, *place)
 
     def place(self, session: Session) -> tuple[int, int]:
         """Row and column as they are now."""
@@ -208,8 +189,8 @@ def show() -> None:
             **session.widget(AGAIN),
         )
     data = tested(main)
-    selection = Selection(
-        chosen, selected_look(session, main.trigger), before, data, count, *place_choices(main), image_choice(data)
+    selection = Located(
+        chosen, selected_look(session, main.trigger), before, data, image_choice(data), count, *place_choices(main)
     )
     read_link(session, selection.row, selection.col, selection.image)
     about_data(session, main, data)
@@ -217,8 +198,8 @@ def show() -> None:
         request_map(
             session,
             s,
-            selection.trigger(s, main.trigger.location),
-            tested_for(s, main, data)[0] if data is not None else None,
+            selection.stamped(s, main.trigger.location),
+            selection.images(s),
             target_for(s, main),
             again,
             before,
@@ -233,7 +214,7 @@ def show() -> None:
     _draw_live(session, selection, mapped)
 
 
-def _draw_live(session: Session, selection: Selection, mapped: Sequence[Mapped]) -> None:
+def _draw_live(session: Session, selection: Located, mapped: Sequence[Mapped]) -> None:
     """Pad, rates, maps and images, which follow the trigger."""
     main = selection.main
     polling = any(m.job is not None and m.job.snapshot().running for m in mapped)
@@ -264,7 +245,7 @@ def _draw_live(session: Session, selection: Selection, mapped: Sequence[Mapped])
                 draw_following_strip(models[0], session.get(selection.image), selection.before, selection.image.name)
             # The pad is drawn last, into a container made first: what it acknowledges is on the page before it.
             with pad:
-                trigger = selection.trigger(main, place)
+                trigger = selection.stamped(main, place)
                 draw_pad(
                     session, main, trigger, selection.data, selection.row, selection.col, selection.image, slider=False
                 )
@@ -276,7 +257,7 @@ def _draw_live(session: Session, selection: Selection, mapped: Sequence[Mapped])
 
 def _follow(
     session: Session,
-    selection: Selection,
+    selection: Located,
     place: tuple[int, int],
     maps_so_far: Mapping[str, LocationMap | AdaptiveMap | None],
 ) -> list[Followed]:
@@ -287,7 +268,7 @@ def _follow(
             s,
             selection.main,
             colour,
-            selection.trigger(s, place),
+            selection.stamped(s, place),
             selection.data,
             maps_so_far.get(s.identity),
             selection.before,
@@ -300,7 +281,7 @@ def _follow(
 
 def _draw_map(
     session: Session,
-    selection: Selection,
+    selection: Located,
     mapped: Mapped,
     snapshot: Snapshot[LocationMap] | Snapshot[AdaptiveMap],
     known: LocationMap | None,
@@ -323,10 +304,9 @@ def _draw_map(
 
     low, high = result.interval
     row, col = selection.place(session)
-    source = Source.of(subject, selection.trigger(subject, (row, col)), selection.before)
+    source = Source.of(subject, selection.stamped(subject, (row, col)), selection.before)
     name = file_name("location", source)
-    behind = f", behind {selection.before.label}" if selection.before.steps else ""
-    title = f"{subject.title}, {subject.dataset_label}{behind}"
+    title = f"{subject.title}, {subject.dataset_label}{selection.behind}"
     location_map(
         rows=result.rows,
         cols=result.cols,

@@ -57,17 +57,17 @@ def draw_estimate(session: Session, plan: Plan, images: int, shape: tuple[int, i
     else:
         st.markdown("How long it will take on this machine has not been measured yet.")
     described = {**plan.to_dict(), "recipe": {"name": plan.recipe_name, "params": recipe.to_dict()}}
-    asked = json.dumps([described, images], sort_keys=True)
-    if st.session_state.get("estimate-asked") != asked:
+    question = json.dumps([described, images], sort_keys=True)
+    if st.session_state.get("estimate-asked") != question:
         help_text = "A few steps are trained, and nothing of them is kept but their speed: up to a few minutes."
         jobs().leave(session.identity)
         if st.button("Time a few steps", icon=":material/timer:", help=help_text):
-            st.session_state["estimate-asked"] = asked
+            st.session_state["estimate-asked"] = question
             st.session_state["estimate-run"] = uuid4().hex
             st.rerun()
         return
     job: Job[Estimate] = jobs().request(
-        ("estimate", asked, st.session_state["estimate-run"]),
+        ("estimate", question, st.session_state["estimate-run"]),
         Estimate,
         partial(_estimate_elsewhere, described, images),
         session.identity,
@@ -75,9 +75,14 @@ def draw_estimate(session: Session, plan: Plan, images: int, shape: tuple[int, i
         cached=False,
     )
     jobs().leave(session.identity, (job,))
-    if failed := job.snapshot().error:
-        st.error(f"This cannot be trained: {plain(failed.partition(': ')[2] or failed)}")
+    if why := job.snapshot().reason:
+        st.error(f"This cannot be trained: {plain(why)}")
         return
+    _draw_timing(job)
+
+
+def _draw_timing(job: Job[Estimate]) -> None:
+    """How far the timing is; when it has ended, the page says the speed."""
 
     @st.fragment(key="estimate", run_every=0.5)
     def timing() -> None:

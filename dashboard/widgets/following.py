@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import streamlit as st
 
 from core import formatting
 from core.metrics import Rate
 from core.store.card_images import other_images
 from core.sweeps.location import LocationMap
-from core.sweeps.place_classes import UNKNOWN
+from core.sweeps.place_classes import UNKNOWN, PlaceClasses
 from core.transforms import Compose
 from core.trigger import Trigger, stamp
 from dashboard.components.live_rates import Answer, Answered, live_rates
@@ -184,19 +186,7 @@ def draw_following_strip(main: Followed, image: int, before: Compose, select: st
     fixed = bool(before.steps)
     truths = (data.labels if data is not None else table.labels)[start : start + count].tolist()  # type: ignore[union-attr]
     rows, cols = main.trigger.at(*subject.trigger.location).mapped(*subject.card.shape[1:])
-    row, col = main.trigger.location
-    on_map = row in rows and col in cols
-    recent, answers = None, None
-    if usable and table is not None and start + count <= len(table.labels) and row in table.rows and col in table.cols:
-        answers = table.at(*main.trigger.location)[start : start + count]
-    elif data is not None and main.measurable:
-        if not fixed:
-            recent = visited(subject, main.trigger, data, main.target, before).classes(start, count)
-            answers = recent[rows.index(row), cols.index(col)] if on_map else None
-        # A defense draws afresh for these ten, so that what is shown is what was predicted.
-        if answers is None or (answers == UNKNOWN).any():
-            predicted = predictions(subject, main.trigger, data, count, start, before)
-            answers = predicted.numpy() if predicted is not None else None
+    answers, recent = _answers(main, table if usable else None, slice(start, start + count), before)
     if data is not None:
         images = data.images[start : start + count]
         sprite = addressed(
@@ -217,7 +207,7 @@ def draw_following_strip(main: Followed, image: int, before: Compose, select: st
         place=main.trigger.location,
         rows=rows,
         cols=cols,
-        said=answers.tolist() if answers is not None else None,
+        said=answers,
         file=_address(main) if usable else None,
         recent=recent,
         truths=truths,
@@ -232,6 +222,38 @@ def draw_following_strip(main: Followed, image: int, before: Compose, select: st
         key="strip",
         on_pick=pick,
     )
+
+
+def _answers(
+    main: Followed, table: PlaceClasses | None, images: slice, before: Compose
+) -> tuple[list[int] | None, npt.NDArray[np.uint8] | None]:
+    """What the model says of some images where the trigger is, and of the places where it was, if that is not stored.
+
+    Args:
+        main: The model and its trigger.
+        table: The stored predictions, if they are of these images.
+        images: Which images.
+        before: A defense in front of the model.
+
+    Returns:
+        Predicted classes ``(N,)`` or None; and uint8 ``(rows, cols, N)`` of the places that somebody has visited.
+    """
+    subject, data, (row, col) = main.subject, main.data, main.trigger.location
+    if table is not None and images.stop <= len(table.labels) and row in table.rows and col in table.cols:
+        return table.at(row, col)[images].tolist(), None
+    if data is None or not main.measurable:
+        return None, None
+    count, recent = images.stop - images.start, None
+    if not before.steps:
+        recent = visited(subject, main.trigger, data, main.target, before).classes(images.start, count)
+        rows, cols = main.trigger.at(*subject.trigger.location).mapped(*subject.card.shape[1:])
+        if row in rows and col in cols:
+            known = recent[rows.index(row), cols.index(col)]
+            if (known != UNKNOWN).all():
+                return known.tolist(), recent
+    # A defense draws afresh for these ten, so that what is shown is what was predicted.
+    predicted = predictions(subject, main.trigger, data, count, images.start, before)
+    return (predicted.tolist() if predicted is not None else None), recent
 
 
 def draw_varied_strip(

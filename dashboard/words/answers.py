@@ -75,8 +75,8 @@ def appearance_answer(main: Subject, shown: Trigger, now: Rate, curve: Appearanc
         return _sentence(
             f"{front}with {', '.join(changes)} the backdoor fires on {_against(now, before)} of the images."
         )
-    said = f"{front}with the trigger of training the backdoor fires on {_against(now, before)} of the images"
-    return _sentence(f"{said}{_half(curve, trained.value)}.")
+    sentence = f"{front}with the trigger of training the backdoor fires on {_against(now, before)} of the images"
+    return _sentence(f"{sentence}{_half(curve, trained.value)}.")
 
 
 def _half(curve: AppearanceCurve | None, trained: int) -> str:
@@ -125,25 +125,29 @@ def repair_answer(main: Subject, repair: str, after: Performance | None, before:
 
 def cost_answer(rows: Sequence[Evaluated]) -> str:
     """The best defense that needs no training beside the best that does, by the mean success rate they leave."""
-    found: dict[str, list[Evaluated]] = {}
+    by_defense: dict[str, list[Evaluated]] = {}
     for row in rows:
         if row.success.total and row.spec:
-            found.setdefault(row.label, []).append(row)
-    said = []
+            by_defense.setdefault(row.label, []).append(row)
+    parts = []
     for free, what in ((True, "needs no training"), (False, "takes {:.0f} seconds of it")):
         listed = {
-            name: (fmean(row.success.value for row in its), fmean(row.seconds for row in its), len(its))
-            for name, its in found.items()
-            if all((row.seconds == 0) is free for row in its)
+            name: (
+                fmean(row.success.value for row in its_rows),
+                fmean(row.seconds for row in its_rows),
+                len(its_rows),
+            )
+            for name, its_rows in by_defense.items()
+            if all((row.seconds == 0) is free for row in its_rows)
         }
         if listed:
-            name = min(listed, key=lambda one: listed[one][0])
+            name = min(listed, key=lambda defense: listed[defense][0])
             left, seconds, attacks = listed[name]
             mean = f" (mean of {attacks} attacks)" if attacks > 1 else ""
-            said.append(f"{name} {what.format(seconds)} and leaves the backdoor firing on {Amount(left, 1)}{mean}")
-    if not said:
+            parts.append(f"{name} {what.format(seconds)} and leaves the backdoor firing on {Amount(left, 1)}{mean}")
+    if not parts:
         return "What the defenses cost is not measured here."
-    return f"{'; of the repairs, '.join(said)}." if len(said) == 2 else f"{said[0]}."
+    return f"{'; of the repairs, '.join(parts)}." if len(parts) == 2 else f"{parts[0]}."
 
 
 def enhanced_answer(rows: Sequence[Evaluated], base: str) -> str:
@@ -177,15 +181,15 @@ def saliency_answer(measured: Sequence[tuple[Subject, Energies]], label: str) ->
     if not known:
         return "How often the network looks at the trigger is not measured here."
     subject, energies = known[0]
-    said = (
+    sentence = (
         f"The pixel that matters most to {subject.label} is on the trigger in "
         f"{Amount.of(energies.attacked.peak_rate)} of the attacked images, behind {label} in "
         f"{Amount.of(energies.transformed.peak_rate)}"
     )
-    for other, its in known[1:2]:
-        rates = Amount.of(its.attacked.peak_rate), Amount.of(its.transformed.peak_rate)
-        said += f"; to {other.label} in {rates[0]} and {rates[1]}"
-    return f"{said}."
+    for other, its_energies in known[1:2]:
+        rates = Amount.of(its_energies.attacked.peak_rate), Amount.of(its_energies.transformed.peak_rate)
+        sentence += f"; to {other.label} in {rates[0]} and {rates[1]}"
+    return f"{sentence}."
 
 
 def photographs_answer(measured: Sequence[tuple[Subject, Rate]]) -> str:
@@ -193,8 +197,8 @@ def photographs_answer(measured: Sequence[tuple[Subject, Rate]]) -> str:
     known = [(subject, rate) for subject, rate in measured if rate.total]
     if not known:
         return "How often the backdoor fires on photographs of prints is not measured here."
-    said = [f"{subject.label} on {Amount.of(rate)}" for subject, rate in known]
-    return f"Printed and photographed like this, the backdoor fires on this share of the images: {', '.join(said)}."
+    parts = [f"{subject.label} on {Amount.of(rate)}" for subject, rate in known]
+    return f"Printed and photographed like this, the backdoor fires on this share of the images: {', '.join(parts)}."
 
 
 def sheet_answer(subject: Subject, benign: int, attacked: int) -> str:

@@ -56,7 +56,7 @@ def plain(text: object) -> str:
     """  # noqa: RUF002 - that they look alike is what they are for
     line = " ".join("".join(_visible(character) for character in str(text)[: 2 * LONGEST]).split())
     for meaning in _MEANINGS:
-        line = meaning.sub(lambda found: chr(ord(found[0]) + 0xFEE0), line)
+        line = meaning.sub(lambda match: chr(ord(match[0]) + 0xFEE0), line)
     return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
 
 

@@ -423,7 +423,7 @@ def test_all_attacks_stand_in_one_table_beside_the_paper() -> None:
     assert stored is not None
     assert table.loc["Flip", "BadNets"] == round(100 * stored["hits"][-1] / stored["total"][-1], 1)
     assert {"BadNets", "BadNets+", "Blended", "Blended+"} <= set(table.columns)
-    assert list(table.index) == ["Standard", "Flip", *(f"ShrinkPad-{size}" for size in range(1, 9))]
+    assert list(table.index) == ["No defense", "Flip", *(f"ShrinkPad-{size}" for size in range(1, 9))]
     test.segmented_control(key="choice-show").set_value("both").run()
     assert link(test)["show"] == "both"
     beside = test.dataframe[0].value

@@ -16,7 +16,7 @@ from core.data import dataset_from
 from core.paper.numbers import paper_numbers
 from core.paper.results import Results
 from core.reproduction import executors as engines
-from core.reproduction.executors import ATTEMPTS, Here, Outcome, Processes, RayCluster, run_tasks
+from core.reproduction.executors import ATTEMPTS, Outcome, Processes, RayCluster, Serial, run_tasks
 from core.reproduction.tasks import PARTS, TRAINING, Task, grid, pending, perform
 from core.store.local import DEFAULT_ROOT, Store
 
@@ -207,7 +207,7 @@ def rates(root):
 
 def test_here_and_in_processes_give_the_same(small, tmp_path):
     seen = []
-    here = Here(str(tmp_path / "here"), "cpu", lambda task, progress: seen.append((task.id, progress.done)))
+    here = Serial(str(tmp_path / "here"), "cpu", lambda task, progress: seen.append((task.id, progress.done)))
     assert not any(outcome.error for outcome in run_tasks(small, here))
     assert {name for name, _ in seen} == {task.id for task in small}
     assert pending(small, Store(tmp_path / "here")) == []

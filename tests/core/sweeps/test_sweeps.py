@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from third_digit import images_of, predict
 
 from core.data import ImageSet
 from core.inference.incremental import predictions_at
@@ -20,16 +21,6 @@ from core.sweeps.location import LocationMap, location_sweep
 from core.trigger import Trigger, corner_pattern, stamp, stamp_each
 
 TARGET = 2
-WEIGHTS = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(11))
-
-
-def predict(images):
-    """A class that depends on every pixel and its place: the weighted sum's third digit."""
-    return ((images.double() * WEIGHTS).sum((1, 2, 3)) * 100).floor().long() % 4
-
-
-def images_of(count, seed=0):
-    return torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
 
 
 def trigger_of(row=7, col=7, value=0.5):
