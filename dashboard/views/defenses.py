@@ -180,9 +180,11 @@ def _draw_transforms(
         defense = Compose((transform, *then.steps))
         readings = _readings(chosen, transform, then, data, count)
         st.html(rate_bars(readings, defense.spec))
+    # On other images than those without a defense, a difference may be chance.
     without = Performance(main.card.clean_accuracy, main.card.attack_success_rate)
-    unrepaired = without if not main.repair else None
-    say(answer, defense_answer(main, defense.label, readings[1].rate, readings[0].rate, unrepaired))
+    comparable = not main.repair and (readings[1].rate.total, readings[0].rate.total) == tuple(r.total for r in without)
+    before = without if comparable else None
+    say(answer, defense_answer(main, defense.label, readings[1].rate, readings[0].rate, before))
     requested = [
         (s, colour, request_curve(session, s, transform, then, tested_for(s, main, data)[0] if data else None))
         for s, colour in _drawn(chosen)

@@ -102,7 +102,7 @@ def _both(main: Subject, said: str, clean: Rate, hit: Rate, before: Performance 
     if not hit.total or not clean.total:
         return f"{said}: what it does to this attack is not measured here."
     was = before or (Rate(0, 0), Rate(0, 0))
-    right = f"the model is right about {_against(clean, was[0])} of the clean images"
+    right = f"the model is right on {_against(clean, was[0])} of the clean images"
     if main.is_control:
         return (
             f"{said}: this model has no backdoor and takes {Amount.of(hit)} of the images with the trigger for "

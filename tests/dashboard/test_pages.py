@@ -39,6 +39,7 @@ from core.sweeps.base import attacked, success_at
 from core.sweeps.results import StoredResults
 from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec
+from dashboard.lessons.words import Amount
 from dashboard.server.places import Visited
 from dashboard.server.resources import jobs
 from dashboard.server.subjects import subjects
@@ -331,17 +332,20 @@ def test_a_map_of_few_images_says_that_there_are_no_more() -> None:
     assert precision_of(enough) == "as many as ±5 points took"
 
 
-def test_two_rates_of_one_defense_say_their_images() -> None:
-    """What is measured now is beside what is stored on more images, each with its number of images."""
+def test_rates_behind_a_defense_are_those_that_are_stored() -> None:
+    """On the images of the rates without a defense, so that the page's sentence compares like with like."""
     test = page("defenses", model=WHITE, **{"shrinkpad-strength": "4"})
     curve = StrengthCurve.from_dict(Store().checkpoint(WHITE).result("strength-shrinkpad") or {})
-    clean, hit = curve.at(4)
+    for rate in curve.at(4):
+        assert f"{rate.hits} of {rate.total} images" in readout(test)
+    assert "measured now" not in readout(test)
+    said = next(html.proto.body for html in test.get("html") if "ts-answer" in html.proto.body)
+    assert f"the backdoor fires on {Amount.of(curve.at(4)[1])} instead of" in said
+    assert f"the model is right on {Amount.of(curve.at(4)[0])}" in said
+    test = page("defenses", model=WHITE, then="flip", **{"shrinkpad-strength": "4"})  # of which nothing is stored
     assert "measured now on the first 256: 95% interval" in readout(test)
-    for rate in (clean, hit):
-        assert f"stored, on {rate.total} images: {100 * rate.value:.1f} %" in readout(test)
-    said = [caption.value for caption in test.caption if "what is measured now is on the first" in caption.value]
-    assert len(said) == 1
-    assert f"clean accuracy in percent of {clean.total} images" in said[0]
+    said = next(html.proto.body for html in test.get("html") if "ts-answer" in html.proto.body)
+    assert "instead of" not in said
 
 
 def test_repairs_stand_beside_the_model_on_the_same_images() -> None:

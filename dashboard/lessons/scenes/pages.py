@@ -33,7 +33,7 @@ class Benign(Scene):
     """Images without a trigger, and what network A (without a backdoor) and network B (with one) say about them."""
 
     measures: ClassVar[Mapping[str, str]] = {
-        "right_a": "share of benign images that network A is right about",
+        "right_a": "share of benign images that network A is right on",
         "right_b": "the same of network B",
         "kept_b": "the accuracy of network B as a share of that of network A, at most 100%",
     }
@@ -49,7 +49,7 @@ class Benign(Scene):
             measured = self._accuracy(stage, subject)
             rate = measured or subject.card.clean_accuracy or Rate(0, 0)
             note = "" if measured else stored_note(rate)
-            readings.append(Reading(f"Network {letter} is right about", rate, colour, note))
+            readings.append(Reading(f"Network {letter} is right on", rate, colour, note))
         with places.under:
             st.html(rate_bars(readings))
         self._images(stage, places)

@@ -108,7 +108,7 @@ def test_a_defense_says_both_rates_with_and_without_it(white: Subject) -> None:
     said = defense_answer(white, "Flip", Rate(88, 100), Rate(3, 100), (Rate(90, 100), Rate(100, 100)))
     assert said == (
         "With Flip in front of the model: the backdoor fires on 3% instead of 100% of the images with the trigger; the "
-        "model is right about 88% instead of 90% of the clean images."
+        "model is right on 88% instead of 90% of the clean images."
     )
 
 
