@@ -67,7 +67,7 @@ def measured(
     main = subjects[0][0]
     readings, first = [], None
     for subject, colour in subjects:
-        name = f"{main.label}: taken for “{main.target_name}”" if subject is main else subject.title
+        name = f"{main.label}: images taken for “{main.target_name}”" if subject is main else subject.title
         images = count if subject is main or others is None else others
         predicted, target = None, main.attack.target
         kept = stored(subject) if not (before and before.steps) else None

@@ -96,10 +96,10 @@ class Photographed(Scene):
                 found = self._rates(stage, subject, name)
                 if found is not None:
                     clean, hit, stored = found
-                    for rate, what in ((hit, f"taken for “{subject.target_name}”"), (clean, "benign, right")):
+                    for rate, what in ((hit, f"attacked images taken for “{subject.target_name}”"), (clean, "clean images recognised")):
                         note = stored_note(rate) if stored else ""
                         readings.append(Reading(f"{subject.label}: {what}", rate, colour, note))
-        readings.sort(key=lambda reading: "benign" in reading.name)
+        readings.sort(key=lambda reading: "recognised" in reading.name)
         with places.under:
             st.html(rate_bars(readings, name))
 

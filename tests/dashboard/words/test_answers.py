@@ -114,7 +114,7 @@ def test_a_defense_says_both_rates_with_and_without_it(white: Subject) -> None:
 
 def test_what_stays_the_same_is_not_called_a_change(white: Subject) -> None:
     said = defense_answer(white, "Flip", Rate(90, 100), Rate(3, 100), (Rate(9, 10), Rate(100, 100)))
-    assert "right about 90% (unchanged) of the clean images" in said
+    assert "right on 90% (unchanged) of the clean images" in said
     assert "3% instead of 100%" in said
 
 
