@@ -96,7 +96,8 @@ class Photographed(Scene):
                 found = self._rates(stage, subject, name)
                 if found is not None:
                     clean, hit, stored = found
-                    for rate, what in ((hit, f"attacked images taken for “{subject.target_name}”"), (clean, "clean images recognised")):
+                    taken = f"attacked images taken for “{subject.target_name}”"
+                    for rate, what in ((hit, taken), (clean, "clean images recognised")):
                         note = stored_note(rate) if stored else ""
                         readings.append(Reading(f"{subject.label}: {what}", rate, colour, note))
         readings.sort(key=lambda reading: "recognised" in reading.name)
