@@ -6,6 +6,7 @@ does on simulated photographs of prints, of test images (Fig. 11) and of picture
     python scripts/sweep.py appearance --checkpoint shapes10/resnet20/badnets --images 500 --json -
     python scripts/sweep.py strength --checkpoint cifar10/resnet20/blended --transform shrinkpad
     python scripts/sweep.py saliency --checkpoint cifar10/resnet20/blended --images 500
+    python scripts/sweep.py saliency --checkpoint cifar10/resnet20/blended --methods all
     python scripts/sweep.py physical --checkpoint cifar10/resnet20/badnets+
     python scripts/sweep.py location --checkpoint shapes10/resnet20/badnets --width 5
     python scripts/sweep.py classes --checkpoint shapes10/resnet20/badnets
@@ -31,6 +32,7 @@ from core.metrics import BoundedRate, Rate
 from core.models import Classifier
 from core.paper.constants import DISTANCES, VALUES
 from core.runtime.device import select_device
+from core.store.card import Card
 from core.store.card_images import images_of
 from core.store.local import Checkpoint
 from core.store.remote import open_store
@@ -41,11 +43,13 @@ from core.sweeps.physical import PhysicalResult
 from core.sweeps.place_classes import PlaceClasses
 from core.sweeps.results import StoredResults
 from core.sweeps.runner import COUNTS, Measured, Sweep, carry_out
+from core.sweeps.saliency_methods import SaliencyMethods
 from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec, transforms
 from core.trigger import Trigger
 
 ALL = "all"
+METHODS = "saliency-methods"
 
 
 def summary(result: Any, trigger: Trigger, target: int) -> dict[str, Any]:
@@ -81,6 +85,12 @@ def summary(result: Any, trigger: Trigger, target: int) -> dict[str, Any]:
         return numbers
     if isinstance(result, AppearanceCurve):
         return {f"at value {value}": entry(result.at(value), value=value) for value in VALUES}
+    if isinstance(result, SaliencyMethods):
+        return {
+            f"{score.method} ({score.explain}, {score.network}), {kind}": getattr(score.energies, kind).to_dict()
+            for score in result.scores
+            for kind in ("attacked", "transformed")
+        }
     return {name: getattr(result, name).to_dict() for name in ("attacked", "transformed")}
 
 
@@ -116,7 +126,7 @@ def add_answers(options: argparse.Namespace, checkpoint: Checkpoint, model: Clas
         count = min(count, options.images)
     if options.sweep != "classes":
         measure(Sweep("classes"), checkpoint, model, predictor, count, options.replace)
-    control = open_store(options.store).checkpoint(f"{card.dataset}/{card.model}/{Benign.name}")
+    control = checkpoint_of_clean(options, card)
     trigger, target = card.attack_object.trigger(card.shape), card.attack_object.target
     if not control.has_weights or control.key == checkpoint.key or control.card().source != card.source:
         return
@@ -127,6 +137,21 @@ def add_answers(options: argparse.Namespace, checkpoint: Checkpoint, model: Clas
     clean = control.model()
     ready = Predictor(clean, select_device(options.device)).compile(card.shape)
     measure(Sweep("location", foreign=card.attack_object), control, clean, ready, count, options.replace)
+
+
+def clean_model(options: argparse.Namespace) -> Classifier | None:
+    """The clean model of the same data and network; None where it is not stored, or is the one that is measured."""
+    checkpoint = open_store(options.store).checkpoint(options.checkpoint)
+    card = checkpoint.card()
+    control = checkpoint_of_clean(options, card)
+    if not control.has_weights or control.key == checkpoint.key or control.card().source != card.source:
+        return None
+    return control.model()
+
+
+def checkpoint_of_clean(options: argparse.Namespace, card: Card) -> Checkpoint:
+    """Where the clean model of the same data and network is, if it is anywhere."""
+    return open_store(options.store).checkpoint(f"{card.dataset}/{card.model}/{Benign.name}")
 
 
 def wanted_by(options: argparse.Namespace) -> list[Sweep]:
@@ -143,8 +168,12 @@ def wanted_by(options: argparse.Namespace) -> list[Sweep]:
     if options.sweep != "strength":
         if options.sweep == "saliency" and before.steps:
             raise ValueError("--before is not allowed here: `sweep.py saliency` compares with ShrinkPad-4")
+        if options.methods == ALL and options.sweep != "saliency":
+            raise ValueError("--methods is not allowed here: it says which methods `sweep.py saliency` compares")
         if options.transform is not None:
             raise ValueError("--transform is not allowed here: it says whose strength `sweep.py strength` varies")
+        if options.methods == ALL:
+            return [Sweep(METHODS, clean=clean_model(options))]
         return [Sweep(options.sweep, before=before, width=options.width)]
     if before.steps:
         raise ValueError("--before is not allowed here: `sweep.py strength` varies what is put before the model")
@@ -158,7 +187,7 @@ def wanted_by(options: argparse.Namespace) -> list[Sweep]:
 def parse() -> argparse.Namespace:
     """The options of the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweep", choices=tuple(COUNTS), help="what to vary")
+    parser.add_argument("sweep", choices=[name for name in COUNTS if name != METHODS], help="what to vary")
     parser.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
     parser.add_argument(
         "--images",
@@ -172,6 +201,13 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--transform", metavar="NAME", help=f"{', '.join(transforms)}, or {ALL} (default; for strength)"
+    )
+    parser.add_argument(
+        "--methods",
+        choices=("gradient", ALL),
+        default="gradient",
+        help="of saliency: the paper's method (default), or all, beside the same network with random weights and the "
+        "clean model",
     )
     parser.add_argument(
         "--before", default="", metavar="SPEC", help="defense before the model, e.g. flip,shrinkpad:4; not stored"
@@ -207,7 +243,7 @@ def print_result(options: argparse.Namespace, sweep: Sweep, values: dict[str, An
     encoding = f", {values['encoding']}" if values["encoding"] != "original" else ""
     behind = f" behind {sweep.before.label}" if sweep.before.steps else ""
     title = f" under {sweep.transform.title}" if sweep.transform is not None else ""
-    what = "share of the saliency inside the trigger" if sweep.kind == "saliency" else "attack success rate"
+    what = "share of the saliency inside the trigger" if sweep.kind in ("saliency", METHODS) else "attack success rate"
     say(options, f"{what} of {values['key']}{title}{behind} ({values['dataset']}{encoding}):")
     for name, entry in values["summary"].items():
         if "mean" in entry:

@@ -14,6 +14,9 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
     . .venv/bin/activate
 fi
 python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+# A reference that saliency's measures are compared with. Without what it asks for: of that, opencv-python would overwrite
+# opencv-python-headless, and need a screen's libraries.
+python -m pip install --quiet --disable-pip-version-check --no-deps "quantus>=0.6,<0.7"
 
 if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -84,6 +84,7 @@ class Integrated(GradientMethod):
     """Integrated Gradients (Sundararajan et al. 2017) from a black image."""
 
     label: ClassVar[str] = "Integrated Gradients"
+    costly: ClassVar[bool] = True
 
     steps: int = integer(32, low=2, high=512, step=2, help="Points on the way from black to the image.")
 
@@ -100,6 +101,7 @@ class SmoothGrad(GradientMethod):
     """SmoothGrad (Smilkov et al. 2017): the mean gradient of noisy copies of the image."""
 
     label: ClassVar[str] = "SmoothGrad"
+    costly: ClassVar[bool] = True
 
     samples: int = integer(16, low=1, high=256, help="Noisy copies.")
     std: float = number(20, low=0, high=128, step=1, help="Standard deviation of the noise.", unit="255ths")
@@ -146,6 +148,7 @@ class ShapGradient(GradientMethod):
     """GradientSHAP (Lundberg and Lee 2017): mean gradients between a black image and noisy copies."""
 
     label: ClassVar[str] = "GradientSHAP"
+    costly: ClassVar[bool] = True
 
     samples: int = integer(16, low=1, high=256, help="Random points.")
     std: float = number(20, low=0, high=128, step=1, help="Standard deviation of the noise.", unit="255ths")

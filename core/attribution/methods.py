@@ -61,6 +61,8 @@ class Method(Parametrised):
     name: ClassVar[str]
     label: ClassVar[str]
     """Name in figures and tables."""
+    costly: ClassVar[bool] = False
+    """Whether an image takes tens or hundreds of passes: comparisons then take fewer images."""
 
     @abstractmethod
     def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class Occluded(Method):
     """Occlusion (Zeiler and Fergus 2014): how far the logit falls when a gray square covers the pixel."""
 
     label: ClassVar[str] = "Occlusion"
+    costly: ClassVar[bool] = True
 
     window: int = integer(4, low=1, high=16, help="Side of the square.", unit="pixels")
     stride: int = integer(2, low=1, high=16, help="Step between two squares.", unit="pixels")
@@ -76,6 +77,7 @@ class Ablated(Method):
     """Feature ablation: how far the logit falls when a square of a fixed grid turns gray."""
 
     label: ClassVar[str] = "Feature ablation"
+    costly: ClassVar[bool] = True
 
     window: int = integer(4, low=1, high=16, help="Side of a square.", unit="pixels")
 
