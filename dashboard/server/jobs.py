@@ -34,7 +34,8 @@ from core.data import cache_folder
 from core.runtime.atomic_files import write_atomically
 from core.runtime.yielding import Courtesy
 from dashboard.server.limits import GRACE, MAPS, REPAIRS, AtOnce
-from dashboard.server.scheduler import Crowd, Turnstile, waiting_file
+from dashboard.server.questions import Questions
+from dashboard.server.scheduler import Crowd, Turns, Turnstile, waiting_file
 
 __all__ = ["Job", "Jobs", "Result", "Snapshot", "gathered", "sentence"]
 
@@ -228,7 +229,8 @@ class Jobs:
     """
 
     def __init__(self, folder: Path | None = None, keep: int = 64, grace: float = GRACE) -> None:
-        self.turnstile, self.crowd = Turnstile(Courtesy(waiting_file())), Crowd()
+        self.turnstile, self.crowd, self.turns = Turnstile(Courtesy(waiting_file())), Crowd(), Turns()
+        self.questions = Questions(self.turnstile.interactive)
         self._folder = folder or cache_folder() / "results"
         self._keep, self._grace = keep, grace
         self._jobs: OrderedDict[str, Job[Any]] = OrderedDict()
