@@ -17,6 +17,7 @@ __all__ = [
     "PHOTOGRAPHS_SERVED",
     "PREDICTED",
     "REPAIRS",
+    "TESTED",
     "UPLOADED",
     "VISITED",
     "AtOnce",
@@ -64,4 +65,7 @@ PREDICTED = 32 * 2**20
 """Bytes of the latest predictions: those of 4,000 places on 1,000 images."""
 
 VISITED = 128 * 2**20
-"""Bytes of what was measured place by place: 70 looks at 900 places on 1,000 images, the last asked ones."""
+"""Bytes of what was measured place by place: 140 looks at 900 places on 1,000 images, the last asked ones."""
+
+TESTED = 2**30
+"""Bytes of test images ready for measurements: of 40 data sets and targets of 32 pixels, or of one of 224 pixels."""
