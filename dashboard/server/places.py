@@ -11,6 +11,7 @@ import base64
 import json
 import threading
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,13 @@ from streamlit import runtime
 from torch import Tensor
 
 from core.data import ImageSet
-from core.runtime.read_once import FileState, file_state
+from core.runtime.read_once import file_state
 from core.sweeps.location import LocationMap
 from core.sweeps.place_classes import RESULT, UNKNOWN, PlaceClasses
 from core.sweeps.runner import foreign_map
 from core.transforms import Compose
 from core.trigger import Trigger
-from dashboard.server.limits import VISITED
+from dashboard.server.limits import LOOKS, VISITED
 from dashboard.server.recent import Recent
 from dashboard.server.resources import Tested
 from dashboard.server.subjects import Subject
@@ -47,6 +48,12 @@ class Stored:
     map: LocationMap | None
     classes: PlaceClasses | None
     file: bytes | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory, more or less."""
+        counts, said = (self.map.hits.nbytes if self.map is not None else 0), len(self.file or b"")
+        return 1024 + 4 * counts + 4 * said
 
 
 def packed(counts: LocationMap) -> dict[str, Any]:
@@ -78,23 +85,20 @@ def stored_look(subject: Subject, shown: Trigger, home: tuple[int, int], target:
     own, at_home = shown.at(*subject.trigger.location), shown.at(*home)
     names = ("location", foreign_map(at_home), RESULT)
     state = tuple(file_state(subject.checkpoint.folder / f"{name}.json") for name in names)
-    return _stored(subject.identity, subject.weights, own.fingerprint, target, state, subject, own, at_home)
+    key = (str(subject.checkpoint.folder), subject.identity, subject.weights, own.fingerprint, target, state)
+    return _recent_looks().get_or_make(key, lambda: _read_look(subject, own, at_home, target))
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _stored(
-    identity: str,
-    weights: str,
-    look: str,
-    target: int,
-    state: tuple[FileState | None, ...],
-    _subject: Subject,
-    _own: Trigger,
-    _at_home: Trigger,
-) -> Stored:
-    results = _subject.results
-    counts = results.location_of(_own, target) or results.location_of(_at_home, target)
-    classes = results.classes_of(_own, target)
+@cache
+def _recent_looks() -> Recent[Stored]:
+    """Not a cache of Streamlit's, which takes longer to look a key up than a step of a drag can wait."""
+    return Recent(LOOKS)
+
+
+def _read_look(subject: Subject, own: Trigger, at_home: Trigger, target: int) -> Stored:
+    results = subject.results
+    counts = results.location_of(own, target) or results.location_of(at_home, target)
+    classes = results.classes_of(own, target)
     if classes is not None:
         counts = classes.counts(target) if counts is None else counts.joined(classes.counts(target))
     if counts is None:
@@ -170,7 +174,7 @@ class Visited:
         return found
 
 
-@st.cache_resource(show_spinner=False)
+@cache
 def _visited() -> Recent[Visited]:
     return Recent(VISITED)
 

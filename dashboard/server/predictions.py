@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import streamlit as st
+from functools import cache
+
 from torch import Tensor
 
 from core.metrics import Rate
@@ -16,7 +17,7 @@ from dashboard.server.subjects import Subject
 __all__ = ["predictions", "success"]
 
 
-@st.cache_resource(show_spinner=False)
+@cache
 def _recent() -> Recent[Tensor]:
     return Recent(PREDICTED)
 
