@@ -138,7 +138,10 @@ async def on_sockets(port: int, model: str, sessions: int, steps: int, settle: f
         clients = []
         for _ in range(sessions):
             address = f"ws://127.0.0.1:{port}/_stcore/stream"
-            socket = await stack.enter_async_context(connect(address, subprotocols=["streamlit"], max_size=None))
+            # A server that does not answer is measured, not given up.
+            socket = await stack.enter_async_context(
+                connect(address, subprotocols=["streamlit"], max_size=None, ping_timeout=None)
+            )
             clients.append(Client(socket, model))
             await clients[-1].open()
         await asyncio.sleep(settle)
