@@ -188,10 +188,12 @@ class Stranger:
         try:
             while True:
                 part = await asyncio.wait_for(self._socket.recv(), 60)
-                self.said += part
                 message = ForwardMsg()
                 message.ParseFromString(part)
-                if message.WhichOneof("type") == "script_finished":
+                kind = message.WhichOneof("type")
+                if kind != "new_session":  # there Streamlit tells every browser where its script lies
+                    self.said += part
+                if kind == "script_finished":
                     return True
         except Exception:
             return False
