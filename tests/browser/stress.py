@@ -96,7 +96,7 @@ def timeless(values: Any) -> Any:
 def commands(data: Path) -> dict[str, list[str]]:
     """The commands, by the name in the table, in the order in which each finds what it needs."""
     model = ["--checkpoint", "six/resnet20/badnets", "--device", "cpu"]
-    made = ["--dataset", f"folder:{data}", "--device", "cpu", "--epochs", "8"]
+    made = ["--dataset", f"folder:{data}", "--device", "cpu", "--epochs", "3"]
     return {
         "train.py": ["train.py", *made, "--batch", "16"],
         "sweep.py": ["sweep.py", "location", *model],
@@ -160,6 +160,7 @@ def kill_commands(kills: int, rng: random.Random) -> list[Tried]:
             time.sleep(2)  # workers look for their parent every second
             left = left_of(broken)
             tried.check(not left, f"{name} left {left[:3]}")
+            print(tried.row(), flush=True)
             found.append(tried)
     return found
 
@@ -330,7 +331,7 @@ def main() -> None:
     options = parser.parse_args()
     found = kill_commands(options.kills, random.Random(options.seed)) if options.kills else []
     found += served(options.users) if options.users else []
-    print("\n".join(["| | tried | held | lost |", "|---|---|---|---|", *(one.row() for one in found)]))
+    print("\n".join(["", "| | tried | held | lost |", "|---|---|---|---|", *(one.row() for one in found)]))
     for one in found:
         for sentence in one.lost:
             print(f"lost: {sentence}")
