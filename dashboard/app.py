@@ -17,11 +17,15 @@ ICON = Path(__file__).resolve().parent / "assets" / "icon.png"
 st.set_page_config(page_title="Trigger sensitivity", page_icon=str(ICON), layout="wide")
 
 import dashboard.server.ending  # noqa: E402, F401 - the page must be configured first; waits for its runs at the end
+from dashboard.server.beginning import take_up_queue  # noqa: E402
 from dashboard.server.owner import is_served, owners  # noqa: E402
+from dashboard.server.strangers import guard_messages  # noqa: E402
 from dashboard.server.uploads import guard_uploads  # noqa: E402
 from dashboard.state.session import arriving  # noqa: E402
 
 guard_uploads()
+guard_messages()
+take_up_queue()
 if is_served():
     owners()  # prints the owner's token, once
 

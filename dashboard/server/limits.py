@@ -13,10 +13,13 @@ __all__ = [
     "DECODING",
     "GRACE",
     "IMAGES_SERVED",
+    "LOOKS",
     "MAPS",
     "PHOTOGRAPHS_SERVED",
     "PREDICTED",
     "REPAIRS",
+    "SESSIONS",
+    "TESTED",
     "UPLOADED",
     "VISITED",
     "AtOnce",
@@ -51,6 +54,9 @@ IMAGES_SERVED = 256
 PHOTOGRAPHS_SERVED = 64
 """Simulated photographs per measurement for a visitor of a served application: what the page opens with."""
 
+SESSIONS = 300
+"""Pages open at once of a served application: a lecture hall of eighty with some tabs each, 2 MB each when idle."""
+
 UPLOADED = AtOnce(25 * 2**20, 500 * 2**20)
 """Bytes of uploaded pictures in memory: one picture of the largest size each, 20 such pictures in all."""
 
@@ -64,4 +70,10 @@ PREDICTED = 32 * 2**20
 """Bytes of the latest predictions: those of 4,000 places on 1,000 images."""
 
 VISITED = 128 * 2**20
-"""Bytes of what was measured place by place: 70 looks at 900 places on 1,000 images, the last asked ones."""
+"""Bytes of what was measured place by place: 140 looks at 900 places on 1,000 images, the last asked ones."""
+
+LOOKS = 64 * 2**20
+"""Bytes of stored maps ready for the pages: 300 of 900 places with what is said of ten thousand images."""
+
+TESTED = 2**30
+"""Bytes of test images ready for measurements: of 40 data sets and targets of 32 pixels, or of one of 224 pixels."""

@@ -11,6 +11,7 @@ import base64
 import json
 import threading
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,13 @@ from streamlit import runtime
 from torch import Tensor
 
 from core.data import ImageSet
-from core.runtime.read_once import FileState, file_state
+from core.runtime.read_once import file_state
 from core.sweeps.location import LocationMap
 from core.sweeps.place_classes import RESULT, UNKNOWN, PlaceClasses
 from core.sweeps.runner import foreign_map
 from core.transforms import Compose
 from core.trigger import Trigger
-from dashboard.server.limits import VISITED
+from dashboard.server.limits import LOOKS, VISITED
 from dashboard.server.recent import Recent
 from dashboard.server.resources import Tested
 from dashboard.server.subjects import Subject
@@ -47,6 +48,12 @@ class Stored:
     map: LocationMap | None
     classes: PlaceClasses | None
     file: bytes | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory, more or less."""
+        counts, said = (self.map.hits.nbytes if self.map is not None else 0), len(self.file or b"")
+        return 1024 + 4 * counts + 4 * said
 
 
 def packed(counts: LocationMap) -> dict[str, Any]:
@@ -78,23 +85,20 @@ def stored_look(subject: Subject, shown: Trigger, home: tuple[int, int], target:
     own, at_home = shown.at(*subject.trigger.location), shown.at(*home)
     names = ("location", foreign_map(at_home), RESULT)
     state = tuple(file_state(subject.checkpoint.folder / f"{name}.json") for name in names)
-    return _stored(subject.identity, subject.weights, own.fingerprint, target, state, subject, own, at_home)
+    key = (str(subject.checkpoint.folder), subject.identity, subject.weights, own.fingerprint, target, state)
+    return _recent_looks().get_or_make(key, lambda: _read_look(subject, own, at_home, target))
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _stored(
-    identity: str,
-    weights: str,
-    look: str,
-    target: int,
-    state: tuple[FileState | None, ...],
-    _subject: Subject,
-    _own: Trigger,
-    _at_home: Trigger,
-) -> Stored:
-    results = _subject.results
-    counts = results.location_of(_own, target) or results.location_of(_at_home, target)
-    classes = results.classes_of(_own, target)
+@cache
+def _recent_looks() -> Recent[Stored]:
+    """Not a cache of Streamlit's, which takes longer to look a key up than a step of a drag can wait."""
+    return Recent(LOOKS)
+
+
+def _read_look(subject: Subject, own: Trigger, at_home: Trigger, target: int) -> Stored:
+    results = subject.results
+    counts = results.location_of(own, target) or results.location_of(at_home, target)
+    classes = results.classes_of(own, target)
     if classes is not None:
         counts = classes.counts(target) if counts is None else counts.joined(classes.counts(target))
     if counts is None:
@@ -125,48 +129,52 @@ class Visited:
 
     def __init__(self, rows: range, cols: range, target: int) -> None:
         self._rows, self._cols, self._target = rows, cols, target
-        self._said: dict[tuple[int, int], npt.NDArray[np.unsignedinteger[Any]]] = {}
+        self._hits = np.zeros((len(rows), len(cols)), dtype=np.int64)
+        self._total = np.zeros_like(self._hits)
+        # Of every place what was said about the first images, in the smallest type that has all classes.
+        self._said: npt.NDArray[np.unsignedinteger[Any]] = np.zeros((*self._hits.shape, 0), dtype=np.uint8)
         self._lock = threading.Lock()
 
     def note(self, row: int, col: int, predicted: Tensor) -> None:
         """Keeps predictions of the first test images at a place, unless as many are known already."""
         if row not in self._rows or col not in self._cols:
             return  # between the places of a map of large images; the latest predictions are kept elsewhere
+        at, said = (self._rows.index(row), self._cols.index(col)), predicted.numpy()
         with self._lock:
-            if len(self._said.get((row, col), ())) < len(predicted):
-                said = predicted.numpy()
-                # Four times smaller than as predicted: a look has hundreds of places.
-                self._said[row, col] = said.astype(np.min_scalar_type(int(said.max(initial=0))))
+            if self._total[at] < len(said):
+                self._make_room(len(said), np.min_scalar_type(int(said.max())))
+                self._said[at][: len(said)] = said
+                self._hits[at], self._total[at] = int((said == self._target).sum()), len(said)
+
+    def _make_room(self, count: int, kind: np.dtype[Any]) -> None:
+        count, kind = max(count, self._said.shape[2]), np.promote_types(kind, self._said.dtype)
+        if (count, kind) != (self._said.shape[2], self._said.dtype):
+            grown = np.zeros((*self._hits.shape, count), dtype=kind)
+            grown[..., : self._said.shape[2]] = self._said
+            self._said = grown
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the predictions that are kept."""
-        return sum(said.nbytes for said in self._copy().values())
+        """Bytes of the predictions that are kept, with the room for those of the other places."""
+        return self._said.nbytes
 
     def counts(self) -> LocationMap:
         """Counts of every place, 0 where nobody was."""
-        hits = np.zeros((len(self._rows), len(self._cols)), dtype=np.int64)
-        total = np.zeros_like(hits)
-        for (row, col), said in self._copy().items():
-            at = self._rows.index(row), self._cols.index(col)
-            hits[at], total[at] = int((said == self._target).sum()), len(said)
-        return LocationMap(hits, total, tuple(self._rows), tuple(self._cols))
+        with self._lock:
+            return LocationMap(self._hits.copy(), self._total.copy(), tuple(self._rows), tuple(self._cols))
 
     def classes(self, start: int, count: int) -> npt.NDArray[np.uint8]:
         """Predicted classes of some images at every place, uint8 ``(rows, cols, count)``, UNKNOWN where nobody was."""
-        found = np.full((len(self._rows), len(self._cols), count), UNKNOWN, dtype=np.uint8)
-        for (row, col), said in self._copy().items():
-            part = said[start : start + count]
+        found = np.full((*self._hits.shape, count), UNKNOWN, dtype=np.uint8)
+        with self._lock:
+            part = self._said[..., start : start + count]
+            known = start + np.arange(part.shape[2]) < self._total[..., None]
             # Of more classes than fit into a byte, those that do not are asked for again.
-            found[self._rows.index(row), self._cols.index(col), : len(part)] = np.minimum(part, UNKNOWN)
+            found[..., : part.shape[2]] = np.where(known, np.minimum(part, UNKNOWN), UNKNOWN)
         return found
 
-    def _copy(self) -> dict[tuple[int, int], npt.NDArray[np.unsignedinteger[Any]]]:
-        with self._lock:
-            return dict(self._said)
 
-
-@st.cache_resource(show_spinner=False)
+@cache
 def _visited() -> Recent[Visited]:
     return Recent(VISITED)
 

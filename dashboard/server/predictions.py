@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import streamlit as st
-import torch
+from functools import cache
+
 from torch import Tensor
 
-from core.inference.incremental import predictions_at
 from core.metrics import Rate
 from core.transforms import Compose
-from core.trigger import Trigger
+from core.trigger import Trigger, stamp
 from dashboard.server.limits import PREDICTED
 from dashboard.server.recent import Recent
 from dashboard.server.resources import Tested, jobs, predictor
@@ -18,7 +17,7 @@ from dashboard.server.subjects import Subject
 __all__ = ["predictions", "success"]
 
 
-@st.cache_resource(show_spinner=False)
+@cache
 def _recent() -> Recent[Tensor]:
     return Recent(PREDICTED)
 
@@ -33,7 +32,8 @@ def predictions(
 ) -> Tensor | None:
     """Predicted classes, int64 ``(count,)``, of test images from ``start`` on with the trigger stamped.
 
-    None where the weights are not stored. Computed ahead of background work; the same question twice costs nothing.
+    None where the weights are not stored. Computed ahead of background work, together with what other sessions ask at
+    the same time; the same question twice costs nothing.
 
     Args:
         subject: The model.
@@ -51,14 +51,16 @@ def predictions(
     key = (subject.weights, stamped, data.name, start, count, before.spec)
     found = _recent().get(key)
     if found is None:
-        chosen = slice(start, start + count)
-        images = data.images[chosen] if trigger is not None else data.clean.floats(chosen)
-        defend = before.seeded()
-        with jobs().turnstile.interactive(), torch.inference_mode():
-            if trigger is not None:
-                found = predictions_at(model.predict, images, trigger, defend)
-            else:
-                found = model.predict(defend(images))
+        chosen, defend = slice(start, start + count), before.seeded()
+
+        def images() -> Tensor:
+            if trigger is None:
+                return defend(data.clean.floats(chosen))
+            return defend(stamp(data.images[chosen], trigger))
+
+        alike = (subject.weights, *data.images.shape[1:], before.spec)
+        with jobs().turns.paused():
+            found = jobs().questions.ask(key, model.predict, images, count, alike)
         _recent().put(key, found)
     return found
 

@@ -34,6 +34,7 @@ class Recent(Generic[V]):
         self.limit = limit
         self._values = OrderedDict[Hashable, V]()
         self._lock = threading.Lock()
+        self._making = dict[Hashable, threading.Lock]()
 
     @property
     def nbytes(self) -> int:
@@ -56,13 +57,27 @@ class Recent(Generic[V]):
             self._forget()
 
     def get_or_make(self, key: Hashable, make: Callable[[], V]) -> V:
-        """The value of a key; made, one for all who ask, where there is none."""
+        """The value of a key; made, one for all who ask, where there is none. Nobody else waits meanwhile."""
         with self._lock:
-            if key not in self._values:
-                self._values[key] = make()
-            self._values.move_to_end(key)
-            self._forget()
-            return self._values[key]
+            if key in self._values:
+                return self._used(key)
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._values:
+                    return self._used(key)
+            try:
+                value = make()
+                self.put(key, value)
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
+        return value
+
+    def _used(self, key: Hashable) -> V:
+        self._values.move_to_end(key)
+        self._forget()
+        return self._values[key]
 
     def _forget(self) -> None:
         held = sum(value.nbytes for value in self._values.values())

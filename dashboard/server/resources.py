@@ -20,6 +20,8 @@ from core.store.card_images import OtherData, images_of, same_kind
 from core.sweeps.base import attacked
 from dashboard.server.compiling import compile_aside
 from dashboard.server.jobs import Jobs
+from dashboard.server.limits import TESTED
+from dashboard.server.recent import Recent
 from dashboard.server.uploads import pictures
 from dashboard.words.escaping import plain
 
@@ -114,10 +116,21 @@ class Tested:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its images and labels; what is a part of another one is in the same memory."""
+        tensors = [self.images, self.labels, *(t for one in (self.clean, self.read) for t in (one.images, one.labels))]
+        memory = {part.data_ptr(): part.nbytes() for part in (tensor.untyped_storage() for tensor in tensors)}
+        return sum(memory.values())
 
-@st.cache_resource(show_spinner=False, max_entries=6)
-def _tested(source: str, target: int, _card: Card) -> Tested:
-    data = images_of(_card, "test", BEGINNING)
+
+@st.cache_resource(show_spinner=False)
+def _recent_tests() -> Recent[Tested]:
+    return Recent(TESTED)
+
+
+def _read_tests(card: Card, target: int) -> Tested:
+    data = images_of(card, "test", BEGINNING)
     kept = data.labels != target
     return Tested(
         images=attacked(data, target, MOST_IMAGES),
@@ -139,7 +152,8 @@ def tested(subject: Subject) -> Tested | None:
     # What the data are checked against is a part of the name.
     described = json.dumps([dataset.name, dataset.to_dict(), card.classes, card.shape], sort_keys=True)
     try:
-        return _tested(described, subject.attack.target, card)
+        target = subject.attack.target
+        return _recent_tests().get_or_make((described, target), lambda: _read_tests(card, target))
     except (DataMissing, OtherData):
         return None
 

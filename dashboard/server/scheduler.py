@@ -12,7 +12,7 @@ from pathlib import Path
 from core.data import cache_folder
 from core.runtime.yielding import Courtesy
 
-__all__ = ["Crowd", "Turnstile", "waiting_file"]
+__all__ = ["Crowd", "Turns", "Turnstile", "waiting_file"]
 # Seconds after a step of its drag for which a session counts as dragging.
 DRAGGING = 3.0
 # Seconds for which background work waits after what a user waited for: a step of a drag asks several models in turn.
@@ -78,6 +78,67 @@ class Turnstile:
         with self._condition:
             self._busy = False
             self._condition.notify_all()
+
+
+class Turns:
+    """So many threads at once draw what follows a drag, in the order in which they came.
+
+    Python runs one thread at a time: those of thirty users, all at once, would hold up each other and the thread that
+    sends their pages. Who waits for a computation lets the next one draw meanwhile.
+
+    Args:
+        at_once: How many.
+    """
+
+    def __init__(self, at_once: int = 2) -> None:
+        self._free = at_once
+        self._waiting = deque[threading.Lock]()
+        self._lock = threading.Lock()
+        self._held = threading.local()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """For what a thread draws; within another turn of the same thread it costs nothing."""
+        if getattr(self._held, "turn", False):
+            yield
+            return
+        self._take()
+        try:
+            yield
+        finally:
+            self._give()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Gives the thread's turn to others meanwhile, if it has one, and waits for another one afterwards."""
+        if not getattr(self._held, "turn", False):
+            yield
+            return
+        self._give()
+        try:
+            yield
+        finally:
+            self._take()
+
+    def _take(self) -> None:
+        with self._lock:
+            gate = None if self._free else threading.Lock()
+            if gate is None:
+                self._free -= 1
+            else:
+                gate.acquire()
+                self._waiting.append(gate)
+        if gate is not None:
+            gate.acquire()  # until whoever has a turn hands it over
+        self._held.turn = True
+
+    def _give(self) -> None:
+        self._held.turn = False
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
 
 
 class Crowd:

@@ -3,9 +3,10 @@
 Each is a process of its own. What it is and how far it has come is read from the files beside its checkpoint, so that
 another session, or this server after a restart, sees the same, and a process that dies leaves its last epoch there.
 
-One is trained at a time, whoever started it: what is started meanwhile waits in the server's queue, whatever its page
-does, and is lost when the server ends. Only the owner starts trainings (:mod:`dashboard.server.owner`); only the owner
-and who started one pause, discard or delete it. No process is sent a signal but a child of this one: others are asked.
+One is trained at a time, whoever started it: what is started meanwhile waits in a queue, whatever its page does, which
+the next server goes on with when this one ends (:mod:`dashboard.server.queued`). Only the owner starts trainings
+(:mod:`dashboard.server.owner`); only the owner and who started one pause, discard or delete it. No process is sent a
+signal but a child of this one: others are asked.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from core.training.trainer import Plan
 from core.workers.train import train_in_background
 from dashboard.server.jobs import sentence
 from dashboard.server.owner import NotAllowed, is_owner, require_owner
+from dashboard.server.queued import MOST, Queue, Waiting
 from dashboard.server.scheduler import waiting_file
 
 __all__ = ["Training", "Trainings", "trainings"]
@@ -74,14 +76,6 @@ class _Started:
     process: subprocess.Popen[bytes]
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A training in the queue."""
-
-    plan: Plan
-    device: str
-
-
 class Trainings:
     """All trainings of a store.
 
@@ -94,12 +88,14 @@ class Trainings:
         self.store = store
         self._folder = folder or cache_folder() / "trainings"
         self._started: dict[str, _Started] = {}
-        self._queue: list[_Waiting] = []
+        self._queue = Queue(self._folder, store.root)
         self._failed: dict[str, str] = {}
         # Who started what: the session, and whether it was the owner's.
         self._by: dict[str, tuple[str, bool]] = {}
         self._lock = threading.RLock()
         self._watcher: threading.Thread | None = None
+        if self._queue.waiting():
+            self._watch()  # of the server before
 
     def unfinished(self) -> list[Training]:
         """Every training that has not ended: the running ones first, then the queue."""
@@ -109,7 +105,7 @@ class Trainings:
             if key not in found and (one := self._without_files(key)) is not None:
                 found[key] = one
         with self._lock:
-            for place, waiting in enumerate(self._queue, 1):
+            for place, waiting in enumerate(self._queue.waiting(), 1):
                 key = waiting.plan.key
                 known = found.get(key, Training(key, waiting.plan, (), False))
                 found[key] = replace(known, error="", place=place)
@@ -131,22 +127,25 @@ class Trainings:
 
         Raises:
             NotAllowed: If the session is not the owner's.
-            ValueError: If it runs or waits already, or would replace a model that came with the repository.
+            ValueError: If it runs or waits already, would replace a model that came with the repository, or too many
+                wait.
             OSError: If its files cannot be written.
         """
         require_owner(by, "starting a training")
-        with self._lock:
-            if any(one.plan.key == plan.key for one in self._queue):
+        with self._lock, self._queue.changed() as waiting:
+            if any(one.plan.key == plan.key for one in waiting):
                 raise ValueError(f"{plan.key} waits to be trained already")
             self._check(plan)
+            if len(waiting) == MOST:
+                raise ValueError(f"{MOST} trainings wait already; take one out of the queue first")
             self._failed.pop(plan.key, None)
-            if self._queue or self._is_busy():
-                self._queue.append(_Waiting(plan, device))
+            if waiting or self._is_busy():
+                waiting.append(Waiting(plan, device))
                 self._watch()
             else:
                 self._begin(plan, device)
             self._by[plan.key] = by, is_owner(by)
-            return len(self._queue)
+            return len(waiting)
 
     def _check(self, plan: Plan) -> None:
         if self.store.is_shipped(plan.key):
@@ -175,18 +174,29 @@ class Trainings:
     def _go_on(self) -> None:
         while True:
             with self._lock:
-                if not self._queue:
-                    self._watcher = None
-                    return
-                if not self._is_busy():
-                    one = self._queue.pop(0)
-                    try:
-                        self._check(one.plan)
-                        self._begin(one.plan, one.device)
-                    except (ValueError, OSError) as error:
-                        log.warning("a training that waited cannot begin", exc_info=error)
-                        self._failed[one.plan.key] = sentence(error)
+                try:
+                    if not self._queue.waiting():
+                        self._watcher = None
+                        return
+                    if not self._is_busy():
+                        self._begin_next()
+                except OSError as error:  # the queue cannot be written now: nothing is lost of it
+                    log.warning("the queue of trainings does not go on", exc_info=error)
             time.sleep(POLL)
+
+    def _begin_next(self) -> None:
+        """Begins the first training of the queue, or says why it cannot; only then it is out of the queue."""
+        with self._queue.changed() as waiting:
+            if not waiting:
+                return
+            one = waiting[0]
+            try:
+                self._check(one.plan)
+                self._begin(one.plan, one.device)
+            except (ValueError, OSError) as error:
+                log.warning("a training that waited cannot begin", exc_info=error)
+                self._failed[one.plan.key] = sentence(error)
+            del waiting[0]
 
     def starter(self, key: str, session: str) -> str:
         """Who started a training, as it is said to a session."""
@@ -208,10 +218,11 @@ class Trainings:
 
         Raises:
             NotAllowed: If the session ``by`` is neither its starter's nor the owner's.
+            OSError: If the queue cannot be written.
         """
         self._require(key, by, "Taking a training out of the queue")
-        with self._lock:
-            self._queue = [one for one in self._queue if one.plan.key != key]
+        with self._lock, self._queue.changed() as waiting:
+            waiting[:] = [one for one in waiting if one.plan.key != key]
 
     def pause(self, key: str, by: str) -> None:
         """Stops the process; the training can go on after its last finished epoch.

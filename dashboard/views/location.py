@@ -35,7 +35,14 @@ from dashboard.widgets.controls import (
     progress_bar,
 )
 from dashboard.widgets.download import about_data
-from dashboard.widgets.following import Followed, draw_following_strip, draw_rates, follow, images_of_a_step
+from dashboard.widgets.following import (
+    Followed,
+    draw_following_strip,
+    draw_rates,
+    follow,
+    images_of_a_step,
+    in_turn,
+)
 from dashboard.widgets.live import draw_pad
 from dashboard.widgets.page_head import begin, lay_out, read_link, say
 from dashboard.widgets.report import offer_report
@@ -221,6 +228,7 @@ def _draw_live(session: Session, selection: Located, mapped: Sequence[Mapped]) -
 
     @st.fragment(key="live", run_every=POLL_SECONDS if polling else None)
     @one_sentence
+    @in_turn(session)
     def live() -> None:
         snapshots = [m.snapshot() for m in mapped]
         if polling and not any(s.running for s in snapshots):

@@ -39,8 +39,8 @@ EXPLANATION = """
 Here a model is trained on this machine: clean, or with a backdoor. Choose how the attack poisons the training images;
 while it trains you see how the model learns its task (**clean accuracy**) and the backdoor (**attack success rate**).
 A training goes on when the page is closed, survives a restart of the application, and its model is in every list as
-soon as it is finished. One is trained at a time, others wait in a queue. A model that came with the repository is never
-replaced here.
+soon as it is finished. One is trained at a time, others wait in a queue, which survives a restart too. A model that
+came with the repository is never replaced here.
 """
 # Parquet files need a path, which only the command line takes; a folder is asked for.
 DATASETS = [name for name in datasets if name == "folder" or "path" not in params_of(datasets[name])]

@@ -5,8 +5,10 @@ One place has one rate: of what is stored, what a map has so far and what somebo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import wraps
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +32,20 @@ from dashboard.state.session import Session
 from dashboard.state.trigger import Look
 from dashboard.widgets.live import rgba
 
-__all__ = ["Followed", "draw_following_strip", "draw_rates", "draw_varied_strip", "follow", "images_of_a_step"]
+__all__ = [
+    "Followed",
+    "draw_following_strip",
+    "draw_rates",
+    "draw_varied_strip",
+    "follow",
+    "images_of_a_step",
+    "in_turn",
+]
 
-# Images of a step of a drag, where not all are taken; and how many users must drag for that to hold for every model.
-DRAG_IMAGES, CROWD = 64, 3
+# Images of a step of a drag, where not all are taken, by how many users drag at once, from so many on. Of few users
+# only the models beside the one under study take fewer.
+DRAG_IMAGES = {1: 64, 10: 32, 20: 16}
+CROWD = 3
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,8 @@ def images_of_a_step(session: Session, count: int) -> tuple[int, int]:
     """On how many images the model under study is measured now, and the models beside it.
 
     While the trigger is on its way, the others take fewer, so that it stays under the finger; where several users drag
-    at once, so does the model under study. When the trigger is let go, all take the full number.
+    at once, so does the model under study, and all the fewer the more there are. When the trigger is let go, all take
+    the full number.
 
     Args:
         session: Of the user.
@@ -82,8 +95,23 @@ def images_of_a_step(session: Session, count: int) -> tuple[int, int]:
     """
     if session.settled:
         return count, count
-    few = min(count, DRAG_IMAGES)
-    return few if jobs().crowd.dragging_with(session.identity) >= CROWD else count, few
+    users = jobs().crowd.dragging_with(session.identity)
+    few = min(count, *(images for crowd, images in DRAG_IMAGES.items() if users >= crowd))
+    return few if users >= CROWD else count, few
+
+
+def in_turn(session: Session) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Decorator of what follows a trigger: while it is dragged, users draw in turn."""
+
+    def decorate(draw: Callable[[], None]) -> Callable[[], None]:
+        @wraps(draw)
+        def run() -> None:
+            with nullcontext() if session.settled else jobs().turns.turn():
+                draw()
+
+        return run
+
+    return decorate
 
 
 def follow(

@@ -129,7 +129,13 @@ def open_beside(browser: Any, port: int, link: str, press: str) -> None:
     page.goto(f"http://127.0.0.1:{port}/{link}", timeout=120_000)
     page.locator("h1").first.wait_for(timeout=120_000)
     if press:
-        page.get_by_role("button", name=re.compile(rf"\b{re.escape(press)}")).first.click(timeout=120_000)
+        button = page.get_by_role("button", name=re.compile(rf"\b{re.escape(press)}")).first
+        more = page.get_by_text("More", exact=True)
+        button.or_(more).first.wait_for(timeout=120_000)
+        page.wait_for_timeout(1000)
+        if not button.is_visible():
+            more.first.click()
+        button.click(timeout=120_000)
     page.wait_for_timeout(4000)  # until what was started is under way
 
 

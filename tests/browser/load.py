@@ -20,10 +20,11 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from latency import ARGUMENTS, WATCH, chromium, free_port, percentile, start_server, write_json
+from latency import ARGUMENTS, WATCH, chromium, cpu_seconds, free_port, percentile, start_server, write_json
 
 
 def path_of(number: int, session: int) -> tuple[int, int]:
@@ -55,8 +56,10 @@ async def drag(page: Any, steps: int, offset: int) -> list[float]:
     return found
 
 
-async def in_browsers(port: int, model: str, sessions: int, steps: int, settle: float) -> list[list[float]]:
-    """Opens a page for every session, and lets all drag at once."""
+async def in_browsers(
+    port: int, model: str, sessions: int, steps: int, settle: float, begun: Callable[[], None]
+) -> list[list[float]]:
+    """Opens a page for every session, and lets all drag at once; says when they begin."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as driver:
@@ -70,6 +73,7 @@ async def in_browsers(port: int, model: str, sessions: int, steps: int, settle: 
             await page.locator(".pad canvas[data-row]").wait_for(timeout=120_000)
             pages.append(page)
         await asyncio.sleep(settle)
+        begun()
         found = await asyncio.gather(*(drag(page, steps, number) for number, page in enumerate(pages)))
         await browser.close()
     return found
@@ -130,18 +134,24 @@ class Client:
         return found
 
 
-async def on_sockets(port: int, model: str, sessions: int, steps: int, settle: float) -> list[list[float]]:
-    """Opens a websocket for every session, and lets all drag at once."""
+async def on_sockets(
+    port: int, model: str, sessions: int, steps: int, settle: float, begun: Callable[[], None]
+) -> list[list[float]]:
+    """Opens a websocket for every session, and lets all drag at once; says when they begin."""
     from websockets.asyncio.client import connect
 
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(sessions):
             address = f"ws://127.0.0.1:{port}/_stcore/stream"
-            socket = await stack.enter_async_context(connect(address, subprotocols=["streamlit"], max_size=None))
+            # A server that does not answer is measured, not given up.
+            socket = await stack.enter_async_context(
+                connect(address, subprotocols=["streamlit"], max_size=None, ping_timeout=None)
+            )
             clients.append(Client(socket, model))
             await clients[-1].open()
         await asyncio.sleep(settle)
+        begun()
         return await asyncio.gather(*(client.drag(steps, number) for number, client in enumerate(clients)))
 
 
@@ -149,12 +159,15 @@ def measure(model: str, sessions: int, steps: int, settle: float, websocket: boo
     """Starts the application, and lets sessions drag."""
     port = free_port()
     server, _ = start_server(port)
+    spent = [0.0]
     try:
         way = on_sockets if websocket else in_browsers
-        found = asyncio.run(way(port, f"{model}&{query}" if query else model, sessions, steps, settle))
+        address = f"{model}&{query}" if query else model
+        found = asyncio.run(way(port, address, sessions, steps, settle, lambda: spent.append(cpu_seconds(server.pid))))
+        spent.append(cpu_seconds(server.pid))
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
     every = [latency for session in found for latency in session]
     return {
         "model": model,
@@ -166,7 +179,9 @@ def measure(model: str, sessions: int, steps: int, settle: float, websocket: boo
         "p95_ms": round(percentile(every, 0.95), 1),
         "max_ms": round(max(every), 1),
         "p95_ms_of_the_slowest_session": round(max(percentile(session, 0.95) for session in found), 1),
+        "server_cpu_ms_of_a_step": round(1000 * (spent[-1] - spent[-2]) / len(every), 1),
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
     }
 
 
@@ -184,7 +199,8 @@ def main() -> None:
     kind = "sessions without browsers" if options.websocket else "sessions"
     print(
         f"{found['sessions']} {kind} dragging {found['model']}: pointer move to new rate p50 {found['p50_ms']} ms, "
-        f"p95 {found['p95_ms']} ms, {found['p95_ms_of_the_slowest_session']} ms in the slowest session"
+        f"p95 {found['p95_ms']} ms, {found['p95_ms_of_the_slowest_session']} ms in the slowest session; server CPU "
+        f"{found['server_cpu_ms_of_a_step']} ms a step, load {found['load']}"
     )
     write_json(found, options.json)
 

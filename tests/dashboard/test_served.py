@@ -10,6 +10,8 @@ import pytest
 import streamlit as st
 from pages import ALL, WHITE, _alone, page
 from squares import six_colours
+from starlette.websockets import WebSocketDisconnect
+from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.testing.v1 import AppTest
 
 from core.attacks import attacks
@@ -21,6 +23,7 @@ from dashboard.server import owner as module
 from dashboard.server.limits import IMAGES_SERVED, PHOTOGRAPHS_SERVED
 from dashboard.server.owner import LONGEST_DELAY, WRONG_A_MINUTE, NotAllowed, Owners, is_owner, is_served, owners
 from dashboard.server.resources import jobs
+from dashboard.server.strangers import guard
 from dashboard.server.subjects import Subject
 from dashboard.server.trainings import Trainings
 from dashboard.views.repairs import start_repair, stop_repair
@@ -256,3 +259,47 @@ def test_new_sessions_do_not_get_round_the_delay(monkeypatch: pytest.MonkeyPatch
     assert "try again in a minute" in some.offer("one more", SECRET)
     now += 61
     assert some.offer("one more", SECRET) == ""
+
+
+class Runtime:
+    """What of Streamlit's runtime hears the browsers."""
+
+    def __init__(self) -> None:
+        self.heard: list[str | None] = []
+        self.pages = 0
+        self._session_mgr = self
+
+    def num_active_sessions(self) -> int:
+        return self.pages
+
+    def handle_backmsg(self, session_id: str, msg: BackMsg, *, client: object = None) -> None:
+        self.heard.append(msg.WhichOneof("type"))
+
+    def connect_session(self, client: object, user_info: object) -> str:
+        self.pages += 1
+        return f"session {self.pages}"
+
+
+def test_no_forged_message_clears_everybodys_caches() -> None:
+    server = Runtime()
+    guard(server)
+    for message in (
+        BackMsg(clear_cache=True),
+        BackMsg(load_git_info=True),
+        BackMsg(set_run_on_save=True),
+        BackMsg(debug_shutdown_runtime=True),
+        BackMsg(),
+        BackMsg(stop_script=True),
+    ):
+        server.handle_backmsg("any", message, client=None)
+    assert server.heard == ["stop_script"]
+
+
+def test_pages_beyond_the_limit_are_refused_until_others_close() -> None:
+    server = Runtime()
+    guard(server, most=2)
+    assert [server.connect_session(client=None, user_info={}) for _ in range(2)] == ["session 1", "session 2"]
+    with pytest.raises(WebSocketDisconnect):
+        server.connect_session(client=None, user_info={})
+    server.pages -= 1
+    assert server.connect_session(client=None, user_info={}) == "session 2"

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import torch
+from torch import Tensor
 
 from dashboard.server.jobs import Job, Jobs
 from dashboard.server.limits import MAPS
-from dashboard.server.scheduler import DRAGGING, Crowd, Turnstile
+from dashboard.server.questions import Questions
+from dashboard.server.scheduler import DRAGGING, Crowd, Turns, Turnstile
 
 
 @dataclass(frozen=True)
@@ -388,6 +391,85 @@ def test_who_waits_passes_in_the_order_of_coming() -> None:
     for thread in threads:
         thread.join(10)
     assert order == list(range(12))
+
+
+def meanwhile(count: int, act: Callable[[int], None], ready: Callable[[int], bool]) -> list[threading.Thread]:
+    """Threads that do something with their number, each begun when those before it have come as far as is wanted."""
+    threads = []
+    for number in range(count):
+        thread = threading.Thread(target=act, args=(number,))
+        thread.start()
+        threads.append(thread)
+        while not ready(number):
+            time.sleep(0.001)
+    return threads
+
+
+def test_questions_that_come_meanwhile_are_answered_together_and_equal_ones_once() -> None:
+    turnstile, asked, answers = Turnstile(), list[list[float]](), dict[int, list[int]]()
+    questions = Questions(turnstile.interactive, together=4)
+
+    def predict(images: Tensor) -> Tensor:
+        asked.append(images.flatten().tolist())
+        return (10 * images.flatten()).long()
+
+    def ask(number: int) -> None:
+        # 0 and 5 are the same question; 3 is to another model.
+        value, alike = number % 5, "b" if number == 3 else "a"
+        images = torch.full((2, 1, 1, 1), float(value))
+        answers[number] = questions.ask(value, predict, lambda: images, 2, alike).tolist()
+
+    with turnstile.interactive():
+        threads = meanwhile(6, ask, lambda number: len(questions._waiting) == min(number + 1, 5))
+    for thread in threads:
+        thread.join(10)
+    assert asked == [[0, 0, 1, 1], [2, 2, 4, 4], [3, 3]]
+    assert answers == {number: [10 * (number % 5)] * 2 for number in range(6)}
+    assert questions._open == {}
+    assert not questions._led
+
+
+def test_a_question_that_fails_fails_for_all_who_asked_and_for_nobody_else() -> None:
+    turnstile, said = Turnstile(), dict[int, object]()
+    questions = Questions(turnstile.interactive)
+
+    def damaged() -> Tensor:
+        raise ValueError("this picture is damaged")
+
+    def ask(number: int) -> None:
+        images = damaged if number < 2 else lambda: torch.ones(1, 1, 1, 1)
+        try:
+            said[number] = questions.ask(number // 2, lambda x: x.flatten().long(), images, 1, number // 2).tolist()
+        except ValueError as error:
+            said[number] = str(error)
+
+    with turnstile.interactive():
+        threads = meanwhile(3, ask, lambda number: len(questions._waiting) == (1, 1, 2)[number])
+    for thread in threads:
+        thread.join(10)
+    assert said == {0: "this picture is damaged", 1: "this picture is damaged", 2: [1]}
+    ask(3)
+    assert said[3] == [1]
+
+
+def test_so_many_draw_at_once_in_the_order_of_coming_and_who_waits_lets_others_draw() -> None:
+    turns, order = Turns(at_once=1), list[int]()
+
+    def draw(number: int) -> None:
+        with turns.turn(), turns.turn():
+            order.append(number)
+
+    with turns.turn():
+        threads = meanwhile(4, draw, lambda number: len(turns._waiting) == number + 1)
+        assert order == []
+        with turns.paused():
+            for thread in threads:
+                thread.join(10)
+        assert order == [0, 1, 2, 3]
+        assert turns._free == 0
+    assert turns._free == 1
+    with turns.paused():  # who has no turn gives none
+        assert turns._free == 1
 
 
 def test_a_crowd_is_who_dragged_within_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,19 +16,22 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from mutations import mutated
 from pages import _alone, page
 from squares import six_colours
 from streamlit.testing.v1 import AppTest
 
 from core.attacks import attacks
-from core.data import dataset_from
+from core.data import cache_folder, dataset_from
 from core.recipe import Recipe
 from core.runtime.atomic_files import write_atomically
 from core.store.local import Store
 from core.store.shipped import write_shipped
 from core.training.state import Paused, ask_to_pause, held, read_unfinished
 from core.training.trainer import Plan, train
+from dashboard.server import beginning
 from dashboard.server import trainings as module
+from dashboard.server.queued import Queue, Waiting
 from dashboard.server.trainings import Trainings
 from dashboard.views.trained import finished
 
@@ -126,6 +130,93 @@ def test_a_training_of_the_command_line_is_waited_for(every: Trainings, plan: Pl
         time.sleep(0.1)
         assert not begun
     until(lambda: other.key in begun)
+
+
+def test_the_queue_outlives_the_server(every: Trainings, plan: Plan, begun: dict[str, Process], tmp_path: Path) -> None:
+    moved = dataset_from(f"folder:{six_colours(tmp_path / 'moved' / 'six')}")
+    plans = [plan, replace(plan, seed=1, at=moved), replace(plan, seed=2)]
+    for one in plans:
+        every.start(one, "me", "cpu")
+    (file,) = (tmp_path / "trainings").glob("queue-*.json")
+    kept = file.read_text()
+    # The server dies; the training under way is another process.
+    every._queue.path = tmp_path / "none.json"
+    until(lambda: every._watcher is None)
+    begun[plan.key].returncode = 0
+    with held(every.store.checkpoint(plan.key).folder, plan.to_dict()):
+        after = Trainings(every.store, tmp_path / "trainings")
+        assert [(one.key, one.running, one.place) for one in after.unfinished()] == [
+            (one.key, place == 0, place) for place, one in enumerate(plans)
+        ]
+        assert after._queue.waiting()[0].plan == plans[1], "and where its images are now"
+        assert "before this server started" in after.starter(plans[1].key, "me")
+        time.sleep(0.05)
+        assert list(begun) == [plan.key]
+    until(lambda: plans[1].key in begun)
+    begun[plans[1].key].returncode = 0
+    until(lambda: plans[2].key in begun)
+    assert after._queue.waiting() == ()
+    assert len(json.loads(kept)["waiting"]) == 2
+
+
+def test_two_servers_of_a_store_have_one_queue(
+    every: Trainings, plan: Plan, begun: dict[str, Process], tmp_path: Path
+) -> None:
+    other = Trainings(every.store, tmp_path / "trainings")
+    plans = [replace(plan, seed=seed) for seed in range(3)]
+    with held(every.store.checkpoint("six/resnet20/elsewhere").folder, plan.to_dict()):
+        assert [every.start(plans[0], "me"), other.start(plans[1], "me"), every.start(plans[2], "me")] == [1, 2, 3]
+        with pytest.raises(ValueError, match="waits to be trained already"):
+            other.start(plans[2], "me")
+        other.take_out(plans[0].key, "me")
+        assert [one.plan for one in every._queue.waiting()] == plans[1:]
+        every.take_out(plans[1].key, "me")
+        every.take_out(plans[2].key, "me")
+    assert not begun
+
+
+def test_a_queue_that_cannot_be_written_is_one_sentence_and_stays(
+    every: Trainings, plan: Plan, begun: dict[str, Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every.start(plan, "me")
+    every.start(replace(plan, seed=1), "me")
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dashboard.server.queued.write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
+        every.start(replace(plan, seed=2), "me")
+    monkeypatch.undo()
+    assert states(every) == [("badnets", True, 0), ("badnets-seed1", False, 1)]
+    every.take_out(replace(plan, seed=1).key, "me")
+
+
+def test_a_damaged_queue_loses_what_is_damaged_only(plan: Plan, tmp_path: Path) -> None:
+    entries = [{"plan": replace(plan, seed=seed).to_dict(), "device": "cpu"} for seed in range(2)]
+    queue, rng = Queue(tmp_path, tmp_path), random.Random(0)
+    for number in range(150):
+        queue.path.write_bytes(mutated(json.dumps({"waiting": entries}), rng))
+        os.utime(queue.path, ns=(number, number))
+        assert len(queue.waiting()) <= len(entries) + 3
+    entries[0]["plan"]["model"] = "nonesuch"
+    queue.path.write_text(json.dumps({"waiting": entries}))
+    assert [one.plan.seed for one in queue.waiting()] == [1]
+    with queue.changed() as waiting:
+        waiting.clear()
+    assert json.loads(queue.path.read_text()) == {"waiting": []}
+
+
+def test_trainings_that_waited_are_taken_up_with_the_first_page(
+    plan: Plan, tmp_path: Path, begun: dict[str, Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(tmp_path / "store"))
+    st.cache_resource.clear()
+    beginning.take_up_queue.cache_clear()
+    with Queue(cache_folder() / "trainings", tmp_path / "store").changed() as waiting:
+        waiting.append(Waiting(plan, "cpu"))
+    beginning.take_up_queue()
+    until(lambda: plan.key in begun)
 
 
 def test_what_cannot_begin_when_its_turn_comes_says_why_and_the_next_one_begins(
