@@ -79,6 +79,17 @@ def test_trojanzoo_divides_networks_into_two_parts():
     loaded(candidates(state)[0], 4, 3)
 
 
+def test_trojanzoo_counts_the_linear_layers_of_its_vgg():
+    names = {"fcs.0": "classifier.fc1", "fcs.1": "classifier.fc2", "fc": "classifier.fc3"}
+    state = {
+        next((key.replace(old, new, 1) for old, new in names.items() if key.startswith(f"{old}.")), key): value
+        for key, value in own("vgg11-3fc").items()
+    }
+    (found,) = candidates(dict(reversed(state.items())))
+    assert found.network == "vgg11-3fc"
+    loaded(found, 4, 3)
+
+
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
 def test_torchvisions_networks_are_known_by_their_names(name):
     from torchvision import models
