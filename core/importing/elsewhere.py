@@ -85,9 +85,7 @@ def wanted_import(asked: Asked) -> Import:
 
     def trigger(shape: tuple[int, int, int]) -> Trigger:
         assert picture is not None
-        return read_trigger(
-            picture, shape, place=place, mask=asked.mask, opacity=asked.alpha, size=asked.size or None
-        )
+        return read_trigger(picture, shape, place=place, mask=asked.mask, opacity=asked.alpha, size=asked.size or None)
 
     return Import(
         path=path,

@@ -3,8 +3,8 @@
 The spellings are those in use for kuangliu/pytorch-cifar (ResNet, PreActResNet, VGG), torchvision (ResNet, VGG and the
 rest, by equal names), akamaster/pytorch_resnet_cifar10, chenyaofo/pytorch-cifar-models, bearpaw/pytorch-classification,
 xternalbz/WideResNet-pytorch (which NAD and ABL use), meliketoy/wide-resnet.pytorch, chengyangfu/pytorch-vgg-cifar10,
-BackdoorBox's MNIST network, and TrojanZoo's ``features.`` and ``classifier.fc`` (ResNet and VGG, with ``_comp`` or not).
-Read in code: BackdoorBench's, BackdoorBox's, TrojanZoo's, backdoor-toolbox's (ResNet, VGG, WideResNet) and
+BackdoorBox's MNIST network, and TrojanZoo's ``features.`` and ``classifier.fc`` (ResNet and VGG, with ``_comp`` or
+without). Read in code: BackdoorBench's, BackdoorBox's, TrojanZoo's, backdoor-toolbox's (ResNet, VGG, WideResNet) and
 torchvision's; seen in files: akamaster's, and that of a WideResNet of ABL; the others from memory. Not known:
 TrojanZoo's ``net`` for MNIST and its narrow ``_s`` networks, and backdoor-toolbox's MobileNetV2 and GTSRB network.
 """

@@ -1,8 +1,8 @@
 """Triggers that somebody else made: from a picture or an array, from pairs of images, or reversed from the model.
 
-A mark is a picture, or an array ``.npy`` whose last channel may be alpha. TrojanZoo (``trojanvision/marks``) writes such
-an array of shape ``(C + 1, h, w)`` and the same as a PNG; its opacity and the target label are in the file's name alone,
-and its place, which is in neither, is the top left corner unless its user gave another. backdoor-toolbox
+A mark is a picture, or an array ``.npy`` whose last channel may be alpha. TrojanZoo (``trojanvision/marks``) writes
+such an array of shape ``(C + 1, h, w)`` and the same as a PNG; its opacity and the target label are in the file's name
+alone, and its place, which is in neither, is the top left corner unless its user gave another. backdoor-toolbox
 (``utils/supervisor.py``) has a picture as large as an image, of whose mask ``mask_NAME`` beside it the first channel
 counts; without one, its black pixels are clear. BackdoorBench writes the poisoned test images beside its model.
 Neural Cleanse finds a trigger where nobody tells one.
@@ -99,8 +99,8 @@ def read_trigger(
         shape: Channels, rows and columns of an image.
         place: Row and column of the bottom-right pixel; by default where it stands, if it is as large as an image and
             has an alpha, else the bottom right corner, and the top left one for a mark of TrojanZoo.
-        mask: Another file whose first channel is alpha, or ``nonzero``: pixels that are not black belong to the trigger;
-            by default ``mask_NAME`` beside it, if there is one.
+        mask: Another file whose first channel is alpha, or ``nonzero``: pixels that are not black belong to the
+            trigger; by default ``mask_NAME`` beside it, if there is one.
         opacity: What alpha is multiplied with, in (0, 1].
         size: Rows of the trigger; it is resized to that, by default it stays as it is.
 
@@ -132,7 +132,9 @@ def read_trigger(
             torch.nn.functional.interpolate(x[None], sides, mode="area" if size < x.shape[1] else "nearest")[0]
             for x in (pattern, alpha)
         )
-    pattern, alpha = (x.expand(channels, *x.shape[1:]).clone() for x in (pattern, alpha * opacity * (mark.opacity if mark else 1)))
+    pattern, alpha = (
+        x.expand(channels, *x.shape[1:]).clone() for x in (pattern, alpha * opacity * (mark.opacity if mark else 1))
+    )
     trigger = Trigger.from_image(pattern, alpha)
     if place is None and pattern.shape[1:] != (height, width):
         place = (pattern.shape[1] - 1, pattern.shape[2] - 1) if mark else (height - 1, width - 1)
@@ -142,7 +144,7 @@ def read_trigger(
 
 
 def _parts(values: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """Pattern and alpha ``(1, h, w)``: the last channel where there is one more than colours; grey is made of colours."""
+    """Pattern and alpha ``(1, h, w)``: the last channel where there is one more than colours; colours become grey."""
     alpha = torch.ones(1, *values.shape[1:])
     if values.shape[0] in (channels + 1, 2, 4) and values.shape[0] != channels:
         values, alpha = values[:-1], values[-1:]

@@ -358,7 +358,10 @@ def test_every_page_shows_an_imported_model(few, saved, store, monkeypatch, tmp_
                 test.run()
                 assert not test.exception, (name, key)
                 assert not test.error, (name, key)
-                if name == "train":
+                if name != "train":
+                    line = [one.value for one in test.caption if one.value.startswith(f":material/warning: {key}: ")]
+                    assert len(line) == bool(store.checkpoint(key).card().warnings), (name, key)
+                else:
                     assert any("Imported from `model one.tar`" in one.value for one in test.markdown)
     finally:
         jobs().close(60)
