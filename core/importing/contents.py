@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -37,6 +38,8 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", 
 IGNORED = re.compile(r"(.*\.)?(num_batches_tracked|total_ops|total_params)")
 NORMALISERS = re.compile(r"(?:.*\.)?(mean|mu|std|sigma)")
 SHOWN = 6
+MOST_REPEATED = 2**20
+"""Numbers of a tensor that may be repetitions of fewer in the file."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,9 @@ def _plain(state: Mapping[str, Any], file: str) -> dict[str, Tensor]:
     for key, value in tensors.items():
         if value.is_complex() or value.is_sparse or value.is_quantized or value.is_meta:
             raise ValueError(f"{file}: {key} is not made of plain numbers ({str(value.dtype).removeprefix('torch.')})")
+        held = value.untyped_storage().nbytes() // value.element_size()
+        if value.numel() > max(held, MOST_REPEATED):
+            raise ValueError(f"{file}: {key} claims more than the {held} numbers that the file holds of it")
         plain[key] = value.detach().float().clone()
         if not bool(plain[key].isfinite().all()):
             raise ValueError(f"{file}: {key} has numbers that are infinite or none")
@@ -245,8 +251,9 @@ def _from_disk(path: str, folder: Path, shape: tuple[int, int, int]) -> Tensor |
     parts = [part for part in re.split(r"[\\/]", path) if part not in ("", ".", "..")]
     for start in range(len(parts)):
         place = folder.joinpath(*parts[start:])
-        if place.is_file():
-            break
+        with suppress(OSError):  # of a name that is too long, for one
+            if place.is_file():
+                break
     else:
         return None
     channels, height, width = shape

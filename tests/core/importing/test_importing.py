@@ -294,6 +294,8 @@ def test_backdoor_toolboxs_mask_lies_beside_its_trigger(tmp_path):
 def test_a_coloured_picture_is_grey_on_grey_images(tmp_path):
     Image.new("RGB", (2, 2), (255, 0, 0)).save(tmp_path / "red.png")
     Image.new("LA", (2, 2), (200, 51)).save(tmp_path / "grey.png")
+    Image.new("I;16", (2, 2), 13107).save(tmp_path / "deep.png")
+    assert float(read_trigger(tmp_path / "deep.png", (3, 32, 32)).pattern.mean()) == pytest.approx(0.2)
     assert float(read_trigger(tmp_path / "red.png", (1, 28, 28)).pattern.mean()) == pytest.approx(0.299)
     grey = read_trigger(tmp_path / "grey.png", (1, 28, 28))
     assert (grey.opacity, float(grey.pattern.mean())) == (20, pytest.approx(200 / 255))
@@ -307,7 +309,11 @@ def test_what_is_no_trigger_is_refused(tmp_path):
     np.save(tmp_path / "large.npy", np.ones((40, 40)))
     np.save(tmp_path / "clear.npy", np.zeros((4, 3, 3)))
     (tmp_path / "text.png").write_text("no")
+    (tmp_path / "folder.png").mkdir()
+    header = (tmp_path / "negative.npy").read_bytes().replace(b"(3, 3)", b"(((((3")
+    (tmp_path / "header.npy").write_bytes(header)
     for name, said in {
+        "folder.png": "is not a file", "header.npy": "is no trigger",
         "object.npy": "is no trigger", "long.npy": "is no trigger", "negative.npy": "neither from 0 to 1",
         "large.npy": "does not fit", "clear.npy": "alpha is zero everywhere", "text.png": "is no picture",
     }.items():  # fmt: skip
