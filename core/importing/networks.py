@@ -7,6 +7,9 @@ BackdoorBox's MNIST network, and TrojanZoo's ``features.`` and ``classifier.fc``
 without). Read in code: BackdoorBench's, BackdoorBox's, TrojanZoo's, backdoor-toolbox's (ResNet, VGG, WideResNet) and
 torchvision's; seen in files: akamaster's, and that of a WideResNet of ABL; the others from memory. Not known:
 TrojanZoo's ``net`` for MNIST and its narrow ``_s`` networks, and backdoor-toolbox's MobileNetV2 and GTSRB network.
+
+A softmax at the end leaves no trace in the weights, and no predicted class depends on it, so that accuracy cannot tell
+it either: every network is taken without one, and saliency and Neural Cleanse look at its logits.
 """
 
 from __future__ import annotations

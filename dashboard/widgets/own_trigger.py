@@ -115,11 +115,12 @@ def choose_picture(prefix: str) -> Given | None:
 
 def choose_painted(prefix: str) -> Given:
     """Draws the pattern painter with the size of the pattern and of its cells."""
-    left, right = st.columns(2)
-    height = int(left.number_input("Rows", 1, MAX_SIDE, 3, key=f"{prefix}-rows"))
-    width = int(right.number_input("Columns", 1, MAX_SIDE, 3, key=f"{prefix}-cols"))
-    side = int(left.number_input("Pixels a cell", 1, LARGEST_CELL, 1, key=f"{prefix}-cell", help="A side of it."))
-    colour = right.color_picker("Lit cells", "#ffffff", key=f"{prefix}-colour")
+    # Two rows, so that on a phone, where columns come one after another, each pair stays together.
+    (rows, columns), (cell, lit) = st.columns(2), st.columns(2)
+    height = int(rows.number_input("Rows", 1, MAX_SIDE, 3, key=f"{prefix}-rows"))
+    width = int(columns.number_input("Columns", 1, MAX_SIDE, 3, key=f"{prefix}-cols"))
+    side = int(cell.number_input("Pixels a cell", 1, LARGEST_CELL, 1, key=f"{prefix}-cell", help="A side of it."))
+    colour = lit.color_picker("Lit cells", "#ffffff", key=f"{prefix}-colour")
     kept = f"{prefix}-cells"
     cells, old = st.session_state.get(kept, (START, (3, 3)))
     if old != (height, width):
