@@ -75,7 +75,7 @@ def test_what_weights_do_not_tell_is_several_candidates(name, both):
     assert [one.network for one in candidates(spelled(name, *SPELLINGS[name]))] == both
 
 
-# How many convolutions before the first subsampling the location engine computes once for each image; none: whole passes.
+# How many convolutions before the first subsampling are computed once for each image; with none, passes are whole.
 REUSED = {
     "resnet18": 5, "resnet18-pool": 1, "resnet34": 7, "resnet50": 1, "resnet20-b": 7, "resnet32": 11, "resnet44": 15,
     "vgg11": 1, "vgg13": 2, "vgg16-plain-3fc": 2, "preactresnet18": 0, "preactresnet18-norm": 0, "wrn-16-1-raw": 0,
