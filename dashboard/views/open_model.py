@@ -29,8 +29,8 @@ from dashboard.server.subjects import store
 from dashboard.server.uploads import forget_uploads
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.widgets.controls import one_sentence, progress_bar
-from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.widgets.own_trigger import choose_painted, choose_picture
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.escaping import plain
 
 EXPLANATION = """

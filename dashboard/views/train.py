@@ -31,8 +31,8 @@ from dashboard.widgets.controls import one_sentence
 from dashboard.widgets.download import offer_download
 from dashboard.widgets.estimate import draw_estimate
 from dashboard.widgets.own_images import choose_own_images
-from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.widgets.own_trigger import choose_attack_trigger
+from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.widgets.parameters import parameter_choice, parametrised
 from dashboard.words.answers import poisoning_answer
 from dashboard.words.escaping import plain
