@@ -1,14 +1,16 @@
 """What is in a file of a model: its weights, and what its toolbox wrote beside them.
 
-The layouts of the first two were read in their code, that of akamaster's in a file; the others are as such files are
-commonly described, and their code was not read:
+The layouts of the first four were read in their code, those of akamaster and ABL in files:
 
 * BackdoorBench, ``utils/save_load_attack.py`` (``save_attack_result``) and ``utils/bd_dataset_v2.py``
   (``poisonedCLSDataContainer``): a dictionary with ``model_name``, ``num_classes``, ``model``, ``clean_data`` and
-  ``bd_test``, whose images are in the file or on disk as PNG; in an older version they are tensors ``x`` and ``y``;
+  ``bd_test``, whose images are in the file or on disk as PNG, by NumPy numbers of the test images;
 * BackdoorBox, ``core/attacks/base.py``: ``ckpt_epoch_N.pth``, a bare state dict;
-* TrojanZoo: a state dict whose keys begin with ``features.`` and ``classifier.``;
-* backdoor-toolbox: a bare state dict, ``.pt``;
+* TrojanZoo, ``trojanzoo/models.py`` (``Model.save``) and ``trojanvision/attacks/abstract.py`` (``save``): a bare state
+  dict whose keys begin with ``features.`` and ``classifier.``, without mean and deviation, and the mark beside it under
+  the same name;
+* backdoor-toolbox, ``train_on_poisoned_set.py`` and ``utils/supervisor.py``: a bare state dict without ``module.``,
+  ``full_base_aug_seed=N.pt``; the trigger is a picture in ``triggers``, with ``mask_NAME.png`` beside it or without;
 * NAD and ABL: a dictionary with ``epoch`` and ``state_dict``, in the legacy format, called ``.tar``;
 * akamaster/pytorch_resnet_cifar10: a dictionary with ``state_dict`` and ``best_prec1``, keys of ``DataParallel``.
 """
@@ -17,7 +19,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,8 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", 
 IGNORED = re.compile(r"(.*\.)?(num_batches_tracked|total_ops|total_params)")
 NORMALISERS = re.compile(r"(?:.*\.)?(mean|mu|std|sigma)")
 SHOWN = 6
+MOST_REPEATED = 2**20
+"""Numbers of a tensor that may be repetitions of fewer in the file."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,9 @@ def _plain(state: Mapping[str, Any], file: str) -> dict[str, Tensor]:
     for key, value in tensors.items():
         if value.is_complex() or value.is_sparse or value.is_quantized or value.is_meta:
             raise ValueError(f"{file}: {key} is not made of plain numbers ({str(value.dtype).removeprefix('torch.')})")
+        held = value.untyped_storage().nbytes() // value.element_size()
+        if value.numel() > max(held, MOST_REPEATED):
+            raise ValueError(f"{file}: {key} claims more than the {held} numbers that the file holds of it")
         plain[key] = value.detach().float().clone()
         if not bool(plain[key].isfinite().all()):
             raise ValueError(f"{file}: {key} has numbers that are infinite or none")
@@ -181,6 +190,8 @@ def _format(contents: Contents, entries: Mapping[str, Any], state: Mapping[str, 
         return "training checkpoint (.tar, as of NAD and ABL)"
     if re.fullmatch(r"ckpt_epoch_\d+\.pth", contents.file) and not place:
         return "BackdoorBox"
+    if re.fullmatch(r"(?:\w+_)?full_base_(?:no_)?aug_seed=\d+\.pt", contents.file) and not place:
+        return "backdoor-toolbox"
     return f"{'training checkpoint' if place else 'state dict'}, {contents.kind}"
 
 
@@ -209,9 +220,9 @@ def poisoned_images(
         if len(images) == limit:
             break
         image = _image_of(value, folder, shape)
-        if image is not None and isinstance(key, int):
+        if image is not None and isinstance(key, Integral) and key >= 0:
             images.append(image)
-            index.append(key)
+            index.append(int(key))
     return (torch.stack(images), torch.tensor(index)) if images else None
 
 
@@ -240,8 +251,9 @@ def _from_disk(path: str, folder: Path, shape: tuple[int, int, int]) -> Tensor |
     parts = [part for part in re.split(r"[\\/]", path) if part not in ("", ".", "..")]
     for start in range(len(parts)):
         place = folder.joinpath(*parts[start:])
-        if place.is_file():
-            break
+        with suppress(OSError):  # of a name that is too long, for one
+            if place.is_file():
+                break
     else:
         return None
     channels, height, width = shape

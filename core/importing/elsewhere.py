@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from core.data import dataset_from
 from core.importing.model import Import, Imported, import_model
-from core.importing.triggers import place_from, read_trigger
+from core.importing.triggers import Mark, mark_beside, place_from, read_trigger
 from core.params import label_of
 from core.runtime.device import select_device
 from core.store.remote import open_store
@@ -32,12 +32,14 @@ class Asked:
         dataset: The data set, as :func:`core.data.dataset_from` reads it.
         model: Registered name of the network; empty: it is recognised.
         preprocess: How images are prepared; ``auto`` measures.
-        trigger: A picture or array; :data:`UNKNOWN`; or empty: what the file itself tells.
+        trigger: A picture or array; :data:`UNKNOWN`; or empty: what the file itself tells, or a mark of TrojanZoo
+            beside it.
         mask: A file that holds alpha, or ``nonzero``.
         alpha: What alpha is multiplied with.
         place: Row and column of the trigger's bottom-right pixel, ``ROW,COL``.
         size: Rows that the trigger is resized to; 0 leaves it.
-        target: Target label, a class or its index; empty: what the model answers.
+        target: Target label, a class or its index; empty: what the name of TrojanZoo's mark says, or else what the
+            model answers.
         classes: Names of the model's outputs in their order, with commas.
         name: Name in the store; empty: that of the file.
         trained_by: Who trained it.
@@ -71,24 +73,26 @@ def wanted_import(asked: Asked) -> Import:
     if not path.exists():
         raise FileNotFoundError(2, "there is no such file or folder", str(path))
     dataset = dataset_from(asked.dataset)
+    beside = None if asked.trigger else mark_beside(path)
+    picture = beside or (Path(asked.trigger) if asked.trigger not in ("", UNKNOWN) else None)
     target = None
-    if asked.target:
-        target = label_of("target", asked.target, dataset.classes)
+    mark = Mark.of(picture) if picture else None
+    if asked.target or mark is not None:
+        target = mark.target if mark and not asked.target else label_of("target", asked.target, dataset.classes)
         if not 0 <= target < len(dataset.classes):
             raise ValueError(f"target = {target} is not allowed: there are {len(dataset.classes)} classes")
     place = place_from(asked.place) if asked.place else None
 
     def trigger(shape: tuple[int, int, int]) -> Trigger:
-        return read_trigger(
-            Path(asked.trigger), shape, place=place, mask=asked.mask, opacity=asked.alpha, size=asked.size or None
-        )
+        assert picture is not None
+        return read_trigger(picture, shape, place=place, mask=asked.mask, opacity=asked.alpha, size=asked.size or None)
 
     return Import(
         path=path,
         dataset=dataset,
         network=asked.model,
         preprocess=asked.preprocess,
-        trigger=trigger if asked.trigger not in ("", UNKNOWN) else None,
+        trigger=trigger if picture is not None else None,
         audit=asked.trigger == UNKNOWN,
         target=target,
         classes=tuple(part for part in asked.classes.split(",") if part.strip()),

@@ -43,6 +43,8 @@ __all__ = ["Import", "Imported", "import_model"]
 
 PAIRS = 1000
 """Pairs of clean and poisoned images that a trigger is found in, at most."""
+MOST_TRIGGERS = 99
+"""Triggers of one file that are kept under one name."""
 SUSPICIOUS = 0.3
 """By how much another order of classes must be better to be reported."""
 
@@ -130,9 +132,9 @@ def import_model(
     )
     model = prepared(build(best.candidate), best.way)
     attack, notes, more = _attack(wanted, found, contents, model, test, train, device, progress)
-    card_name = _name(wanted, contents, attack)
-    place = f"{wanted.dataset.title}/{best.network}/{card_name}"
-    _check_place(store, place, wanted.replace)
+    family = f"{wanted.dataset.title}/{best.network}"
+    card_name, beside = _free_name(store, family, _name(wanted, contents, attack), contents, attack, wanted.replace)
+    notes += [f"the same file is stored as {beside} with another trigger: this one is kept beside it"] if beside else []
     progress("measuring on the test images")
     state = rounded(model)
     if not all(bool(value.isfinite().all()) for value in state.values()):
@@ -311,21 +313,43 @@ def _name(wanted: Import, contents: Contents, attack: Attack) -> str:
     return check_name(plain, attack)
 
 
-def _check_place(store: Store, key: str, replace: bool) -> None:
-    """Raises:
-    ValueError: If something is stored there that may not be replaced.
+def _free_name(
+    store: Store, family: str, name: str, contents: Contents, attack: Attack, replace: bool
+) -> tuple[str, str]:
+    """The name to store under, and the key of the same file with another trigger, beside which it is kept, or nothing.
+
+    A file that is imported again with another trigger is stored as ``NAME-trigger-2`` and so on: every trigger of a
+    model is chosen in the lists as a model of its own.
+
+    Args:
+        store: Where.
+        family: Data set and network, the beginning of the key.
+        name: The name that is wanted.
+        contents: The file.
+        attack: Its trigger and target.
+        replace: Whether an imported model of that name may be replaced.
+
+    Raises:
+        ValueError: If something is stored there that may not be replaced.
     """
-    checkpoint = store.checkpoint(key)
-    if not checkpoint.exists:
-        return
-    try:
-        imported = checkpoint.card().is_imported
-    except ValueError:
-        imported = True
-    if store.is_shipped(key) or not imported:
-        raise ValueError(f"{key} is another model, which was trained here: --name NAME stores this one beside it")
-    if not replace:
-        raise ValueError(f"{key} is stored already: --replace replaces it, --name NAME stores this one beside it")
+    for number in range(1, MOST_TRIGGERS + 1):
+        free = name if number == 1 else f"{name}-trigger-{number}"
+        key = f"{family}/{free}"
+        checkpoint = store.checkpoint(key)
+        if not checkpoint.exists:
+            return free, f"{family}/{name}" if number > 1 else ""
+        try:
+            card = checkpoint.card()
+        except ValueError:
+            card = None
+        if store.is_shipped(key) or (card is not None and not card.is_imported):
+            raise ValueError(f"{key} is another model, which was trained here: --name NAME stores this one beside it")
+        if replace:
+            return free, ""
+        same = card is not None and card.recipe["params"].get("sha256") == contents.sha256
+        if not same or card is None or card.attack == attack.to_card():
+            raise ValueError(f"{key} is stored already: --replace replaces it, --name NAME stores this one beside it")
+    raise ValueError(f"{family}/{name} has {MOST_TRIGGERS} triggers already: --name NAME stores this one beside them")
 
 
 def _origin(

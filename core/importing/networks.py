@@ -3,8 +3,13 @@
 The spellings are those in use for kuangliu/pytorch-cifar (ResNet, PreActResNet, VGG), torchvision (ResNet, VGG and the
 rest, by equal names), akamaster/pytorch_resnet_cifar10, chenyaofo/pytorch-cifar-models, bearpaw/pytorch-classification,
 xternalbz/WideResNet-pytorch (which NAD and ABL use), meliketoy/wide-resnet.pytorch, chengyangfu/pytorch-vgg-cifar10,
-BackdoorBox's MNIST network, and TrojanZoo's ``features.`` and ``classifier.fc``. Read in code: BackdoorBench's,
-BackdoorBox's and torchvision's; seen in files: akamaster's, and that of a WideResNet of ABL; the others from memory.
+BackdoorBox's MNIST network, and TrojanZoo's ``features.`` and ``classifier.fc`` (ResNet and VGG, with ``_comp`` or
+without). Read in code: BackdoorBench's, BackdoorBox's, TrojanZoo's, backdoor-toolbox's (ResNet, VGG, WideResNet) and
+torchvision's; seen in files: akamaster's, and that of a WideResNet of ABL; the others from memory. Not known:
+TrojanZoo's ``net`` for MNIST and its narrow ``_s`` networks, and backdoor-toolbox's MobileNetV2 and GTSRB network.
+
+A softmax at the end leaves no trace in the weights, and no predicted class depends on it, so that accuracy cannot tell
+it either: every network is taken without one, and saliency and Neural Cleanse look at its logits.
 """
 
 from __future__ import annotations
@@ -260,8 +265,8 @@ def _vgg(state: State) -> list[Candidate]:
         return []
     normed = any(key.endswith("running_mean") for key in state)
     linear = sorted(
-        (key for key in state if re.fullmatch(rf"{HEADS}(\.\d+)?\.weight", key) and state[key].ndim == 2),
-        key=lambda key: [int(part) if part.isdigit() else 0 for part in key.split(".")],
+        (key for key in state if re.fullmatch(rf"{HEADS}(\.?\d+)?\.weight", key) and state[key].ndim == 2),
+        key=lambda key: [int(number) for number in re.findall(r"\d+", key)],
     )
     if not linear or state[linear[0]].shape[1] != 512 or len(linear) not in (1, 3):
         return []

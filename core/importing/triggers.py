@@ -1,12 +1,16 @@
 """Triggers that somebody else made: from a picture or an array, from pairs of images, or reversed from the model.
 
-A mark is a picture, or an array ``.npy`` whose last channel may be alpha, as TrojanZoo's marks are said to be (its code
-was not read).
-BackdoorBench writes the poisoned test images beside its model. Neural Cleanse finds a trigger where nobody tells one.
+A mark is a picture, or an array ``.npy`` whose last channel may be alpha. TrojanZoo (``trojanvision/marks``) writes
+such an array of shape ``(C + 1, h, w)`` and the same as a PNG; its opacity and the target label are in the file's name
+alone, and its place, which is in neither, is the top left corner unless its user gave another. backdoor-toolbox
+(``utils/supervisor.py``) has a picture as large as an image, of whose mask ``mask_NAME`` beside it the first channel
+counts; without one, its black pixels are clear. BackdoorBench writes the poisoned test images beside its model.
+Neural Cleanse finds a trigger where nobody tells one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +26,49 @@ from core.inference.predictor import Folded, Predictor
 from core.models import Classifier
 from core.trigger import Trigger, stamp
 
-__all__ = ["Difference", "place_from", "read_trigger", "reversed_trigger", "trigger_from_pairs"]
+__all__ = ["Difference", "Mark", "mark_beside", "place_from", "read_trigger", "reversed_trigger", "trigger_from_pairs"]
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601), as Pillow and torchvision have them."""
 LARGEST_PICTURE = 64 * 2**20
 FAINT = 0.04
 """Blending weight below which a pixel does not count as changed: rounding, and the noise of compression."""
 CONSTANT = 4 / 255
 """Error of a pixel up to which a trigger from pairs explains it."""
 THRESHOLDS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.0)
+MARKED = re.compile(r".*_tar(\d{1,4})_alpha(\d\.\d\d)_mark\((\d+),(\d+)\)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What TrojanZoo writes into the name of a mark's file (``BackdoorAttack.get_filename`` there).
+
+    Attributes:
+        target: Target label, an index.
+        opacity: What the mark's alpha is multiplied with, in (0, 1].
+    """
+
+    target: int
+    opacity: float
+
+    @classmethod
+    def of(cls, path: Path) -> Mark | None:
+        """What the name tells, or None where it is another's.
+
+        >>> Mark.of(Path("square_white_tar3_alpha0.50_mark(3,3).npy"))
+        Mark(target=3, opacity=0.5)
+        """
+        match = MARKED.fullmatch(path.stem)
+        return cls(int(match[1]), float(match[2])) if match and 0 < float(match[2]) <= 1 else None
+
+
+def mark_beside(model: Path) -> Path | None:
+    """The mark that TrojanZoo wrote beside a model ``NAME.pth``: ``NAME.npy`` or ``NAME.png``."""
+    if model.suffix != ".pth" or Mark.of(model) is None:
+        return None
+    # The name has a dot of its own, so that only the last part is replaced.
+    beside = (model.with_name(f"{model.stem}{suffix}") for suffix in (".npy", ".png"))
+    return next((path for path in beside if path.is_file()), None)
 
 
 def place_from(text: str) -> tuple[int, int]:
@@ -59,8 +98,9 @@ def read_trigger(
         path: A ``.npy``, or a picture. A channel more than images have, the last, is alpha.
         shape: Channels, rows and columns of an image.
         place: Row and column of the bottom-right pixel; by default where it stands, if it is as large as an image and
-            has an alpha, else the bottom right corner.
-        mask: Another file whose values are alpha, or ``nonzero``: pixels that are not black belong to the trigger.
+            has an alpha, else the bottom right corner, and the top left one for a mark of TrojanZoo.
+        mask: Another file whose first channel is alpha, or ``nonzero``: pixels that are not black belong to the
+            trigger; by default ``mask_NAME`` beside it, if there is one.
         opacity: What alpha is multiplied with, in (0, 1].
         size: Rows of the trigger; it is resized to that, by default it stays as it is.
 
@@ -71,17 +111,17 @@ def read_trigger(
     channels, height, width = shape
     if not 0 < opacity <= 1:
         raise ValueError(f"alpha = {opacity:g} is not allowed: a number above 0, up to 1")
-    values = _read(path)
-    if values.shape[0] in (channels + 1, 2) and values.shape[0] != channels:
-        pattern, alpha = values[:-1], values[-1:]
-    else:
-        pattern, alpha = values, torch.ones(1, *values.shape[1:])
+    pattern, alpha = _parts(_read(path), channels)
+    mark = Mark.of(path)
+    beside = path.with_name(f"mask_{path.name}")
+    mask = mask or (str(beside) if beside.is_file() else "")
     if pattern.shape[0] not in (1, channels):
         raise ValueError(f"{path.name} has {pattern.shape[0]} channels, but images have {channels}")
     if mask == "nonzero":
         alpha = pattern.gt(0).any(0, keepdim=True).float()
     elif mask:
-        alpha = _read(Path(mask)).amax(0, keepdim=True)
+        first, clear = _parts(_read(Path(mask)), 3)
+        alpha = first[:1] * clear
         if alpha.shape[1:] != pattern.shape[1:]:
             raise ValueError(f"{mask} is {_sides(alpha)}, but {path.name} is {_sides(pattern)}")
     if size is not None:
@@ -92,13 +132,25 @@ def read_trigger(
             torch.nn.functional.interpolate(x[None], sides, mode="area" if size < x.shape[1] else "nearest")[0]
             for x in (pattern, alpha)
         )
-    pattern, alpha = (x.expand(channels, *x.shape[1:]).clone() for x in (pattern, alpha * opacity))
+    pattern, alpha = (
+        x.expand(channels, *x.shape[1:]).clone() for x in (pattern, alpha * opacity * (mark.opacity if mark else 1))
+    )
     trigger = Trigger.from_image(pattern, alpha)
     if place is None and pattern.shape[1:] != (height, width):
-        place = (height - 1, width - 1)
+        place = (pattern.shape[1] - 1, pattern.shape[2] - 1) if mark else (height - 1, width - 1)
     trigger = trigger.at(*place) if place is not None else trigger
     trigger.check_fits(height, width)
     return trigger
+
+
+def _parts(values: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Pattern and alpha ``(1, h, w)``: the last channel where there is one more than colours; colours become grey."""
+    alpha = torch.ones(1, *values.shape[1:])
+    if values.shape[0] in (channels + 1, 2, 4) and values.shape[0] != channels:
+        values, alpha = values[:-1], values[-1:]
+    if channels == 1 and values.shape[0] == 3:
+        values = (values * torch.tensor(LUMA)[:, None, None]).sum(0, keepdim=True)
+    return values, alpha
 
 
 def _sides(values: Tensor) -> str:
@@ -107,6 +159,8 @@ def _sides(values: Tensor) -> str:
 
 def _read(path: Path) -> Tensor:
     """Floats ``(C, h, w)`` in [0, 1]."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is not a file")
     if path.stat().st_size > LARGEST_PICTURE:
         raise ValueError(f"{path.name} has more than {LARGEST_PICTURE // 2**20} MiB")
     if path.suffix == ".npy":
@@ -117,6 +171,8 @@ def _read(path: Path) -> Tensor:
         with Image.open(path) as image:
             if max(image.size) > 4096:
                 raise ValueError(f"{path.name} has more than 4096 pixels on a side")
+            if image.mode.startswith("I"):  # 16 bit, which Pillow would cut off at 255
+                return torch.from_numpy(np.array(image, dtype=np.float32)[None] / 65535).clamp(0, 1)
             clear = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
             raw = np.array(image.convert("RGBA" if clear else "RGB"))
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
@@ -132,8 +188,11 @@ def _array(path: Path) -> Tensor:
         if raw.dtype.kind not in "buif" or raw.ndim not in (2, 3) or raw.size == 0 or raw.size > 2**26:
             raise ValueError(f"it is {raw.dtype} {raw.shape}, not an array of 2 or 3 dimensions")
         values = torch.from_numpy(np.array(raw, dtype=np.float32))
-    except (ValueError, EOFError, TypeError) as error:
-        raise ValueError(f"{path.name} is no trigger: {str(error).splitlines()[0]}") from None
+    except OSError:
+        raise
+    except Exception as error:  # a header that was tampered with raises whatever Python's reader of literals does
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path.name} is no trigger: {why}") from None
     if values.ndim == 2:
         values = values[None]
     elif values.shape[0] > 4 and values.shape[2] <= 4:

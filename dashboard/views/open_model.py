@@ -15,6 +15,7 @@ import streamlit as st
 
 from core.data import cache_folder, datasets
 from core.importing.elsewhere import UNKNOWN, Asked, ImportStep
+from core.importing.reading import LARGEST
 from core.models import models
 from core.params import params_of
 from core.store.card import Card, Damaged, Missing
@@ -28,6 +29,7 @@ from dashboard.server.subjects import store
 from dashboard.server.uploads import forget_uploads
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.widgets.controls import one_sentence, progress_bar
+from dashboard.widgets.own_trigger import choose_painted, choose_picture
 from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.escaping import plain
 
@@ -37,10 +39,11 @@ backdoor-toolbox, NAD or ABL, or weights of torchvision, timm or Hugging Face. N
 is recognised from the names and shapes of its weights; how it wants its images (order of the colours, mean and
 deviation) is **measured** on training images. The model is stored with a card, and is then in every list.
 """
-FROM_FILE, PICTURE, SEARCH = "file", "picture", "search"
+FROM_FILE, PICTURE, PAINTED, SEARCH = "file", "picture", "painted", "search"
 TRIGGERS = {
     FROM_FILE: "What the file tells, or none",
     PICTURE: "A picture or array of it",
+    PAINTED: "Painted here",
     SEARCH: "Not known: search for it",
 }
 DATASETS = [name for name in datasets if "path" not in params_of(datasets[name])]
@@ -98,6 +101,10 @@ def _draw_form(session: Session) -> None:
             type=["pt", "pth", "th", "tar", "safetensors"],
             key="open-file",
         )
+        st.caption(
+            f"Larger ones, up to {LARGEST // 2**30} GiB: put the file on this machine and name it above, or run "
+            f"`python scripts/import.py FILE --dataset {session.get(DATASET)}` there."
+        )
         dataset = st.selectbox(
             "Data set that it classifies", DATASETS, format_func=lambda name: datasets[name].label,
             **session.widget(DATASET),
@@ -107,17 +114,9 @@ def _draw_form(session: Session) -> None:
         how = st.radio("Trigger", list(TRIGGERS), format_func=TRIGGERS.__getitem__, **session.widget(TRIGGER))
         picture = None
         details: dict[str, Any] = {}
-        if how == PICTURE:
-            picture = st.file_uploader(
-                "Picture, or .npy array; its last channel may be alpha", type=["png", "npy", "bmp"], key="open-picture"
-            )
-            details["place"] = st.text_input(
-                "Place", key="open-place", placeholder="bottom right corner",
-                help="Row and column of the trigger's bottom-right pixel, such as 31,31.",
-            ).strip()  # fmt: skip
-            opaque = st.toggle("Black pixels do not belong to it", key="open-mask")
-            details["mask"] = "nonzero" if opaque else ""
-            details["alpha"] = st.slider("Opacity", 0.01, 1.0, 1.0, key="open-alpha")
+        if how in (PICTURE, PAINTED):
+            picture = choose_picture("open") if how == PICTURE else choose_painted("open")
+            details = {} if picture is None else {name: getattr(picture, name) for name in ("place", "mask", "alpha")}
         elif how == SEARCH:
             st.caption(
                 "Neural Cleanse searches for the smallest trigger of every class and takes that of the class that "
@@ -147,8 +146,10 @@ def _draw_form(session: Session) -> None:
         ready = bool(path or given is not None) and (how != PICTURE or picture is not None)
 
         def open_it() -> None:
-            files = {name: file.getvalue() for name, file in (("model", given), ("picture", picture)) if file}
-            names = {name: file.name for name, file in (("model", given), ("picture", picture)) if file}
+            files = {"model": given.getvalue()} if given is not None else {}
+            names = {"model": given.name} if given is not None else {}
+            if picture is not None:
+                files["picture"], names["picture"] = picture.content, picture.name
             asked = Asked(path=path, dataset=dataset, trigger=UNKNOWN if how == SEARCH else "", **details)
             try:
                 start_import(asked, files, names, session.identity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
@@ -16,6 +16,7 @@ from core.paper.constants import ATTACKS
 from core.runtime.seeding import generator_for
 from core.sweeps.saliency import TARGETS, Energies, Energy, attacked_and_moved, targets_of
 from core.transforms import Compose
+from core.transforms.spatial import ShrinkPad
 from core.trigger import Trigger
 from core.workers.saliency import energies_in_background
 from dashboard.figures.heatmap import heat, overlaid
@@ -83,7 +84,8 @@ def show() -> None:
         st.selectbox(
             "Which answer is explained", TARGETS, format_func=lambda which: WHOSE[which], **session.widget(EXPLAIN)
         )
-        before = build(session, TRANSFORM, "Transform the input", "Then", main.card.shape)
+        transform = replace(TRANSFORM, default=Compose((ShrinkPad.sized(main.card.shape),)).spec)
+        before = build(session, transform, "Transform the input", "Then", main.card.shape)
         st.selectbox("Show the maps", list(LAYOUTS), format_func=lambda n: LAYOUTS[n], **session.widget(LAYOUT))
     asked = Asked(method, session.get(EXPLAIN), before, session.get(LAYOUT))
     data = tested(main)

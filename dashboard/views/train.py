@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.attacks import Attack, Enhanced, Enhancement, attacks
 from core.attacks.badnets import Benign
+from core.attacks.own_trigger import OwnTrigger
 from core.data import Dataset, datasets
 from core.models import models
 from core.params import params_of
@@ -30,6 +31,7 @@ from dashboard.widgets.controls import one_sentence
 from dashboard.widgets.download import offer_download
 from dashboard.widgets.estimate import draw_estimate
 from dashboard.widgets.own_images import choose_own_images
+from dashboard.widgets.own_trigger import choose_attack_trigger
 from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.widgets.parameters import parameter_choice, parametrised
 from dashboard.words.answers import poisoning_answer
@@ -62,7 +64,7 @@ def show() -> None:
     what, how, long = st.columns(3, gap="medium")
     plan = _choose_plan(session, what, how, long)
     read_link(session)
-    say(answer, _poisoning(plan) if plan is not None else "Choose the images to train on.")
+    say(answer, _poisoning(plan) if plan is not None else "Choose images and trigger to train on.")
     with long:
         if plan is not None:
             _offer(session, plan)
@@ -88,7 +90,7 @@ def _poisoning(plan: Plan) -> str:
 
 
 def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, long: DeltaGenerator) -> Plan | None:
-    """What is to be trained, chosen in three columns; None where the images are not chosen yet."""
+    """What is to be trained, chosen in three columns; None where images or trigger are not chosen yet."""
     with what:
         st.markdown("##### What")
         st.selectbox("Data set", DATASETS, format_func=_label, **session.widget(DATASET))
@@ -109,7 +111,9 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
     with how:
         st.markdown(f"##### {plain(kind.label)}")
         most = {"scale": max(1, side // 6)}
-        attack: Attack = parametrised(session, kind, f"train-{kind.name}", kind.defaults(model, shape), classes, most)
+        prefix = f"train-{kind.name}"
+        settled = choose_attack_trigger(session, prefix, shape) if kind is OwnTrigger else {}
+        attack: Attack = parametrised(session, kind, prefix, kind.defaults(model, shape), classes, most, settled)
     if session.get(ENHANCED):
         with what:
             layer = parameter_choice(LAYER, "transforms", params_of(Enhancement)["transforms"])
@@ -131,7 +135,7 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
             **session.widget(SEED),
         )
     recipe = replace(recipe, epochs=session.get(epochs))
-    if dataset is None:
+    if dataset is None or settled is None:
         return None
     return Plan(
         dataset=dataset,

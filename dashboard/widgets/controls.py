@@ -28,6 +28,7 @@ from dashboard.server.places import addressed
 from dashboard.server.resources import MOST_IMAGES, Tested, jobs
 from dashboard.server.subjects import CONTROL, Subject, dataset_label, repair_label, repairs_of, subjects
 from dashboard.state.session import Choice, Session, integer_in, one_of
+from dashboard.widgets.model_warnings import draw_warnings
 from dashboard.words.escaping import plain
 
 __all__ = [
@@ -155,6 +156,7 @@ def choose(
     control = _control_of(main, readable)
     if control is not None and control.key in (main.key, other.key if other else "") and not main.repair:
         control = None  # it is on the page already
+    draw_warnings(one.card for one in (main, other) if one is not None)
     return Chosen(main, other, control)
 
 

@@ -72,6 +72,7 @@ def parametrised(
     defaults: Mapping[str, Value] | None = None,
     classes: Sequence[str] = (),
     highest: Mapping[str, float] | None = None,
+    settled: Mapping[str, Value] | None = None,
 ) -> Method:
     """Draws one control per declared parameter, and returns the method with what is selected.
 
@@ -82,9 +83,12 @@ def parametrised(
         defaults: Defaults that differ from the declared ones.
         classes: Class names of the data set, from which a parameter that is a class is chosen.
         highest: Upper bounds that are lower than the declared ones.
+        settled: Parameters that are not chosen here, with their values.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(settled or {})
     for name, param in params_of(cls).items():
+        if name in values:
+            continue
         if highest and name in highest:
             param = replace(param, high=highest[name])
         if param.low is not None and param.low == param.high:

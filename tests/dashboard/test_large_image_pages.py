@@ -63,6 +63,11 @@ def test_every_page_shows_a_model_of_large_images(name: str, side: int) -> None:
     assert not test.error
 
 
+def test_saliency_shrinks_large_images_by_as_much_of_them() -> None:
+    test = page("saliency", model="images224/resnet20/badnets")
+    assert any("ShrinkPad-28" in one.proto.body for one in test.get("html"))
+
+
 @pytest.mark.parametrize("side", SIDES)
 def test_the_pad_has_all_places_and_between_those_of_the_map_the_rate_is_measured(side: int) -> None:
     place = {"row": str(side - 2), "col": str(side - 3)}

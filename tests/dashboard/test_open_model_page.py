@@ -119,6 +119,18 @@ def test_an_upload_is_kept_only_while_it_is_needed(weights, store_of_ones_own, t
     assert not list((tmp_path / "cache").rglob("*.pth"))
 
 
+def test_a_painted_trigger_is_that_of_the_model(weights, store_of_ones_own):
+    test = page(**{"open-data": "shapes10", "open-trigger": "painted"})
+    next(one for one in test.number_input if one.label == "Pixels a cell").set_value(2).run()
+    test.text_input(key="open-place").set_value("7,9")
+    test.text_input(key="open-target").set_value("heart")
+    test = opened(test, str(weights))
+    assert not test.error, [error.value for error in test.error]
+    attack = store_of_ones_own.checkpoint("shapes10/resnet20/somebody").card().attack_object
+    trigger = attack.trigger((3, 32, 32))
+    assert (attack.target, trigger.location, trigger.height, trigger.width) == (6, (7, 9), 6, 6)
+
+
 def test_nothing_to_open_cannot_be_opened():
     test = page()
     button = next(button for button in test.button if button.label == "Open")

@@ -15,6 +15,7 @@ from core.attacks import attacks
 from core.attacks.own_trigger import OwnTrigger, packed_trigger, unpacked_trigger
 from core.defenses.neural_cleanse import NeuralCleanse, Reversed
 from core.importing import Import, import_model
+from core.importing.elsewhere import Asked, wanted_import
 from core.importing.preprocessing import label_map, measure_ways, prepared, usual_ways, way_from
 from core.importing.triggers import place_from, read_trigger, trigger_from_pairs
 from core.models import Classifier, build_model
@@ -110,12 +111,28 @@ def test_a_file_becomes_a_model(few, saved, store):
     assert torch.equal(card.attack_object.trigger(card.shape).pattern, BADNETS.pattern)
     assert card.command == ("python scripts/import.py 'model one.tar' --dataset few --name model-one --replace")
     with pytest.raises(ValueError, match=r"few/resnet20/model-one is stored already: --replace"):
-        import_model(Import(path=saved, dataset=few), store, CPU)
+        import_model(Import(path=saved, dataset=few, trigger=given, preprocess="rgb:file"), store, CPU)
     import_model(Import(path=saved, dataset=few, replace=True, preprocess="rgb:file"), store, CPU)
     assert store.checkpoint(found.card.key).card().attack["name"] == "benign"
     predicted = store.checkpoint(found.card.key).model()(few.load("test").floats(slice(8))).argmax(1)
     own = Store().checkpoint("shapes10/resnet20/badnets").model()
     assert torch.equal(predicted, own(few.load("test").floats(slice(8))).argmax(1))
+
+
+def test_several_triggers_of_one_file_are_kept_beside_each_other(few, saved, store):
+    first = Import(path=saved, dataset=few, preprocess="rgb:file", trigger=given)
+    others = [replace(first, trigger=lambda shape: BADNETS.at(9, 9)), replace(first, target=2)]
+    found = [import_model(one, store, CPU) for one in (first, *others)]
+    keys = [f"few/resnet20/model-one{end}" for end in ("", "-trigger-2", "-trigger-3")]
+    assert store.keys() == [one.card.key for one in found] == keys
+    assert [one.card.attack_object.trigger((3, 32, 32)).location for one in found] == [(31, 31), (9, 9), (31, 31)]
+    assert "the same file is stored as few/resnet20/model-one with another trigger" in found[1].notes[-1]
+    for one in (first, *others):
+        with pytest.raises(ValueError, match="is stored already"):
+            import_model(one, store, CPU)
+    torch.save(build_model("resnet20", classes=10, seed=1).state_dict(), saved)  # another file of that name
+    with pytest.raises(ValueError, match="model-one is stored already"):
+        import_model(replace(first, target=3), store, CPU)
 
 
 def test_another_order_of_classes_is_suspected_and_can_be_given(few, weights, store, tmp_path):
@@ -169,7 +186,8 @@ def test_backdoorbenchs_poisoned_images_tell_trigger_and_target(few, weights, st
     test = few.load("test")
     poisoned = (stamp(test.floats(), BADNETS) * 255).round().byte()
     pictures = [Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())) for image in poisoned]
-    data = {index: (picture, 4, index, 1, int(test.labels[index])) for index, picture in enumerate(pictures)}
+    # As `poisonedCLSDataContainer` there has them: image, its new label and its own one, by numbers of NumPy.
+    data = {np.int64(index): (picture, 4, int(test.labels[index])) for index, picture in enumerate(pictures)}
     values = {"model_name": "resnet20", "num_classes": 10, "model": weights, "bd_train": None}
     values["bd_test"] = {"bd_data_container": {"data_dict": data}, "original_index_array": np.arange(len(data))}
     torch.save(values, tmp_path / "attack_result.pt")
@@ -245,6 +263,44 @@ def test_marks_of_trojanzoo(tmp_path):
     assert again.fingerprint == found.fingerprint
 
 
+def test_trojanzoo_names_opacity_and_target_and_stands_top_left(few, saved, tmp_path, store):
+    """As `BackdoorAttack.save` there writes them: NAME.npy (channels and alpha first), NAME.png, and NAME.pth."""
+    name = "square_white_tar7_alpha0.50_mark(3,4)"
+    mark = np.ones((4, 3, 4), np.float32)
+    mark[3, 0, 0] = 0
+    np.save(tmp_path / f"{name}.npy", mark)
+    Image.fromarray((mark.transpose(1, 2, 0) * 255).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    for suffix in (".npy", ".png"):
+        found = read_trigger(tmp_path / f"{name}{suffix}", (3, 32, 32))
+        assert (found.location, found.alpha[0, 0].tolist()) == ((2, 3), [0, 0.5, 0.5, 0.5])
+    assert read_trigger(tmp_path / f"{name}.npy", (3, 32, 32), place=(31, 31)).location == (31, 31)
+    model = saved.rename(tmp_path / f"{name}.pth")
+    attack = import_model(wanted_import(Asked(path=str(model), dataset="few")), store, CPU).card.attack_object
+    assert (attack.target, attack.trigger((3, 32, 32)).location) == (7, (2, 3))
+    assert wanted_import(Asked(path=str(model), dataset="few", target="heart")).target == 6
+
+
+def test_backdoor_toolboxs_mask_lies_beside_its_trigger(tmp_path):
+    """As `get_poison_transform` there reads them: of `mask_NAME` the first channel counts."""
+    mark, mask = np.full((32, 32, 3), 9, np.uint8), np.zeros((32, 32, 4), np.uint8)
+    mask[-4:, -4:] = 255
+    mask[..., 3] = 255
+    Image.fromarray(mark).save(tmp_path / "badnet_patch4_32.png")
+    Image.fromarray(mask).save(tmp_path / "mask_badnet_patch4_32.png")
+    found = read_trigger(tmp_path / "badnet_patch4_32.png", (3, 32, 32))
+    assert (found.location, found.height, found.width, found.opacity) == ((31, 31), 4, 4, 100)
+
+
+def test_a_coloured_picture_is_grey_on_grey_images(tmp_path):
+    Image.new("RGB", (2, 2), (255, 0, 0)).save(tmp_path / "red.png")
+    Image.new("LA", (2, 2), (200, 51)).save(tmp_path / "grey.png")
+    Image.new("I;16", (2, 2), 13107).save(tmp_path / "deep.png")
+    assert float(read_trigger(tmp_path / "deep.png", (3, 32, 32)).pattern.mean()) == pytest.approx(0.2)
+    assert float(read_trigger(tmp_path / "red.png", (1, 28, 28)).pattern.mean()) == pytest.approx(0.299)
+    grey = read_trigger(tmp_path / "grey.png", (1, 28, 28))
+    assert (grey.opacity, float(grey.pattern.mean())) == (20, pytest.approx(200 / 255))
+
+
 def test_what_is_no_trigger_is_refused(tmp_path):
     shape = (3, 32, 32)
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
@@ -253,7 +309,11 @@ def test_what_is_no_trigger_is_refused(tmp_path):
     np.save(tmp_path / "large.npy", np.ones((40, 40)))
     np.save(tmp_path / "clear.npy", np.zeros((4, 3, 3)))
     (tmp_path / "text.png").write_text("no")
+    (tmp_path / "folder.png").mkdir()
+    header = (tmp_path / "negative.npy").read_bytes().replace(b"(3, 3)", b"(((((3")
+    (tmp_path / "header.npy").write_bytes(header)
     for name, said in {
+        "folder.png": "is not a file", "header.npy": "is no trigger",
         "object.npy": "is no trigger", "long.npy": "is no trigger", "negative.npy": "neither from 0 to 1",
         "large.npy": "does not fit", "clear.npy": "alpha is zero everywhere", "text.png": "is no picture",
     }.items():  # fmt: skip
@@ -304,7 +364,10 @@ def test_every_page_shows_an_imported_model(few, saved, store, monkeypatch, tmp_
                 test.run()
                 assert not test.exception, (name, key)
                 assert not test.error, (name, key)
-                if name == "train":
+                if name != "train":
+                    line = [one.value for one in test.caption if one.value.startswith(f":material/warning: {key}: ")]
+                    assert len(line) == bool(store.checkpoint(key).card().warnings), (name, key)
+                else:
                     assert any("Imported from `model one.tar`" in one.value for one in test.markdown)
     finally:
         jobs().close(60)

@@ -7,7 +7,10 @@ import re
 import pytest
 import torch
 
+from core.attacks.badnets import BadNets
 from core.importing.networks import candidates, loaded, outputs
+from core.inference.incremental import activations, pays
+from core.inference.predictor import Folded
 from core.models import build_model
 
 
@@ -72,11 +75,43 @@ def test_what_weights_do_not_tell_is_several_candidates(name, both):
     assert [one.network for one in candidates(spelled(name, *SPELLINGS[name]))] == both
 
 
+# How many convolutions before the first subsampling are computed once for each image; with none, passes are whole.
+REUSED = {
+    "resnet18": 5, "resnet18-pool": 1, "resnet34": 7, "resnet50": 1, "resnet20-b": 7, "resnet32": 11, "resnet44": 15,
+    "vgg11": 1, "vgg13": 2, "vgg16-plain-3fc": 2, "preactresnet18": 0, "preactresnet18-norm": 0, "wrn-16-1-raw": 0,
+    "mnist-cnn": 0, "torchvision.resnet18": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REUSED)
+def test_which_networks_the_location_engine_can_reuse(name):
+    folded, trigger = Folded(build_model(name, classes=4, seed=0).eval(), torch.float32), BadNets().trigger((3, 32, 32))
+    steps, images = folded.body.early(), torch.rand(1, 3, 32, 32)
+    assert len(steps) == REUSED[name]
+    # From 11 on, what a 3 x 3 trigger changes has grown to most of an image of 32 pixels.
+    assert pays(steps, trigger, 32, 32) == (0 < len(steps) < 11)
+    if steps:
+        with torch.no_grad():
+            later = folded.body.later(activations(steps, folded.prepare(images))[-1])
+            torch.testing.assert_close(later, folded(images), atol=1e-5, rtol=1e-5)
+
+
 def test_trojanzoo_divides_networks_into_two_parts():
     state = {("classifier." if key.startswith("fc") else "features.") + key: value
              for key, value in spelled("resnet18", (r"^body\.", "")).items()}  # fmt: skip
     assert candidates(state)[0].network == "resnet18"
     loaded(candidates(state)[0], 4, 3)
+
+
+def test_trojanzoo_counts_the_linear_layers_of_its_vgg():
+    names = {"fcs.0": "classifier.fc1", "fcs.1": "classifier.fc2", "fc": "classifier.fc3"}
+    state = {
+        next((key.replace(old, new, 1) for old, new in names.items() if key.startswith(f"{old}.")), key): value
+        for key, value in own("vgg11-3fc").items()
+    }
+    (found,) = candidates(dict(reversed(state.items())))
+    assert found.network == "vgg11-3fc"
+    loaded(found, 4, 3)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])

@@ -132,6 +132,12 @@ def test_a_tensor_that_claims_more_numbers_than_it_has_is_refused(tmp_path):
         found_in(read_model(tmp_path / "x.pt"))
 
 
+def test_a_tensor_of_repetitions_is_refused_before_it_is_unfolded(tmp_path):
+    torch.save({"a.weight": torch.ones(1, 1).expand(2**11, 2**10), "b.weight": torch.ones(2, 2)}, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match=r"a\.weight claims more than the 1 numbers that the file holds of it"):
+        found_in(read_model(tmp_path / "x.pt"))
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -185,10 +191,12 @@ def test_poisoned_images_of_backdoorbench_in_memory_and_on_disk(tmp_path):
     saved.mkdir(parents=True)
     pictures[1].save(saved / "7.png")
     data = {
-        2: (pictures[0], 0, 2, 1, 5),
-        7: {"path": "/home/somebody/record/run/bd_test_dataset/0/7.png", "other_info": (0, 7, 1, 3)},
-        8: {"path": "/etc/hostname", "other_info": ()},
-        9: (Image.new("RGB", (5, 4)), 0),
+        np.int64(2): (pictures[0], 0, 5),
+        np.int64(7): {"path": "./record/run/bd_test_dataset/0/7.png", "other_info": [0, 3]},
+        np.int64(8): {"path": "/etc/hostname", "other_info": []},
+        np.int64(10): {"path": "a" * 5000, "other_info": []},
+        np.int64(11): {"path": "\0", "other_info": []},
+        np.int64(9): (Image.new("RGB", (5, 4)), 0),
     }
     container = {"save_folder_path": None, "data_dict": data, "save_file_format": ".png"}
     values = {"model_name": "preactresnet18", "num_classes": 10, "model": STATE, "clean_data": "cifar10"}
