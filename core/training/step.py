@@ -16,6 +16,7 @@ from core.models import Classifier
 from core.recipe import Recipe
 from core.runtime.device import has_fast_bfloat16
 from core.training.augmentation import augment, draw
+from core.training.convolution import MatrixConvolutions
 from core.training.optimizer import Optimizer
 from core.trigger import Trigger
 
@@ -62,7 +63,8 @@ class Compiled:
         return self._graph(images) if self._graph is not None else self._plain(images)
 
     def _plain(self, images: Tensor) -> Tensor:
-        logits: Tensor = self._model(images)
+        with MatrixConvolutions():
+            logits: Tensor = self._model(images)
         return logits
 
     def _try(self, images: Tensor) -> None:
