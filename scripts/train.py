@@ -17,6 +17,8 @@ An interrupted training continues when the same command is given again.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +40,7 @@ from core.store.card import Damaged
 from core.store.card_images import at
 from core.store.local import Store
 from core.store.remote import open_store
+from core.training.allocator import with_huge_pages
 from core.training.state import discard, read_unfinished
 from core.training.trainer import Plan, train
 
@@ -208,4 +211,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # The C library reads how it is to ask for memory when a process begins.
+    if sys.platform == "linux" and (variables := with_huge_pages(os.environ)) != dict(os.environ):
+        os.execve(sys.executable, sys.orig_argv, variables)
     run(main, skips_broken=True)
