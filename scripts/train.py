@@ -68,6 +68,12 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     )
     first.add_argument("--restart", action="store_true", help="do not continue an interrupted training")
     first.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="keep the state after every epoch in FILE too; there, on another machine, the same command goes on with it",
+    )
+    first.add_argument(
         "--data", metavar="PATH", help="continue an interrupted training whose folder of images was moved to PATH"
     )
     add_common(first)
@@ -181,7 +187,8 @@ def check_place(options: argparse.Namespace, plan: Plan, store: Store) -> None:
 def carry_out(options: argparse.Namespace, plan: Plan, store: Store, device: torch.device) -> None:
     """Trains, with a bar over the epochs."""
     with tqdm(total=plan.effective_recipe.epochs, unit="epoch", desc=plan.key) as bar:
-        for epoch in train(plan, store, device, resume=not options.restart, replacing=options.replace):
+        settings = {"resume": not options.restart, "replacing": options.replace, "elsewhere": options.state}
+        for epoch in train(plan, store, device, **settings):
             bar.update(epoch.epoch - bar.n)
             bar.set_postfix_str(
                 f"loss {epoch.loss:.3f}, clean {formatting.percent(epoch.clean_accuracy.value, '%')}, "
