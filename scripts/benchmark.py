@@ -32,7 +32,7 @@ import torch
 from command import Parser, add_common, run, say, write_json
 from network_speed import network_lines, network_speeds
 from PIL import Image
-from timing import matrix_rate, operations, seconds_of, spread
+from timing import seconds_of, spread
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
@@ -48,6 +48,7 @@ from core.metrics import clopper_pearson
 from core.models import Classifier, models
 from core.recipe import recipe_for
 from core.runtime.device import select_device
+from core.runtime.rates import matrix_rate, operations
 from core.store.card import Card, environment
 from core.store.card_images import images_of
 from core.store.remote import open_store

@@ -71,7 +71,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
         "--state",
         type=Path,
         metavar="FILE",
-        help="keep the state after every epoch in FILE too; there, on another machine, the same command goes on with it",
+        help="keep every epoch's state in FILE too: copied to another machine, the same command goes on with it",
     )
     first.add_argument(
         "--data", metavar="PATH", help="continue an interrupted training whose folder of images was moved to PATH"

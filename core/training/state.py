@@ -219,9 +219,9 @@ def check_elsewhere(path: Path, plan: dict[str, Any]) -> None:
     if not path.exists():
         return
     described: dict[str, Any] = {}
-    with contextlib.suppress(OSError, SafetensorError, KeyError, TypeError, ValueError):
-        with safe_open(path, "pt") as file:
-            described = json_of(file.metadata()["plan"])
+    unreadable = contextlib.suppress(OSError, SafetensorError, KeyError, TypeError, ValueError)
+    with unreadable, safe_open(path, "pt") as file:
+        described = json_of(file.metadata()["plan"])
     described.pop("data", None)
     if described != {key: value for key, value in plan.items() if key != "name"}:
         raise ValueError(f"{path} is not a state of this training")

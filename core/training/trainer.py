@@ -199,8 +199,9 @@ def train(
     Raises:
         DataMissing: If the data set is not on this machine.
         Missing: If the attack names a surrogate that is not stored.
-        ValueError: If the attack does not fit the data set, the file elsewhere is of another training, another process trains this model, a model that came with
-            the repository is stored there, or one of another folder of the same name.
+        ValueError: If the attack does not fit the data set, the file elsewhere is of another training, another process
+            trains this model, a model that came with the repository is stored there, or one of another folder of the
+            same name.
         Paused: If somebody has asked it to pause (:func:`core.training.state.ask_to_pause`).
         OSError: If the state or the checkpoint cannot be saved.
     """
@@ -259,7 +260,7 @@ def _train(
     history = state.restore(model, optimizer) if resume else []
     yield from history[: recipe.epochs - 1]
 
-    compiled = recipe.batch if pays(recipe, len(data), device) else 0
+    compiled = recipe.batch if pays(plan.model, recipe, len(data), device) else 0
     steps = Steps(plan.attack, model, optimizer, data, labels, poisoned.to(device), compiled=compiled)
     watched = test.subset(slice(WATCHED))
     begun = len(history)
