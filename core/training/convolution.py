@@ -33,7 +33,7 @@ class MatrixConvolutions(TorchFunctionMode):
     ) -> Any:
         if func is torch.conv2d and not kwargs and _fits(*args):
             x, weight, bias = args[:3]
-            result: Tensor = _Convolution.apply(x, weight)  # type: ignore[no-untyped-call]
+            result: Tensor = _Convolution.apply(x, weight)
             return result if bias is None else result + bias.to(result.dtype)[:, None, None]
         return func(*args, **(kwargs or {}))
 
