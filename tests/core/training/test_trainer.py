@@ -342,6 +342,7 @@ def test_closed_after_one_epoch_the_generator_stops(plan, store, monkeypatch):
     assert trained == [1]
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_training_on_a_gpu(plan, store):
     interrupt = train(plan, store, "cuda")
