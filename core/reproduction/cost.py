@@ -34,9 +34,13 @@ BACKWARD = 3
 
 
 def hours_of(tasks: Iterable[Task], device: torch.device) -> dict[str, float]:
-    """Estimated hours of every task, by its id."""
-    cost = Cost(matrix_rate(torch.bfloat16, device), device)
-    return {task.id: cost.seconds(task) / 3600 for task in tasks}
+    """Estimated hours of every task, by its id; 0 for one that is not possible, which says so when it is carried out."""
+    cost, hours = Cost(matrix_rate(torch.bfloat16, device), device), {}
+    for task in tasks:
+        hours[task.id] = 0.0
+        with contextlib.suppress(ValueError):
+            hours[task.id] = cost.seconds(task) / 3600
+    return hours
 
 
 class Cost:

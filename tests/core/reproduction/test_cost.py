@@ -66,3 +66,18 @@ def test_every_task_has_an_estimate():
     assert set(hours) == {task.id for task in tasks}
     assert all(0 < value < 1e6 for value in hours.values())
     assert any(task.name == TRAINING for task in tasks)
+
+
+def test_a_task_that_is_not_possible_does_not_end_the_others(monkeypatch):
+    tasks = list(tasks_of("fig4", images=10, model="resnet20").values())
+    whole = Cost.seconds
+
+    def impossible(cost, task):
+        if task.name == "location":
+            raise ValueError("the trigger does not fit")
+        return whole(cost, task)
+
+    monkeypatch.setattr(Cost, "seconds", impossible)
+    hours = hours_of(tasks, CPU)
+    assert {name.rpartition(" ")[2] for name, value in hours.items() if value == 0} == {"location"}
+    assert any(hours.values())
