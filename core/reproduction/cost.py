@@ -7,6 +7,7 @@ rate, which is measured now.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from functools import cache
 
@@ -34,7 +35,7 @@ BACKWARD = 3
 
 
 def hours_of(tasks: Iterable[Task], device: torch.device) -> dict[str, float]:
-    """Estimated hours of every task, by its id; 0 for one that is not possible, which says so when it is carried out."""
+    """Estimated hours of every task, by its id; 0 for one that is not possible, which says so when it is begun."""
     cost, hours = Cost(matrix_rate(torch.bfloat16, device), device), {}
     for task in tasks:
         hours[task.id] = 0.0
