@@ -10,6 +10,9 @@ Five ways to a location map on the same model and images, taking turns:
     engine    the same, with what the trigger does not change computed once for each image
     adaptive  the same path, every location on as many images as its interval needs
 
+With ``--networks vgg19,resnet34`` it times steps of their training instead, alone and beside a busy process, for the
+batches of ``--batches``: images a second, their share of the measured bfloat16 matrix rate, page faults a step.
+
 A map of equal guarantee has every location known to within 5 points: the first four need the number of images that
 makes an exact 95% interval of any rate that narrow, the adaptive one takes as many as it takes.
 """
@@ -19,19 +22,21 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from command import Parser, add_common, run, say, write_json
+from network_speed import network_lines, network_speeds
 from PIL import Image
-from torch import Tensor, nn
+from timing import seconds_of, spread
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 from training_speed import pictures_of, training_speeds
 
@@ -40,8 +45,10 @@ from core.data import ImageSet
 from core.inference.incremental import BEHIND, Located, predictions_at
 from core.inference.predictor import Predictor
 from core.metrics import clopper_pearson
-from core.models import Classifier
+from core.models import Classifier, models
+from core.recipe import recipe_for
 from core.runtime.device import select_device
+from core.runtime.rates import matrix_rate, operations
 from core.store.card import Card, environment
 from core.store.card_images import images_of
 from core.store.remote import open_store
@@ -53,8 +60,6 @@ from core.sweeps.saliency import targets_of
 from core.trigger import Trigger, stamp
 
 WIDTH = 5.0
-SIZE = 2048  # side of the matrices whose product is timed
-LONG_PRODUCT = 0.5  # seconds after which no larger product is tried
 PLAIN_BATCH = 256
 TRUTH_CELLS = 40  # locations whose rate on all test images decides the coverage
 
@@ -135,37 +140,6 @@ def engine(
     return torch.from_numpy(found.hits)[rows, cols], int(found.total.sum())
 
 
-def seconds_of(work: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
-    """How long something takes, and what it gives."""
-    start = time.perf_counter()
-    result = work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start, result
-
-
-def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
-    """Floating-point operations a second of a large matrix product, the best of five.
-
-    Where the processor has no instructions for the type a product of the full size takes a minute: there a smaller one
-    says the same.
-    """
-    for size in (SIZE // 8, SIZE // 4, SIZE // 2, SIZE):
-        a, b = (torch.randn(size, size, dtype=torch.float32).to(device, dtype) for _ in range(2))
-        seconds_of(partial(torch.matmul, a, b), device)  # the first one starts the library
-        taken = seconds_of(partial(torch.matmul, a, b), device)[0]
-        if taken > LONG_PRODUCT:
-            return 2 * size**3 / taken
-    return 2 * SIZE**3 / min(seconds_of(partial(torch.matmul, a, b), device)[0] for _ in range(5))
-
-
-def operations(model: nn.Module, shape: tuple[int, int, int]) -> float:
-    """Floating-point operations of one forward pass; a multiplication and an addition are two."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, *shape))
-    return float(counter.get_total_flops())
-
-
 def images_of_equal_guarantee() -> int:
     """Images that make an exact 95% interval of any rate no wider than 5 points either way."""
     total = 100
@@ -174,11 +148,6 @@ def images_of_equal_guarantee() -> int:
         if high - low <= 2 * WIDTH / 100:
             return total
         total += 1
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, smallest and largest of several measurements."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
 def ratio(above: list[float], below: list[float]) -> dict[str, float]:
@@ -334,6 +303,9 @@ def main() -> None:
         help=f"images at once in the plain loop (default {PLAIN_BATCH})",
     )
     parser.add_argument("--batches", default="", metavar="N,N", help="also time graphs compiled for such batches")
+    parser.add_argument(
+        "--networks", default="", metavar="NAMES", help="instead time steps of training of these networks"
+    )
     parser.add_argument("--no-training", action="store_true", help="leave the training speed out")
     add_common(parser)
     options = parser.parse_args()
@@ -343,6 +315,14 @@ def main() -> None:
     sizes = [int(size) for size in options.batches.split(",") if size.strip().isdecimal() and int(size) > 0]
     if options.batches and len(sizes) != options.batches.count(",") + 1:
         raise ValueError(f"batches = {options.batches!r} is not allowed: integers from 1 up with commas between")
+    if options.networks:
+        names = [models[name.strip()].name for name in options.networks.split(",")]
+        speeds = network_speeds(
+            names, sizes or [recipe_for("short", names[0]).batch], 2 + options.turns, options.device
+        )
+        say(options, "\n".join(network_lines(speeds)))
+        write_json(options.json, {"networks": [asdict(one) for one in speeds]})
+        return
     checkpoint = open_store(options.store).checkpoint(options.checkpoint)
     card, model = checkpoint.card(), checkpoint.model()
     device = select_device(options.device)

@@ -5,8 +5,10 @@
     python scripts/reproduce.py --grid small --dataset shapes10 --only table1,fig14 --workers 2
     python scripts/reproduce.py --grid small --list
 
-``small`` is ResNet-20, which a laptop can do; ``paper`` is VGG-19 and ResNet-34. What is stored is not made again: an
-interrupted run continues when the same command is given again. With ``--engine ray`` the tasks run on a Ray cluster.
+``small`` is ResNet-20, which a laptop can do; ``paper`` is VGG-19 and ResNet-34, with the recipe and the settings of
+repairs that the paper has. Every run says how long it will take before it begins, ``--list`` says it task by task. What
+is stored is not made again: an interrupted run continues when the same command is given again. With ``--engine ray``
+the tasks run on a Ray cluster.
 """
 
 from __future__ import annotations
@@ -28,9 +30,11 @@ from core.paper.comparison import Number, compared
 from core.paper.constants import PAPER_MODELS
 from core.paper.results import Results
 from core.recipe import RECIPES
+from core.reproduction.cost import hours_of
 from core.reproduction.executors import Engine, Processes, RayCluster, Serial, run_tasks
 from core.reproduction.tasks import PARTS, SHRINKS, Progress, Task, grid, pending
 from core.runtime.atomic_files import sweep_up
+from core.runtime.device import select_device
 from core.store.card import Missing
 from core.store.remote import open_store
 
@@ -51,7 +55,12 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
     add_dataset(parser, "cifar10")
     parser.add_argument("--models", type=listed, metavar="NAMES", help=f"other networks: {', '.join(models)}")
     parser.add_argument("--only", type=listed, default=[], metavar="PARTS", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument("--recipe", default="fast", choices=RECIPES, help="recipe of every training (default fast)")
+    parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="recipe of every training (default: paper with the grid paper, else fast); with paper, the repairs have "
+        "the paper's settings too",
+    )
     parser.add_argument("--epochs", type=int, help="epochs of every training (default: the recipe's)")
     parser.add_argument("--images", type=int, default=500, help="test images of maps and saliency, 0 for all")
     parser.add_argument("--limit", type=int, default=0, help="largest number of test images of any sweep")
@@ -68,6 +77,7 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
         value = getattr(options, name)
         if value is not None and value < least:
             raise ValueError(f"{name} = {value} is not allowed: an integer from {least} up")
+    options.recipe = options.recipe or ("paper" if options.grid == "paper" else "fast")
     names = options.models or list(GRIDS[options.grid])
     sizes = SHRINKS if options.shrinks is None else [_size(text) for text in options.shrinks]
     tasks = grid(
@@ -80,6 +90,7 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
         limit=options.limit,
         shrinks=sizes,
         seed=options.seed,
+        as_in_paper=options.recipe == "paper",
     )
     return options, tasks, names
 
@@ -166,13 +177,27 @@ def claims_of(verdicts: list[Verdict]) -> str:
     return "\n".join(lines)
 
 
+def lasting(hours: float) -> str:
+    """A time for people: minutes below an hour.
+
+    >>> lasting(0.004), lasting(0.5), lasting(12.34)
+    ('1 min', '30 min', '12.3 h')
+    """
+    return f"{hours:.1f} h" if hours >= 1 else f"{max(1, round(60 * hours))} min"
+
+
 def main() -> None:
     options, tasks, names = parse()
+    left = pending(tasks, open_store(options.store))
+    hours = hours_of(left, select_device(options.device)) if left else {}
+    total = f"{len(left)} of {len(tasks)} tasks are left, about {lasting(sum(hours.values()))} on this machine"
     if options.list:
-        left = pending(tasks, open_store(options.store))
-        say(options, "\n".join([*(task.id for task in left), f"{len(left)} of {len(tasks)} tasks are left"]))
-        write_json(options.json, {"tasks": len(tasks), "left": [task.id for task in left]})
+        width = max(map(len, hours), default=0)
+        say(options, "\n".join([*(f"{name:{width}}  {lasting(hours[name])}" for name in hours), total]))
+        write_json(options.json, {"tasks": len(tasks), "left": [task.id for task in left], "hours": hours})
         return
+    if left:
+        say(options, total)
     if options.data is not None:
         _name_data_anew(options, tasks)
     failed = carry_out(options, tasks)

@@ -17,6 +17,8 @@ An interrupted training continues when the same command is given again.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +40,7 @@ from core.store.card import Damaged
 from core.store.card_images import at
 from core.store.local import Store
 from core.store.remote import open_store
+from core.training.allocator import with_huge_pages
 from core.training.state import discard, read_unfinished
 from core.training.trainer import Plan, train
 
@@ -64,6 +67,12 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
         "the repository",
     )
     first.add_argument("--restart", action="store_true", help="do not continue an interrupted training")
+    first.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="keep every epoch's state in FILE too: copied to another machine, the same command goes on with it",
+    )
     first.add_argument(
         "--data", metavar="PATH", help="continue an interrupted training whose folder of images was moved to PATH"
     )
@@ -178,7 +187,8 @@ def check_place(options: argparse.Namespace, plan: Plan, store: Store) -> None:
 def carry_out(options: argparse.Namespace, plan: Plan, store: Store, device: torch.device) -> None:
     """Trains, with a bar over the epochs."""
     with tqdm(total=plan.effective_recipe.epochs, unit="epoch", desc=plan.key) as bar:
-        for epoch in train(plan, store, device, resume=not options.restart, replacing=options.replace):
+        settings = {"resume": not options.restart, "replacing": options.replace, "elsewhere": options.state}
+        for epoch in train(plan, store, device, **settings):
             bar.update(epoch.epoch - bar.n)
             bar.set_postfix_str(
                 f"loss {epoch.loss:.3f}, clean {formatting.percent(epoch.clean_accuracy.value, '%')}, "
@@ -208,4 +218,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # The C library reads how it is to ask for memory when a process begins.
+    if sys.platform == "linux" and (variables := with_huge_pages(os.environ)) != dict(os.environ):
+        os.execve(sys.executable, sys.orig_argv, variables)
     run(main, skips_broken=True)

@@ -12,7 +12,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -83,6 +83,7 @@ class AutoEncoder(Repair):
     """A convolutional auto-encoder in front of the model, trained on clean images."""
 
     label: ClassVar[str] = "Auto-Encoder"
+    paper_settings: ClassVar[Mapping[str, Any]] = {"epochs": 100, "batch": 16, "rate": 0.001}
 
     epochs: int = integer(20, low=1, high=1000, help="Epochs; the paper has 100.")
     batch: int = integer(64, low=1, high=4096, help="Images per batch; the paper has 16.")

@@ -92,6 +92,8 @@ class Repair(Parametrised):
     name: ClassVar[str]
     label: ClassVar[str]
     """Name in figures and tables, as in the paper."""
+    paper_settings: ClassVar[Mapping[str, Any]] = {}
+    """What the paper has where the default is less, so that a laptop can do it."""
 
     @abstractmethod
     def run(self, model: Classifier, material: Material, device: torch.device, seed: int = 0) -> Iterator[Progress]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -245,6 +245,8 @@ class NeuralCleanse(Repair):
     """Reverse-engineers a trigger per label, flags the labels whose trigger is far too small, and unlearns those."""
 
     label: ClassVar[str] = "Neural Cleanse"
+    # The paper takes those of the authors' code.
+    paper_settings: ClassVar[Mapping[str, Any]] = {"rounds": 1000, "batches": 31, "batch": 32}
 
     patch: str = choice(
         "unlearning",

@@ -16,7 +16,17 @@ from torch.overrides import TorchFunctionMode
 
 from core.registry import Registry, UnknownName
 
-__all__ = ["BatchNorm", "Classifier", "Early", "Models", "Normalise", "build_model", "last_channels", "models"]
+__all__ = [
+    "BatchNorm",
+    "Classifier",
+    "Early",
+    "Models",
+    "Normalise",
+    "Undrawn",
+    "build_model",
+    "last_channels",
+    "models",
+]
 
 
 class Normalise(nn.Module):
@@ -203,7 +213,7 @@ class Models(Registry[Classifier]):
 models = Models()
 
 
-class _Undrawn(TorchFunctionMode):
+class Undrawn(TorchFunctionMode):
     """Draws no initial weights.
 
     There are none to draw where tensors have shapes only, and torch would load its compiler to do it: a second.
@@ -222,7 +232,7 @@ def last_channels(name: str) -> int:
     Raises:
         UnknownName: If there is no such model.
     """
-    with torch.device("meta"), _Undrawn():
+    with torch.device("meta"), Undrawn():
         return models[name](2, 3).head.in_features
 
 

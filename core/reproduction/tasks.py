@@ -23,11 +23,11 @@ from core import formatting
 from core.attacks import Attack, Enhanced, Enhancement, attack_from_dict, attacks
 from core.attacks.consistent import Consistent
 from core.data import Dataset, datasets
-from core.defenses import defenses
+from core.defenses import Repair, defenses
 from core.inference.predictor import Predictor
 from core.models import Classifier
 from core.paper.constants import GRAY, PHOTOGRAPHED, SHRINK, STANDARD, STRONGEST
-from core.recipe import recipe_for
+from core.recipe import Recipe, recipe_for
 from core.store.card import Card, Damaged, Missing
 from core.store.card_images import images_of
 from core.store.local import Checkpoint, Store
@@ -73,6 +73,7 @@ class Task:
         epochs: Epochs of the training; None as the recipe says.
         images: Test images of a sweep; 0 for all.
         seed: Seed of the training.
+        as_in_paper: Whether a repair has the paper's settings, where they are more than the defaults.
         parts: Tables and figures that need it.
         needs: Tasks that come before it.
     """
@@ -85,6 +86,7 @@ class Task:
     epochs: int | None = None
     images: int = 0
     seed: int = 0
+    as_in_paper: bool = False
     parts: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
@@ -97,6 +99,18 @@ class Task:
     def dataset_object(self) -> Dataset:
         """The data set with its parameters."""
         return datasets[self.dataset["name"]].from_dict(self.dataset["params"])
+
+    @property
+    def training_recipe(self) -> Recipe:
+        """The recipe of its training."""
+        recipe = recipe_for(self.recipe, self.model)
+        return recipe if self.epochs is None else replace(recipe, epochs=self.epochs)
+
+    @property
+    def repair(self) -> Repair:
+        """The repair of a task that is one."""
+        defense = defenses[self.name.removeprefix("repair-")]
+        return defense(**(defense.paper_settings if self.as_in_paper else {}))
 
     @property
     def key(self) -> str:
@@ -129,6 +143,7 @@ def grid(
     limit: int = 0,
     shrinks: Sequence[int] = SHRINKS,
     seed: int = 0,
+    as_in_paper: bool = False,
 ) -> list[Task]:
     """The tasks that make the tables and figures for some networks, each after those it needs; Fig. 14 comes last.
 
@@ -142,6 +157,7 @@ def grid(
         limit: Largest number of test images of any sweep; 0 for no limit.
         shrinks: Largest shrink sizes of Fig. 14.
         seed: Seed of every training.
+        as_in_paper: Whether repairs have the paper's settings.
 
     Raises:
         ValueError: If there is no such table or figure.
@@ -157,6 +173,7 @@ def grid(
         recipe=recipe,
         epochs=epochs,
         seed=seed,
+        as_in_paper=as_in_paper,
     )
     wanted = set(only or PARTS)
     by_id: dict[str, Task] = {}
@@ -279,13 +296,12 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
     if task.name == TRAINING:
         if _card(checkpoint) is not None and checkpoint.has_weights:
             return
-        recipe = recipe_for(task.recipe, task.model)
         plan = Plan(
             dataset=task.dataset_object,
             model=task.model,
             attack=task.attack_object,
             recipe_name=task.recipe,
-            recipe=recipe if task.epochs is None else replace(recipe, epochs=task.epochs),
+            recipe=task.training_recipe,
             seed=task.seed,
             name=task.attack_object.title,  # whatever the seed: the reference of this store
         )
@@ -294,7 +310,7 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
     elif _has_result(task, store):
         return
     elif task.name.startswith("repair-"):
-        for step in repair_sweep(checkpoint, defenses[task.name.removeprefix("repair-")](), device):
+        for step in repair_sweep(checkpoint, task.repair, device):
             yield Progress(step.done, step.note)
     else:
         varied = task.name.startswith("strength-")

@@ -56,7 +56,7 @@ def targets_of(which: str, predicted: Tensor, labels: Tensor, target: int) -> Te
 
 def trigger_mask(trigger: Trigger, height: int, width: int) -> Tensor:
     """1 inside the trigger and 0 outside, ``(1, 1, height, width)``: its box, or the parts of a box with gaps."""
-    black = torch.zeros(1, trigger.pattern.shape[0], height, width)
+    black = torch.zeros(1, trigger.pattern.shape[0], height, width, device=trigger.alpha.device)
     # Stamping white on black with the trigger's own weights: what comes out is where there is a weight.
     white = Trigger(torch.ones_like(trigger.pattern), trigger.alpha, trigger.row, trigger.col)
     return stamp(black, white).amax(1, keepdim=True).gt(0).float()

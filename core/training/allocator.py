@@ -6,13 +6,29 @@ import contextlib
 import ctypes
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-__all__ = ["kept_memory"]
+__all__ = ["kept_memory", "with_huge_pages"]
+
+TUNABLES, HUGE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 
 # Parameters of glibc's mallopt(3), and where its own adjusting of them ends once large blocks have been freed.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 LARGEST_TRIM, LARGEST_MMAP = 64 << 20, 32 << 20
+
+
+def with_huge_pages(variables: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables for a process that trains: its large blocks lie in huge pages, where there are any.
+
+    glibc reads them when a process begins; others do not know them. What a user has set stays.
+
+    >>> with_huge_pages({"GLIBC_TUNABLES": "glibc.malloc.perturb=1"})
+    {'GLIBC_TUNABLES': 'glibc.malloc.perturb=1:glibc.malloc.hugetlb=1'}
+    """
+    given = variables.get(TUNABLES, "")
+    if "glibc.malloc.hugetlb" in given:
+        return dict(variables)
+    return {**variables, TUNABLES: f"{given}:{HUGE}" if given else HUGE}
 
 
 @contextlib.contextmanager

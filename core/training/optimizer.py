@@ -45,6 +45,7 @@ class Optimizer:
                 weight_decay=recipe.weight_decay,
                 momentum=recipe.momentum,
                 nesterov=recipe.nesterov,
+                ns_steps=recipe.orthogonal_steps,
             )
             self._parts.append((muon, 1.0))
         decay = REST_DECAY if self._weights else recipe.weight_decay

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from pydantic import AfterValidator, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from core.metrics import Rate
 from core.models import Classifier
@@ -35,6 +36,7 @@ __all__ = [
     "State",
     "Unfinished",
     "ask_to_pause",
+    "check_elsewhere",
     "discard",
     "held",
     "is_held",
@@ -208,35 +210,91 @@ def _epochs(text: str) -> list[Epoch]:
     return checked(_HISTORY, json_of(text))
 
 
-class State:
-    """The state of an unfinished training: one safetensors file with weights, momentum and history."""
+def check_elsewhere(path: Path, plan: dict[str, Any]) -> None:
+    """Refuses a file that is there and is not the state of a training, before anything of another one is changed.
 
-    def __init__(self, path: Path, plan: str) -> None:
-        self.path, self.plan = path, plan
+    Raises:
+        ValueError: If so.
+    """
+    if not path.exists():
+        return
+    described: dict[str, Any] = {}
+    unreadable = contextlib.suppress(OSError, SafetensorError, KeyError, TypeError, ValueError)
+    with unreadable, safe_open(path, "pt") as file:
+        described = json_of(file.metadata()["plan"])
+    described.pop("data", None)
+    if described != {key: value for key, value in plan.items() if key != "name"}:
+        raise ValueError(f"{path} is not a state of this training")
+
+
+class State:
+    """The state of an unfinished training: one safetensors file with weights, momentum and history.
+
+    Args:
+        path: The file.
+        plan: What is trained, and on which images; a state of anything else does not count.
+        elsewhere: A second file, kept the same, with which the training can go on on another machine.
+    """
+
+    def __init__(self, path: Path, plan: str, elsewhere: Path | None = None) -> None:
+        self.path, self.plan, self.elsewhere = path, plan, elsewhere
 
     def save(self, model: Classifier, optimizer: Optimizer, history: list[Epoch]) -> None:
+        """Saves the state after an epoch, each file whole or not at all.
+
+        Raises:
+            OSError: If a file cannot be written.
+        """
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
         tensors |= {f"momentum.{name}": tensor for name, tensor in optimizer.momentum().items()}
         metadata = {"plan": self.plan, "history": json.dumps([asdict(epoch) for epoch in history])}
-        content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        write_atomically(self.path, save(content, metadata))
+        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+        for path in filter(None, (self.path, self.elsewhere)):
+            write_atomically(path, content)
 
     def restore(self, model: Classifier, optimizer: Optimizer) -> list[Epoch]:
-        """Puts a saved state back; an absent or unreadable state, or one of another plan, is a new beginning."""
+        """Puts a saved state back, of two the later one; an absent or unreadable one in the folder is a new beginning.
+
+        Raises:
+            ValueError: If there is a second file, and it is not the state of this training.
+        """
+        here = self._read(self.path)
+        there = self._read(self.elsewhere) if self.elsewhere is not None else None
+        if self.elsewhere is not None and there is None and self.elsewhere.exists():
+            raise ValueError(f"{self.elsewhere} is a state of this training on other images")
+        found = sorted(filter(None, (here, there)), key=lambda state: len(state[0]), reverse=True)
+        for history, tensors in found:
+            if _put_back(tensors, model, optimizer):
+                return history
+        return []
+
+    def forget(self) -> None:
+        """Removes the files, once the model is stored."""
+        for path in filter(None, (self.path, self.elsewhere)):
+            path.unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> tuple[list[Epoch], dict[str, Tensor]] | None:
         try:
-            with safe_open(self.path, "pt") as file:
+            with safe_open(path, "pt") as file:
                 metadata = file.metadata()
                 if metadata["plan"] != self.plan:
-                    return []
+                    return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-            history = _epochs(metadata["history"])
-            weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-            momentum = {name[9:]: tensor for name, tensor in tensors.items() if name.startswith("momentum.")}
-            expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-            if {name: tensor.shape for name, tensor in weights.items()} != expected:
-                return []  # load_state_dict would raise only after it has copied what fits
-            optimizer.restore(momentum)
-            model.load_state_dict(weights)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError):
-            return []
-        return history
+            return _epochs(metadata["history"]), tensors
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return None
+
+
+def _put_back(tensors: dict[str, Tensor], model: Classifier, optimizer: Optimizer) -> bool:
+    """Whether the tensors of a state were those of a model and its optimizer; if not, nothing is changed."""
+    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    momentum = {name[9:]: tensor for name, tensor in tensors.items() if name.startswith("momentum.")}
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    if {name: tensor.shape for name, tensor in weights.items()} != expected:
+        return False  # load_state_dict would raise only after it has copied what fits
+    try:
+        optimizer.restore(momentum)
+        model.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        return False
+    return True

@@ -13,9 +13,11 @@ from torch import Tensor
 from core.attacks import Attack
 from core.data import ImageSet
 from core.models import Classifier
+from core.models.base import last_channels
 from core.recipe import Recipe
 from core.runtime.device import has_fast_bfloat16
 from core.training.augmentation import augment, draw
+from core.training.convolution import MatrixConvolutions
 from core.training.optimizer import Optimizer
 from core.trigger import Trigger
 
@@ -27,8 +29,23 @@ log = logging.getLogger(__name__)
 WORTH = 500_000
 
 
-def pays(recipe: Recipe, images: int, device: torch.device) -> bool:
-    """Whether a training on so many images is long enough to be compiled, on a device that there is a compiler for."""
+# Channels of the last component from which steps are matrix products above all, which a compiler makes no faster.
+WIDE = 512
+
+
+def pays(model: str, recipe: Recipe, images: int, device: torch.device) -> bool:
+    """Whether a training is long enough to be compiled, on a device that there is a compiler for.
+
+    Wide networks are not on a processor, where :class:`MatrixConvolutions` makes them faster than a compiler does.
+
+    Args:
+        model: Registered name of the network.
+        recipe: How it is trained.
+        images: Images of the training set.
+        device: Where it is trained.
+    """
+    if device.type == "cpu" and last_channels(model) >= WIDE:
+        return False
     return recipe.epochs * images >= WORTH and device.type in {"cpu", "cuda"}
 
 
@@ -62,7 +79,8 @@ class Compiled:
         return self._graph(images) if self._graph is not None else self._plain(images)
 
     def _plain(self, images: Tensor) -> Tensor:
-        logits: Tensor = self._model(images)
+        with MatrixConvolutions():
+            logits: Tensor = self._model(images)
         return logits
 
     def _try(self, images: Tensor) -> None:

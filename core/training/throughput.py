@@ -100,7 +100,7 @@ def estimate(plan: Plan, images: int, device: torch.device, *, compiled: bool = 
 def estimate_plan(plan: dict[str, Any], images: int) -> Iterator[Estimate]:
     """As :func:`estimate`, of a plan as JSON and in the way in which it would be trained on this machine."""
     made, device = Plan.from_dict(plan), select_device()
-    yield from estimate(made, images, device, compiled=pays(made.effective_recipe, images, device))
+    yield from estimate(made, images, device, compiled=pays(made.model, made.effective_recipe, images, device))
 
 
 def timed(

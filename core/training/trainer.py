@@ -37,7 +37,18 @@ from core.store.weights import rounded, weights_fingerprint
 from core.training.allocator import kept_memory
 from core.training.optimizer import Optimizer
 from core.training.speeds import keep_speed
-from core.training.state import ABOUT, LOCK, PAUSE, STATE, Epoch, State, held, obey_pause, read_unfinished
+from core.training.state import (
+    ABOUT,
+    LOCK,
+    PAUSE,
+    STATE,
+    Epoch,
+    State,
+    check_elsewhere,
+    held,
+    obey_pause,
+    read_unfinished,
+)
 from core.training.step import Steps, pays
 from core.trigger import Trigger, stamp
 
@@ -167,6 +178,7 @@ def train(
     replacing: bool = False,
     surrogates: Store | None = None,
     courtesy: Courtesy | None = None,
+    elsewhere: Path | None = None,
 ) -> Iterator[Epoch]:
     """Trains a model and stores its checkpoint (Eq. 2), yielding after every epoch.
 
@@ -178,6 +190,8 @@ def train(
         replacing: Put the model in the place of one that came with the repository.
         surrogates: Where the separately trained models are that an attack names; by default in the same store.
         courtesy: Before every step, it rests while somebody waits.
+        elsewhere: A file where the state is kept too, to go on with on another machine; it goes on from there where it
+            is further, and removes it at the end.
 
     Yields:
         Every epoch, those of an interrupted training first. The checkpoint is stored before the last one is yielded.
@@ -185,8 +199,9 @@ def train(
     Raises:
         DataMissing: If the data set is not on this machine.
         Missing: If the attack names a surrogate that is not stored.
-        ValueError: If the attack does not fit the data set, another process trains this model, a model that came with
-            the repository is stored there, or one of another folder of the same name.
+        ValueError: If the attack does not fit the data set, the file elsewhere is of another training, another process
+            trains this model, a model that came with the repository is stored there, or one of another folder of the
+            same name.
         Paused: If somebody has asked it to pause (:func:`core.training.state.ask_to_pause`).
         OSError: If the state or the checkpoint cannot be saved.
     """
@@ -198,9 +213,12 @@ def train(
     data, test = plan.source.load("train"), plan.source.load("test")
     plan.attack.check_target(len(data.classes))
     _keep_other_folders(plan, store, test)
+    if elsewhere is not None and resume:
+        check_elsewhere(elsewhere, plan.to_dict())
     folder = store.checkpoint(plan.key).folder
     with held(folder, plan.to_dict()):
-        yield from _train(plan, data, test, store, torch.device(device), resume, surrogates or store, courtesy)
+        where = torch.device(device)
+        yield from _train(plan, data, test, store, where, resume, surrogates or store, courtesy, elsewhere)
     (folder / LOCK).unlink(missing_ok=True)
 
 
@@ -225,6 +243,7 @@ def _train(
     resume: bool,
     surrogates: Store,
     courtesy: Courtesy | None,
+    elsewhere: Path | None,
 ) -> Iterator[Epoch]:
     """As :func:`train`, in a folder that is held."""
     poisoned = plan.attack.select(data.labels, generator_for(plan.seed, "select"))
@@ -237,11 +256,11 @@ def _train(
     recipe = plan.effective_recipe
     optimizer = Optimizer(model, recipe)
     described = replace(plan, name="").to_dict() | {"data": [data.fingerprint, test.fingerprint]}
-    state = State(store.checkpoint(plan.key).folder / STATE, json.dumps(described, sort_keys=True))
+    state = State(store.checkpoint(plan.key).folder / STATE, json.dumps(described, sort_keys=True), elsewhere)
     history = state.restore(model, optimizer) if resume else []
     yield from history[: recipe.epochs - 1]
 
-    compiled = recipe.batch if pays(recipe, len(data), device) else 0
+    compiled = recipe.batch if pays(plan.model, recipe, len(data), device) else 0
     steps = Steps(plan.attack, model, optimizer, data, labels, poisoned.to(device), compiled=compiled)
     watched = test.subset(slice(WATCHED))
     begun = len(history)
@@ -267,7 +286,7 @@ def _train(
     # In this order: without the state, what is left would be a training that has just begun.
     for name in (ABOUT, PAUSE):
         (state.path.parent / name).unlink(missing_ok=True)
-    state.path.unlink(missing_ok=True)
+    state.forget()
     sweep_up(state.path.parent)
     store.publish(plan.key)
     yield history[-1]

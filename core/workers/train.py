@@ -18,6 +18,7 @@ from core.runtime.device import select_device
 from core.runtime.yielding import Courtesy
 from core.store.card_images import at
 from core.store.remote import open_store
+from core.training.allocator import with_huge_pages
 from core.training.trainer import Plan, train
 
 __all__ = ["train_in_background"]
@@ -45,7 +46,9 @@ def train_in_background(
     command += ["--courtesy", str(courtesy)] if courtesy is not None else []
     command += ["--data", str(plan.at.to_dict()["path"])] if plan.at is not None else []
     with (folder / "log.txt").open("wb") as log:
-        return subprocess.Popen(command, cwd=root, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command, cwd=root, stdout=log, stderr=log, start_new_session=True, env=with_huge_pages(os.environ)
+        )
 
 
 def main() -> None:

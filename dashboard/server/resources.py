@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.attribution.methods import Explained
 from dashboard.server.subjects import Subject, store
 
-__all__ = ["Tested", "jobs", "present", "results_of", "tested"]
+__all__ = ["Tested", "jobs", "present", "results_of", "results_of_network", "tested"]
 
 MOST_IMAGES = 1000
 """Test images held for live measurements; the first ones of a data set without those of the target."""
@@ -195,4 +195,9 @@ def tested_for(subject: Subject, main: Subject, data: Tested) -> tuple[Tested, i
 def results_of(main: Subject) -> Results:
     """Everything stored of the network and data of a model; a file is read again only when it was replaced."""
     dataset, model = main.key.split("/")[:2]
+    return results_of_network(dataset, model)
+
+
+def results_of_network(dataset: str, model: str) -> Results:
+    """Everything stored of a network on a data set."""
     return Results.read(store(), dataset, model)

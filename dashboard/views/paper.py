@@ -16,10 +16,11 @@ from core.paper.results import Results
 from dashboard.figures.paper import paper_figure
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import number_rows
-from dashboard.server.resources import results_of
-from dashboard.server.subjects import Subject
+from dashboard.server.resources import results_of, results_of_network
+from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, one_of
 from dashboard.tables.claims import draw_verdicts
+from dashboard.tables.networks import Standing, most_measured, standings_table
 from dashboard.tables.paper import FAR, agreement, number_table, tinted
 from dashboard.widgets.controls import PLOT_CONFIG, choose, csv_button, downloads, one_sentence
 from dashboard.widgets.page_head import begin, read_link, say
@@ -55,7 +56,7 @@ TITLES = {
 def show() -> None:
     """Draws the page."""
     session, answer = begin("Paper against measured", EXPLANATION)
-    chosen = choose(session, compare=False, repaired=False)
+    chosen = choose(session, compare=False, repaired=False, opened=most_measured)
     if chosen is None:
         return
     read_link(session, PART)
@@ -71,6 +72,7 @@ def show() -> None:
     columns[0].caption(", ".join(f"{counts[kind]} {words}" for kind, words in OTHER_OUTCOMES.items() if counts[kind]))
     columns[1].metric("Rates of the paper measured", f"{measured} of {there}")
     columns[2].metric("Within 5 points of the paper", f"{near} of {measured}")
+    _draw_networks(main)
     if main.card.model not in PAPER_MODELS or main.card.dataset != "cifar10":
         labels = " and ".join(models[name].label for name in PAPER_MODELS)
         st.caption(
@@ -85,6 +87,15 @@ def show() -> None:
     else:
         _draw_numbers(main, results, numbers, session.get(PART)[:3])
     session.write_link()
+
+
+def _draw_networks(main: Subject) -> None:
+    """How far each network agrees with the paper, where more than one was measured on these data."""
+    dataset = main.key.split("/")[0]
+    names = dict.fromkeys(key.split("/")[1] for key in subjects()[0] if key.startswith(f"{dataset}/"))
+    table = standings_table([Standing.of(results_of_network(dataset, name)) for name in names])
+    if len(table) > 1:
+        st.dataframe(table, hide_index=True, width="stretch")
 
 
 def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: str) -> None:

@@ -95,7 +95,8 @@ def show() -> None:
     about_data(session, main, data)
     found, _ = subjects()
     if data is not None:
-        listed = [main] + ([chosen.other] if chosen.other is not None else [])
+        both = [main] + ([chosen.other] if chosen.other is not None else [])
+        listed = [subject for subject in both if subject.checkpoint.has_weights]
 
         @st.fragment(key="saliency-live")
         @one_sentence
@@ -111,7 +112,8 @@ def show() -> None:
             if session.settled:
                 session.write_link()
 
-        live()
+        if listed:
+            live()
         _draw_grid(found, main, data, session.get(image), asked)
     _draw_energies(session, found, main, data, asked, answer)
     session.write_link()

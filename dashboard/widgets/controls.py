@@ -110,6 +110,11 @@ def first_key(readable: dict[str, Subject], preferred: Sequence[str] = FIRST) ->
     return next((key for key in preferred if key in ready), next(iter(ready), next(iter(readable), "")))
 
 
+def opened_key(readable: dict[str, Subject]) -> str:
+    """The model that a session begins with."""
+    return first_key(readable, OPENED)
+
+
 def model_choice(readable: Mapping[str, Subject], default: str) -> Choice[str]:
     """Which model a page is about; a link names it always, as another machine has other models."""
 
@@ -126,6 +131,7 @@ def choose(
     repaired: bool = True,
     place: DeltaGenerator | None = None,
     more: DeltaGenerator | None = None,
+    opened: Callable[[dict[str, Subject]], str] = opened_key,
 ) -> Chosen | None:
     """The model picker in the sidebar; None, with a message, where there is no model at all.
 
@@ -135,6 +141,7 @@ def choose(
         repaired: Whether a stored repair can take the model's place.
         place: Where the pickers are drawn; by default in the sidebar.
         more: Where those are drawn that few need; by default with the others.
+        opened: The model that a session begins with, where no link and no page before says another.
     """
     place = place if place is not None else st.sidebar
     more = more if more is not None else place
@@ -146,7 +153,7 @@ def choose(
         return None
     choice = model_choice(readable, first_key(readable))
     if not session.came_by_link and choice.name not in st.session_state.selected:
-        session.set(choice, first_key(readable, OPENED))
+        session.set(choice, opened(readable))
     _draw_parts(session, choice, readable, place, more)
     main = readable[session.get(choice)]
     with more:
@@ -157,6 +164,13 @@ def choose(
     if control is not None and control.key in (main.key, other.key if other else "") and not main.repair:
         control = None  # it is on the page already
     draw_warnings(one.card for one in (main, other) if one is not None)
+    for subject in filter(None, (main, other)):
+        if not subject.checkpoint.has_weights:
+            place.info(
+                f"Of {plain(subject.key)} only results are here, not its weights. This makes them: "
+                f"`{subject.card.command}`",
+                icon=":material/inventory_2:",
+            )
     return Chosen(main, other, control)
 
 

@@ -46,7 +46,7 @@ def draw_estimate(session: Session, plan: Plan, images: int, shape: tuple[int, i
     except ValueError as error:
         st.error(f"This cannot be trained: {plain(error)}")
         return
-    compiled = pays(recipe, images, device)
+    compiled = pays(plan.model, recipe, images, device)
     speed = known_speed(plan.model, plan.attack, recipe, shape, device, compiled=compiled)
     if speed is not None:
         st.markdown(

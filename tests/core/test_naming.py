@@ -157,7 +157,7 @@ def test_the_command_of_a_stored_card_replaces_it(parse):
         options, plan = parse(shlex.split(card.command)[2:])
         assert (plan.key, plan.attack, options.replace) == (key, card.attack_object, True)
         assert plan.recipe_name == card.recipe["name"]
-        assert plan.recipe.to_dict() == {"optimizer": "sgd", **card.recipe["params"]}
+        assert plan.recipe == Recipe.from_dict({"optimizer": "sgd", **card.recipe["params"]})
 
 
 @pytest.mark.parametrize(

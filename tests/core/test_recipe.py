@@ -33,7 +33,7 @@ def test_every_model_has_every_recipe(name, model):
 
 
 def test_an_unknown_recipe_is_refused():
-    with pytest.raises(ValueError, match="recipe = 'slow' is not allowed: one of fast, paper"):
+    with pytest.raises(ValueError, match="recipe = 'slow' is not allowed: one of fast, short, paper"):
         recipe_for("slow", "vgg19")
 
 

@@ -87,7 +87,7 @@ def assert_refused(result, *said):
         (["--dataset", "folder:nowhere"], ["there is no folder", "nowhere"]),
         (["--dataset", "folder"], ["no folder of images was named", "folder:PATH"]),
         (["--dataset", "cifar10"], ["CIFAR-10 (train) is not in", "TRIGGER_DATA"]),
-        (["--recipe", "slow"], ["recipe = 'slow' is not allowed: one of fast, paper"]),
+        (["--recipe", "slow"], ["recipe = 'slow' is not allowed: one of fast, short, paper"]),
         (["--value", "300"], ["value = 300 is not allowed: an integer from 0 to 255"]),
         (["--poison-rate", "2"], ["poison_rate = 2.0 is not allowed: a number from 0 to 1"]),
         (["--poison-rate", "nan"], ["poison_rate = nan is not allowed"]),

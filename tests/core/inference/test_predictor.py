@@ -106,6 +106,7 @@ def test_the_model_itself_is_left_as_it_was(monkeypatch):
     assert not moved, "Module.to moves the module itself, in place: a model on a GPU would be trained on the CPU then"
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_a_model_on_the_gpu_stays_there():
     model = settled().cuda()
@@ -114,6 +115,7 @@ def test_a_model_on_the_gpu_stays_there():
     assert {tensor.device.type for tensor in model.state_dict().values()} == {"cuda"}
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_on_the_gpu_a_recorded_graph_predicts_what_the_network_does():
     model = settled().cuda()

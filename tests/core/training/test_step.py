@@ -153,8 +153,9 @@ def test_without_a_compiler_the_training_goes_on_and_says_so(graphs, monkeypatch
 def test_what_pays():
     recipe = Recipe(epochs=10)
     cpu, mps = torch.device("cpu"), torch.device("mps")
-    assert [steps.pays(recipe, images, cpu) for images in (49_999, 50_000)] == [False, True]
-    assert not steps.pays(recipe, 50_000, mps)
+    assert [steps.pays("resnet20", recipe, images, cpu) for images in (49_999, 50_000)] == [False, True]
+    assert not steps.pays("resnet20", recipe, 50_000, mps)
+    assert not steps.pays("vgg19", recipe, 50_000, cpu), "its small maps are matrix products"
 
 
 # Measured in a process of its own, because the allocator finds again what earlier tests left. What the process holds is

@@ -25,6 +25,7 @@ from core.recipe import Recipe
 from core.store.local import Store
 from core.sweeps.base import attacked, success_at
 from core.training import trainer as training
+from core.training.state import read_unfinished
 from core.training.trainer import Plan, train
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "train.py"
@@ -143,6 +144,33 @@ def test_an_interruption_changes_nothing(plan, store, undisturbed, after):
     assert without_times(epochs) == without_times(undisturbed[1])
     assert same(weights(store, plan), weights(undisturbed[0], plan))
     assert not (store.checkpoint(plan.key).folder / training.STATE).exists()
+
+
+def test_a_state_that_was_copied_out_goes_on_on_another_machine(plan, store, undisturbed, tmp_path):
+    state, there = tmp_path / "usb" / "state.safetensors", Store(tmp_path / "another machine")
+    state.parent.mkdir()
+    running = train(plan, store, elsewhere=state)
+    for _ in range(2):
+        next(running)
+    running.close()
+    # On the other machine there is an earlier state of its own.
+    interrupt_after(plan, there, 1)
+    epochs = list(train(plan, there, elsewhere=state))
+    assert without_times(epochs) == without_times(undisturbed[1])
+    assert same(weights(there, plan), weights(undisturbed[0], plan))
+    assert not state.exists()
+
+
+def test_a_state_of_another_training_is_refused_and_kept(plan, store, tmp_path):
+    state = tmp_path / "state.safetensors"
+    running = train(plan, store, elsewhere=state)
+    next(running)
+    running.close()
+    before = state.read_bytes()
+    with pytest.raises(ValueError, match="is not a state of this training"):
+        next(train(replace(plan, seed=5), store, elsewhere=state))
+    assert state.read_bytes() == before
+    assert len(read_unfinished(store.checkpoint(plan.key).folder).history) == 1
 
 
 def test_an_interruption_between_the_last_epoch_and_the_checkpoint(plan, store, undisturbed, monkeypatch):
@@ -314,6 +342,7 @@ def test_closed_after_one_epoch_the_generator_stops(plan, store, monkeypatch):
     assert trained == [1]
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_training_on_a_gpu(plan, store):
     interrupt = train(plan, store, "cuda")
