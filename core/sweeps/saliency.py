@@ -26,6 +26,7 @@ __all__ = [
     "Energies",
     "Energy",
     "Localisation",
+    "Mean",
     "attacked_and_moved",
     "energy_sweep",
     "targets_of",

@@ -7,22 +7,35 @@ and the clean model, which does not know the trigger.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
+from core.metrics import Rate
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.sweeps.saliency import Energies, energy_sweep
+from core.sweeps.saliency import Energies, Energy, Mean, energy_sweep
 from core.transforms import Compose
 from core.trigger import Trigger
 
 if TYPE_CHECKING:  # what is stored can be read without captum, which takes a second to import
     from core.attribution.methods import Explained, Method
 
-__all__ = ["CLEAN", "NETWORKS", "RANDOMISED", "TRAINED", "MethodScores", "SaliencyMethods", "Variant", "methods_sweep"]
+__all__ = [
+    "CLEAN",
+    "MEASURES",
+    "NETWORKS",
+    "RANDOMISED",
+    "TRAINED",
+    "Estimate",
+    "Measure",
+    "MethodScores",
+    "SaliencyMethods",
+    "Variant",
+    "methods_sweep",
+]
 
 TRAINED, RANDOMISED, CLEAN = "trained", "randomised", "clean"
 NETWORKS = (TRAINED, RANDOMISED, CLEAN)
@@ -32,6 +45,74 @@ COSTLY_SHARE = 8
 """A costly method is measured on the first eighth of the images."""
 
 Params = Mapping[str, Any]
+
+
+class Estimate(NamedTuple):
+    """A measure of many images: its value and 95% interval, all in [0, 1], and the number of images."""
+
+    value: float
+    low: float
+    high: float
+    images: int
+
+
+def _mean(mean: Mean | None) -> Estimate | None:
+    return Estimate(mean.mean, *mean.interval, mean.count) if mean is not None and mean.count else None
+
+
+def _rate(rate: Rate | None) -> Estimate | None:
+    return Estimate(rate.value, *rate.interval, rate.total) if rate is not None and rate.total else None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One way to say how well the maps find the trigger; more is better.
+
+    Attributes:
+        label: Its name in the field.
+        help: What it is, in a sentence, with its source.
+        of: Takes it from what was measured; None where it was not.
+    """
+
+    label: str
+    help: str
+    of: Callable[[Energy], Estimate | None]
+
+
+MEASURES: Mapping[str, Measure] = {
+    "mass": Measure(
+        "Relevance mass accuracy", "Share of the saliency that lies on the trigger (Arras et al. 2022).", _mean
+    ),
+    "rank": Measure(
+        "Relevance rank accuracy",
+        "Share of the most salient pixels, as many as the trigger has, that are the trigger's (Arras et al. 2022).",
+        lambda energy: _mean(energy.more.rank if energy.more else None),
+    ),
+    "pointing": Measure(
+        "Pointing game",
+        "How often the most salient pixel is on the trigger, or next to it (Zhang et al. 2018).",
+        lambda energy: _rate(energy.peak_rate),
+    ),
+    "overlap": Measure(
+        "Intersection over union",
+        "Overlap of the trigger with the pixels that have at least half of the largest saliency (after Lin et al. "
+        "2021; the half is chosen here).",
+        lambda energy: _mean(energy.more.overlap if energy.more else None),
+    ),
+    "recovery": Measure(
+        "Recovery rate",
+        "How often the true class comes back when those pixels are covered by the clean image's (after Lin et al. "
+        "2021).",
+        lambda energy: _rate(energy.more.recovered if energy.more else None),
+    ),
+    "deletion": Measure(
+        "Deletion",
+        "How often the image is no longer taken for the target when the most salient pixels, as many as the trigger "
+        "has, turn gray (after Petsiuk et al. 2018).",
+        lambda energy: _rate(energy.more.deleted if energy.more else None),
+    ),
+}
+"""The measures of the comparison, by a short name."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +166,17 @@ class SaliencyMethods:
             if params is None or dict(params).items() <= dict(score.params).items():
                 return score.energies
         return None
+
+    def survives(self, score: MethodScores, measure: Measure) -> bool:
+        """Whether a method finds the trigger about as well in the network with random weights (Adebayo et al. 2018).
+
+        That is, whether its 95% interval on attacked images is not above that of the network with random weights.
+        """
+        control = self.of(score.method, explain=score.explain, network=RANDOMISED, params=score.params)
+        if score.network != TRAINED or control is None:
+            return False
+        own, other = measure.of(score.energies.attacked), measure.of(control.attacked)
+        return own is not None and other is not None and own.low <= other.high
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

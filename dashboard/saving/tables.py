@@ -16,6 +16,7 @@ from core.sweeps.appearance import AppearanceCurve, AppearanceMap
 from core.sweeps.location import LocationMap
 from core.sweeps.physical import PhysicalResult
 from core.sweeps.saliency import Energies
+from core.sweeps.saliency_methods import MEASURES, SaliencyMethods
 from core.sweeps.strength import StrengthCurve
 from core.training.state import Epoch
 from dashboard.saving.names import ACCURACY, SUCCESS, Entry, Mean, Source, table
@@ -29,6 +30,7 @@ __all__ = [
     "factor_rows",
     "location_rows",
     "max_shrink_rows",
+    "method_rows",
     "norm_rows",
     "number_rows",
     "place_rows",
@@ -171,6 +173,26 @@ def energy_rows(measured: Iterable[tuple[Source, Energies]], behind: str) -> Row
                 yield there, (), PEAK, energy.peak_rate
 
     return table((), entries())
+
+
+def method_rows(measured: Iterable[tuple[Source, SaliencyMethods]]) -> Rows:
+    """One row per attack, saliency method, network, kind of image and measure, with its interval."""
+
+    def entries() -> Iterator[Entry]:
+        for source, stored in measured:
+            for score in stored.scores:
+                own = score.method, score.params.get("reduction", ""), score.explain, score.network
+                behind = (
+                    (source, score.energies.attacked),
+                    (replace(source, defense="shrinkpad"), score.energies.transformed),
+                )
+                for there, energy in behind:
+                    for measure in MEASURES.values():
+                        if (found := measure.of(energy)) is not None:
+                            mean = Mean(found.value, found.images, (found.low, found.high), "95%")
+                            yield there, own, measure.label, mean
+
+    return table(("method", "reduction", "explains", "network"), entries())
 
 
 def norm_rows(source: Source, classes: Sequence[str], record: Mapping[str, Any]) -> Rows:

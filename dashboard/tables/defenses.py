@@ -120,15 +120,16 @@ def table_of(rows: Iterable[Evaluated], quantity: Callable[[Evaluated], Rate]) -
     return table
 
 
-def coloured(table: pd.DataFrame, *, reverse: bool = False) -> object:
-    """Cells tinted by how well the attack (or, reversed, how badly the clean accuracy) fares."""
+def coloured(table: pd.DataFrame, *, reverse: bool = False, columns: Sequence[str] | None = None) -> object:
+    """Cells, by default all, tinted by how well the attack (or, reversed, how badly the clean accuracy) fares."""
     red, green, blue = (int(COLOURS[0][i : i + 2], 16) for i in (1, 3, 5))
 
     def tint(value: float) -> str:
         share = (100 - value if reverse else value) / 100
         return f"background-color: rgba({red},{green},{blue},{0.55 * share:.2f})" if pd.notna(value) else ""
 
-    return table.style.map(tint).format(formatting.number, na_rep="")
+    where = list(table.columns) if columns is None else list(columns)
+    return table.style.map(tint, subset=where).format(formatting.number, na_rep="", subset=where)
 
 
 def one_decimal(table: pd.DataFrame, *columns: str) -> object:

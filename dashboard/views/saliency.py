@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
+import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from core import formatting
@@ -27,11 +28,20 @@ from dashboard.server.jobs import Job
 from dashboard.server.resources import Tested, explained, jobs, tested, tested_for
 from dashboard.server.scheduler import waiting_file
 from dashboard.server.subjects import Subject, store, subjects
-from dashboard.state.session import Choice, Session, one_of
+from dashboard.state.session import Choice, Session, one_of, yes_no
 from dashboard.state.trigger import place_choices, selected_look, stamped_on
 from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.rows import siblings
-from dashboard.widgets.controls import choose, csv_button, image_choice, one_sentence, picture_downloads, progress_bar
+from dashboard.tables.saliency import draw_methods
+from dashboard.widgets.controls import (
+    choose,
+    csv_button,
+    image_choice,
+    model_choice,
+    one_sentence,
+    picture_downloads,
+    progress_bar,
+)
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import draw_pad
 from dashboard.widgets.page_head import begin, read_link, say
@@ -50,6 +60,7 @@ EXPLAIN: Choice[str] = Choice("explain", "target", one_of(TARGETS))
 TRANSFORM: Choice[str] = Choice("transform", "shrinkpad", parse_spec)
 LAYOUTS = {"overlay": "Over the image", "beside": "Beside the image"}
 LAYOUT: Choice[str] = Choice("layout", "beside", one_of(LAYOUTS))
+FOLLOWS = yes_no("all-follow")
 WHOSE = {"target": "the target label", "predicted": "the predicted class", "true": "the true class"}
 ENERGY_IMAGES = 500
 POLL_SECONDS = 0.5
@@ -86,6 +97,11 @@ def show() -> None:
         )
         transform = replace(TRANSFORM, default=Compose((ShrinkPad.sized(main.card.shape),)).spec)
         before = build(session, transform, "Transform the input", "Then", main.card.shape)
+        st.toggle(
+            "All attacks follow the trigger",
+            help="The maps of every attack below, each with its own trigger at the place that is chosen.",
+            **session.widget(FOLLOWS),
+        )
         st.selectbox("Show the maps", list(LAYOUTS), format_func=lambda n: LAYOUTS[n], **session.widget(LAYOUT))
     asked = Asked(method, session.get(EXPLAIN), before, session.get(LAYOUT))
     data = tested(main)
@@ -109,31 +125,41 @@ def show() -> None:
                     st.html(_row(subject, trigger, data, session.get(image), asked))
             with left:
                 draw_pad(session, main, main.trigger.at(*place), data, row, col, image)
+            if session.get(FOLLOWS):
+                _draw_grid(session, found, main, data, session.get(image), asked, place)
             if session.settled:
                 session.write_link()
 
         if listed:
             live()
-        _draw_grid(found, main, data, session.get(image), asked)
+        if not session.get(FOLLOWS):
+            _draw_grid(session, found, main, data, session.get(image), asked)
     _draw_energies(session, found, main, data, asked, answer)
+    every = [(subject, subject.results.saliency_methods) for subject in siblings(found, main)]
+    compared = [(subject, stored) for subject, stored in every if stored is not None]
+    if compared:
+        model = model_choice(found, main.key)
+        draw_methods(session, compared, {"method": METHOD, "explain": EXPLAIN, "model": model})
     session.write_link()
 
 
 def panels_of(subject: Subject, trigger: Trigger, data: Tested, index: int, asked: Asked) -> tuple[Panel, ...]:
     """One stamped image, as it is and behind the transformation: each as image and map, or the map over the image."""
     model, panels = explained(subject), []
-    images, labels = data.images[index : index + 1], data.labels[index : index + 1]
-    for before, what in ((Compose(), "attacked image"), (asked.before, asked.before.label)):
-        with jobs().turnstile.interactive():
-            shown, masks = attacked_and_moved(images, trigger, before, generator_for(index, "saliency"))
-            predicted = model.predict(shown)
-            wanted = targets_of(asked.explain, predicted, labels, subject.attack.target)
-            saliency = displayed(asked.method(model, shown, wanted))[0]
-        said = subject.classes[int(predicted[0])]
+    image, label = data.images[index : index + 1], data.labels[index : index + 1].repeat(2)
+    layers = (Compose(), asked.before)
+    moved = [attacked_and_moved(image, trigger, before, generator_for(index, "saliency")) for before in layers]
+    images, masks = torch.cat([shown for shown, _ in moved]), torch.cat([mask for _, mask in moved])
+    with jobs().turnstile.interactive():
+        predicted = model.predict(images)
+        wanted = targets_of(asked.explain, predicted, label, subject.attack.target)
+        maps = displayed(asked.method(model, images, wanted))
+    for n, what in enumerate(("attacked image", asked.before.label)):
+        said = subject.classes[int(predicted[n])]
         if asked.layout == "overlay":
-            panels.append(Panel(overlaid(shown[0], saliency), masks[0, 0], what, said))
+            panels.append(Panel(overlaid(images[n], maps[n]), masks[n, 0], what, said))
         else:
-            panels += [Panel(shown[0], None, what, said), Panel(heat(saliency), masks[0, 0], f"saliency, {what}")]
+            panels += [Panel(images[n], None, what, said), Panel(heat(maps[n]), masks[n, 0], f"saliency, {what}")]
     return tuple(panels)
 
 
@@ -142,8 +168,16 @@ def _row(subject: Subject, trigger: Trigger, data: Tested, index: int, asked: As
     return f'{STYLE}<div class="ts-saliency large{" two" * (len(block.panels) == 2)}">{block_html(block)}</div>'
 
 
-def _draw_grid(found: dict[str, Subject], main: Subject, data: Tested, index: int, asked: Asked) -> None:
-    """Fig. 10: one row per attack, standard on the left and enhanced on the right."""
+def _draw_grid(
+    session: Session,
+    found: dict[str, Subject],
+    main: Subject,
+    data: Tested,
+    index: int,
+    asked: Asked,
+    place: tuple[int, int] | None = None,
+) -> None:
+    """Fig. 10: one row per attack, standard on the left and enhanced on the right; by default at their own places."""
     listed = {subject.attack.title: subject for subject in siblings(found, main)}
     if not listed:
         return
@@ -151,7 +185,13 @@ def _draw_grid(found: dict[str, Subject], main: Subject, data: Tested, index: in
     heading.markdown(
         f"### Standard and enhanced attacks (Fig. 10): {models[main.card.model].label}, {main.dataset_label}"
     )
-    rows = _blocks(listed, data, index, asked)
+    triggers = {name: subject.trigger for name, subject in listed.items()}
+    if place is not None:
+        triggers = {
+            name: stamped_on(subject, main, selected_look(session, main.trigger), *place)
+            for name, subject in listed.items()
+        }
+    rows = _blocks(listed, triggers, data, index, asked)
     html = f'{STYLE}<div class="ts-saliency">{"".join(_pair(row) for row in rows)}</div>'
     with save:
         source = Source.of(main).all_attacks()
@@ -159,14 +199,17 @@ def _draw_grid(found: dict[str, Subject], main: Subject, data: Tested, index: in
     st.html(html)
 
 
-def _blocks(listed: dict[str, Subject], data: Tested, index: int, asked: Asked) -> list[list[Block]]:
-    """The grid's pictures; those of the last run where nothing changed, as a drag does not move their triggers."""
+def _blocks(
+    listed: dict[str, Subject], triggers: dict[str, Trigger], data: Tested, index: int, asked: Asked
+) -> list[list[Block]]:
+    """The grid's pictures; those of the last run where nothing changed."""
     subjects = [listed.get(name) for name in ATTACKS]
-    key = (tuple(s and s.weights for s in subjects), data.name, index, repr(asked))
+    looks = tuple(trigger.fingerprint for trigger in triggers.values())
+    key = (tuple(s and s.weights for s in subjects), looks, data.name, index, repr(asked))
     known = st.session_state.get("saliency-grid")
     if known is None or known[0] != key:
         blocks = [
-            Block(s.label, panels_of(s, s.trigger, data, index, asked))
+            Block(s.label, panels_of(s, triggers[s.attack.title], data, index, asked))
             if s is not None and s.checkpoint.has_weights
             else Block("")
             for s in subjects

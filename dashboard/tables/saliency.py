@@ -1,0 +1,128 @@
+"""Saliency methods against attacks: a table whose cells open the picture that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core.attribution.methods import methods
+from core.sweeps.saliency_methods import CLEAN, MEASURES, RANDOMISED, TRAINED, MethodScores, SaliencyMethods
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import method_rows
+from dashboard.server.subjects import Subject
+from dashboard.state.session import Choice, Session, one_of
+from dashboard.tables.defenses import coloured
+from dashboard.widgets.controls import csv_button
+
+__all__ = ["draw_methods", "method_table"]
+
+KINDS = {"attacked": "Attacked images", "transformed": "Behind ShrinkPad"}
+EXPLAINED = {TRAINED: "The attacked network", RANDOMISED: "Random weights", CLEAN: "The clean model"}
+MEASURE: Choice[str] = Choice("measure", "mass", one_of(MEASURES))
+KIND: Choice[str] = Choice("images-of", "attacked", one_of(KINDS))
+NETWORK: Choice[str] = Choice("explained", TRAINED, one_of(EXPLAINED))
+SURVIVES = "Random weights"
+
+Compared = Sequence[tuple[Subject, SaliencyMethods]]
+
+
+def _label(score: MethodScores) -> str:
+    label = methods[score.method].label
+    if score.explain == "target":
+        return label
+    return f"{label}, as FlashTorch: largest signed value, predicted class"
+
+
+def method_table(compared: Compared, measure: str, kind: str, network: str) -> pd.DataFrame:
+    """One row per method, one column per attack, in percent.
+
+    The last column names the attacks for which the method finds the trigger as well in a network with random weights.
+
+    Args:
+        compared: The attacks and what was measured of each.
+        measure: One of :data:`core.sweeps.saliency_methods.MEASURES`.
+        kind: ``attacked`` or ``transformed``.
+        network: One of :data:`core.sweeps.saliency_methods.NETWORKS`.
+    """
+    rows: dict[str, dict[str, float]] = {}
+    surviving: dict[str, list[str]] = {}
+    for subject, stored in compared:
+        for score in stored.scores:
+            if score.network != network:
+                continue
+            row = rows.setdefault(_label(score), {})
+            estimate = MEASURES[measure].of(getattr(score.energies, kind))
+            row[subject.label] = 100 * estimate.value if estimate is not None else float("nan")
+            if stored.survives(score, MEASURES[measure]):
+                surviving.setdefault(_label(score), []).append(subject.label)
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame = frame[[subject.label for subject, _ in compared if subject.label in frame]]
+    frame.index.name = "Method"
+    if network == TRAINED:
+        frame[SURVIVES] = [", ".join(surviving.get(method, ())) for method in frame.index]
+    return frame
+
+
+def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Choice[str]]) -> None:
+    """The table with its choices; a chosen cell shows its method on its attack.
+
+    Args:
+        session: Holds the selections.
+        compared: The attacks and what was measured of each.
+        choices: The selections that a cell sets: ``method``, ``model`` and ``explain``.
+    """
+    st.markdown("### Which method finds the trigger")
+    pick, which, whose = st.columns([3, 3, 4])
+    with pick:
+        st.selectbox("Measure", list(MEASURES), format_func=lambda n: MEASURES[n].label, **session.widget(MEASURE))
+    with which:
+        st.segmented_control(
+            "Images", list(KINDS), format_func=lambda n: KINDS[n], required=True, **session.widget(KIND)
+        )
+    with whose:
+        st.segmented_control(
+            "Network explained",
+            list(EXPLAINED),
+            format_func=lambda n: EXPLAINED[n],
+            required=True,
+            **session.widget(NETWORK),
+        )
+    measure, kind, network = session.get(MEASURE), session.get(KIND), session.get(NETWORK)
+    frame = method_table(compared, measure, kind, network)
+    if frame.empty:
+        st.info("Nothing is stored of this network.")
+        return
+    numbers = [name for name in frame if name != SURVIVES]
+    # What a cell shows is on the page when the table is drawn the next time: a new key forgets the choice.
+    turn = st.session_state.setdefault("saliency-cell", 0)
+    event = st.dataframe(
+        coloured(frame, columns=numbers),
+        key=f"methods-{turn}",
+        on_select="rerun",
+        selection_mode="single-cell",
+        width="stretch",
+        height="content",
+    )
+    cells = event.selection.get("cells", []) if network == TRAINED else []
+    if cells and cells[0][1] in numbers:
+        row, column = cells[0]
+        subject, stored = next(pair for pair in compared if pair[0].label == column)
+        score = next(score for score in stored.scores if _label(score) == frame.index[row])
+        session.set(choices["method"], score.method)
+        session.set(choices["explain"], score.explain)
+        session.set(choices["model"], subject.key)
+        st.session_state["saliency-cell"] = turn + 1
+        st.rerun()
+    counts = sorted({score.energies.images for _, stored in compared for score in stored.scores})
+    caption, tools = st.columns([4, 1], vertical_alignment="center")
+    caption.caption(
+        f"{MEASURES[measure].help} In percent, of {' or '.join(map(str, counts))} images; the file that can be saved "
+        f"has the intervals. A click on a cell shows its maps above. *{SURVIVES}*: attacks for which the method is "
+        "about as good on a network that has learned nothing (Adebayo et al. 2018), so that it shows nothing learned."
+    )
+    with tools:
+        name = file_name("saliency-methods", Source.of(compared[0][0]).all_attacks())
+        numbers_of = [(Source.of(subject), stored) for subject, stored in compared]
+        csv_button(name, lambda: method_rows(numbers_of))

@@ -1,0 +1,63 @@
+"""The table of saliency methods: numbers as stored, controls, and a cell that opens its maps."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from pages import _alone, page  # noqa: F401
+
+from core.metrics import Rate
+from core.store.local import DEFAULT_ROOT, Store
+from core.sweeps.saliency import Energies, Energy, Localisation, Mean
+from core.sweeps.saliency_methods import RANDOMISED, TRAINED, MethodScores, SaliencyMethods
+
+KEY = "shapes10/resnet20/badnets"
+
+
+def energy(share: float) -> Energy:
+    mean = Mean(100, share, 0.1)
+    more = Localisation(mean, mean, mean, Rate(round(100 * share), 100), Rate(round(100 * share), 100))
+    return Energy(100, share, 0.1, 0.01, round(100 * share), more)
+
+
+def scores(method: str, network: str, attacked: float, transformed: float) -> MethodScores:
+    return MethodScores(method, {}, "target", network, Energies(energy(attacked), energy(transformed), 100, 100))
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    root = tmp_path / "checkpoints"
+    shutil.copytree(DEFAULT_ROOT / KEY, root / KEY)
+    checkpoint = Store(root).checkpoint(KEY)
+    card = checkpoint.card()
+    attack = card.attack_object
+    entries = (
+        scores("gradient", TRAINED, 0.8, 0.3),
+        scores("gradient", RANDOMISED, 0.1, 0.1),
+        scores("guided", TRAINED, 0.5, 0.4),
+        scores("guided", RANDOMISED, 0.5, 0.4),
+    )
+    source = {"trigger": attack.trigger(card.shape).fingerprint, "target": attack.target}
+    checkpoint.save_result("saliency-methods", SaliencyMethods(entries, 4).to_dict() | source)
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(root))
+    st.cache_resource.clear()
+
+
+def test_methods_stand_beside_controls(stored: None) -> None:
+    test = page("saliency", model=KEY)
+    assert not test.exception
+    table = test.dataframe[-1].value
+    assert table.loc["Vanilla gradient", "BadNets"] == pytest.approx(80)
+    assert table["Random weights"].to_dict() == {"Vanilla gradient": "", "Guided Backprop": "BadNets"}
+    test.segmented_control(key="choice-images-of").set_value("transformed").run()
+    assert test.dataframe[-1].value.loc["Guided Backprop", "BadNets"] == pytest.approx(40)
+    test.segmented_control(key="choice-explained").set_value(RANDOMISED).run()
+    table = test.dataframe[-1].value
+    assert table.loc["Vanilla gradient", "BadNets"] == pytest.approx(10)
+    assert "Random weights" not in table
+    test.selectbox(key="choice-measure").set_value("recovery").run()
+    assert not test.exception
+    assert any("How often the true class comes back" in caption.value for caption in test.caption)
