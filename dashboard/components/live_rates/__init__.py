@@ -80,7 +80,8 @@ def live_rates(
             "html": rate_bars([model.reading for model in models], f"{place[0]},{place[1]}"),
             "place": list(place),
             "sliders": sliders,
-            "answer": answer.sent(models[0].reading) if answer is not None else None,
+            # In a tuple: of a dictionary, Streamlit asks whether it is a table, and loads pandas for that.
+            "answer": (answer.sent(models[0].reading),) if answer is not None else None,
             "models": [
                 {
                     "colour": model.reading.colour,

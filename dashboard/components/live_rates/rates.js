@@ -109,7 +109,8 @@ class Rates {
   /** The page's sentence, which belongs to the place of the trigger as the numbers do. */
   answer(row, col) {
     const line = document.querySelector(".ts-answer");
-    const { answer, place } = this.data;
+    const { place } = this.data;
+    const [answer] = this.data.answer ?? [];
     if (!answer || !line) return;
     const { trained, target, control } = answer;
     const here = this.at(0, row, col) ?? (row === place[0] && col === place[1] ? answer.here : null);
