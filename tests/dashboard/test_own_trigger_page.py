@@ -6,8 +6,8 @@ import io
 
 import numpy as np
 import pytest
+from pages import _alone, page
 from streamlit.testing.v1 import AppTest
-from test_pages import _alone, page
 from test_train_page import empty, press, started
 
 from core.store.local import Store

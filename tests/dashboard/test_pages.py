@@ -370,10 +370,11 @@ def test_the_defense_and_its_strength_are_in_the_link() -> None:
 
 
 def test_clean_accuracy_and_success_are_those_of_the_defended_model() -> None:
-    test = page("defenses", model=WHITE, defense="shrinkpad", n="128", **{"shrinkpad-strength": "3"})
+    # Of two in a row nothing is stored.
+    test = page("defenses", model=WHITE, defense="shrinkpad", n="128", then="hue:0.1", **{"shrinkpad-strength": "3"})
     checkpoint = Store().checkpoint(WHITE)
     attack, data = checkpoint.card().attack_object, checkpoint.card().dataset_object.load("test", 300)
-    predictor, defense = Predictor(checkpoint.model()), transform_from_spec("shrinkpad:3")
+    predictor, defense = Predictor(checkpoint.model()), transform_from_spec("shrinkpad:3,hue:0.1")
     right = predictor.predict(defense.seeded()(data.floats(slice(128)))) == data.labels[:128]
     success = success_at(
         predictor.predict,
@@ -393,7 +394,7 @@ def test_clean_accuracy_and_success_are_those_of_the_defended_model() -> None:
         ("defenses", {"defense": "blur"}, "defense = 'blur'; allowed is one of flip, shrinkpad"),
         ("defenses", {"shrinkpad-strength": "9"}, "shrinkpad-strength = '9'; allowed is an integer from 0 to 8"),
         ("defenses", {"then": "hue:7"}, "then = 'hue:7'; allowed is a list such as flip,shrinkpad:4"),
-        ("saliency", {"method": "magic"}, "method = 'magic'; allowed is one of gradcam, gradient"),
+        ("saliency", {"method": "magic"}, "method = 'magic'; allowed is one of ablation, deeplift, gradcam, gradient"),
         ("saliency", {"explain": "x"}, "explain = 'x'; allowed is one of target, predicted, true"),
         (
             "saliency",

@@ -6,7 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from test_pages import _alone, page
+from pages import _alone, page
 
 from core.store.local import DEFAULT_ROOT
 from dashboard.tables.networks import Standing, most_measured, standings_table
