@@ -220,7 +220,7 @@ def poisoned_images(
         if len(images) == limit:
             break
         image = _image_of(value, folder, shape)
-        if image is not None and isinstance(key, Integral) and key >= 0:
+        if image is not None and isinstance(key, Integral) and int(key) >= 0:
             images.append(image)
             index.append(int(key))
     return (torch.stack(images), torch.tensor(index)) if images else None
