@@ -218,7 +218,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # The C library reads how it is to ask for memory when a process begins.
-    if sys.platform == "linux" and (variables := with_huge_pages(os.environ)) != dict(os.environ):
+    # The C library reads how it is to ask for memory when a process begins. Only a process of this script's own begins
+    # again, not one that runs it as a part.
+    own = sys.platform == "linux" and sys.orig_argv[1:2] == sys.argv[:1]
+    if own and (variables := with_huge_pages(os.environ)) != dict(os.environ):
         os.execve(sys.executable, sys.orig_argv, variables)
     run(main, skips_broken=True)
