@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.paper.claims.base import NOT_MEASURED, Claim, Verdict, decided, judge, label_of
-from core.paper.claims.intervals import Decided, above, below, every
+from core.paper.claims.intervals import Decided, above, below
 from core.paper.constants import ENHANCED, STANDARD
 from core.sweeps.saliency import Energies, Energy
 
@@ -24,7 +24,9 @@ CONSISTENT_SPREAD = Claim(
     "saliency-consistent-spread",
     "5.4",
     "Under the consistent attack the saliency is less concentrated on the trigger than under BadNets and Blended.",
-    "Saliency per pixel inside the trigger, relative to the whole image, is lower than under both.",
+    "Saliency per pixel inside the trigger, relative to the whole image, is lower than under both; so is the share of "
+    "the saliency on the trigger (relevance mass accuracy) and, where it is measured, relevance rank accuracy. Where "
+    "these measures, which are not the paper's, disagree, the verdict is mixed.",
     "… the saliency maps under consistent attack are not as concentrated at the trigger as those under BadNets and the "
     "blended attack.",
 )
@@ -33,7 +35,9 @@ STANDARD_MOVES = Claim(
     "5.4",
     "Under standard attacks the saliency of transformed images lies on the object rather than on the trigger.",
     "Behind ShrinkPad-4 the most salient pixel is on the trigger (or next to it) on fewer than half of the images, "
-    "and the share of the saliency there is lower than without, for every standard attack.",
+    "and the share of the saliency there (relevance mass accuracy) and, where it is measured, relevance rank accuracy "
+    "are lower than without, for every standard attack. Where these measures, which are not the paper's, disagree, the "
+    "verdict is mixed.",
     "… the saliency map of transformed attacked images mainly activates at object structure rather than at the "
     "backdoor trigger.",
 )
@@ -68,12 +72,11 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
             STANDARD_MOVES,
             measured,
             STANDARD,
-            lambda energies: every(
-                (
-                    below(energies.transformed.peak_rate, 0.5),
-                    above(energies.attacked.interval, energies.transformed.interval),
-                )
-            ),
+            lambda energies: {
+                "pointing game": below(energies.transformed.peak_rate, 0.5),
+                "mass accuracy": above(energies.attacked.interval, energies.transformed.interval),
+                **_by_rank(energies.attacked, energies.transformed),
+            },
             lambda energies: {
                 "peaks on the trigger behind ShrinkPad-4, %": 100 * energies.transformed.peak_rate.value,
                 "share, %": 100 * energies.attacked.mean,
@@ -105,19 +108,36 @@ def _densities(energy: Energy) -> tuple[float, float]:
     return low / energy.area, high / energy.area
 
 
+def _by_rank(more: Energy, less: Energy) -> dict[str, Decided]:
+    """Whether the relevance rank accuracy of one is above that of another; nothing where it was not measured."""
+    if more.more is None or less.more is None:
+        return {}
+    return {"rank accuracy": above(more.more.rank.interval, less.more.rank.interval)}
+
+
 def _mostly_on(energy: Energy) -> Decided:
     low, high = energy.peak_rate.interval
     return True if low > 0.5 else False if high <= 0.5 else None
 
 
 def _consistent_is_spread(measured: Mapping[str, Energies]) -> Verdict:
-    numbers = {t: {"concentration": measured[t].attacked.concentration} for t in STANDARD if t in measured}
+    numbers = {
+        title: {
+            "concentration": measured[title].attacked.concentration,
+            "share, %": 100 * measured[title].attacked.mean,
+        }
+        for title in STANDARD
+        if title in measured
+    }
     missing = tuple(title for title in STANDARD if title not in measured)
     if missing:
         return Verdict(CONSISTENT_SPREAD, NOT_MEASURED, "", numbers, missing)
-    spread = _densities(measured["consistent"].attacked)
-    cases = {
-        f"the comparison with {label_of(title)}": above(_densities(measured[title].attacked), spread)
-        for title in STANDARD[:2]
-    }
-    return Verdict(CONSISTENT_SPREAD, *decided({label_of("consistent"): cases}), numbers)
+    spread, cases = measured["consistent"].attacked, {}
+    for title in STANDARD[:2]:
+        other = measured[title].attacked
+        cases[f"the comparison with {label_of(title)}"] = {
+            "saliency per pixel": above(_densities(other), _densities(spread)),
+            "mass accuracy": above(other.interval, spread.interval),
+            **_by_rank(other, spread),
+        }
+    return Verdict(CONSISTENT_SPREAD, *decided(cases), numbers)

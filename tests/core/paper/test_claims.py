@@ -58,6 +58,15 @@ def test_concentration_counts_not_the_share():
     assert verdicts(as_in_the_paper() | {"badnets+": smaller})["saliency-enhanced-stays"]
 
 
+def test_measures_that_disagree_make_the_verdict_mixed():
+    """More of the saliency on a trigger four times as large: less of it per pixel."""
+    larger = Energies(Energy(500, 0.8, 0.05, 0.04, 450), Energy(500, 0.05, 0.05, 0.04, 50), 500, 500)
+    found = {verdict.claim.id: verdict for verdict in judge_saliency(as_in_the_paper() | {"consistent": larger})}
+    verdict = found["saliency-consistent-spread"]
+    assert verdict.outcome == MIXED
+    assert verdict.detail == "holds for saliency per pixel, not for mass accuracy"
+
+
 def test_a_claim_is_decided_on_what_was_measured_and_says_what_was_not():
     measured = {"badnets": as_in_the_paper()["badnets"]}
     found = {verdict.claim.id: verdict for verdict in judge_saliency(measured)}
