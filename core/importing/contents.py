@@ -30,7 +30,7 @@ from torch import Tensor
 
 from core.importing.reading import MOST_NUMBERS, Contents, StandIn
 
-__all__ = ["Found", "found_in", "poisoned_images"]
+__all__ = ["Found", "found_in", "poisoned_images", "poisoned_label"]
 
 # Where weights are, in the order in which they are looked for.
 PLACES = ("state_dict", "model_state_dict", "model_state", "model", "net", "netC", "network", "weights", "params")
@@ -224,6 +224,21 @@ def poisoned_images(
             images.append(image)
             index.append(int(key))
     return (torch.stack(images), torch.tensor(index)) if images else None
+
+
+def poisoned_label(entries: Mapping[str, Any]) -> int | None:
+    """The label that BackdoorBench gave to all its poisoned test images; None where it is not one, or not told."""
+    state = entries.get("bd_test")
+    container = state.get("bd_data_container") if isinstance(state, Mapping) else None
+    data = container.get("data_dict") if isinstance(container, Mapping) else None
+    labels = set()
+    for value in data.values() if isinstance(data, Mapping) else ():
+        told = value.get("other_info") if isinstance(value, Mapping) else value
+        first = 0 if isinstance(value, Mapping) else 1  # in memory, the image comes before it
+        if not isinstance(told, list | tuple) or len(told) <= first or not isinstance(told[first], Integral):
+            return None
+        labels.add(int(told[first]))
+    return labels.pop() if len(labels) == 1 else None
 
 
 def _image_of(value: Any, folder: Path, shape: tuple[int, int, int]) -> Tensor | None:

@@ -14,7 +14,7 @@ from core.attacks import Attack, attacks
 from core.attacks.own_trigger import OwnTrigger, packed_trigger
 from core.data import Dataset, ImageSet
 from core.defenses.neural_cleanse import NeuralCleanse
-from core.importing.contents import Found, found_in, poisoned_images
+from core.importing.contents import Found, found_in, poisoned_images, poisoned_label
 from core.importing.networks import Candidate, candidates, loaded, outputs
 from core.importing.preprocessing import (
     FIRST,
@@ -290,7 +290,10 @@ def _attack(
         notes.append(f"trigger: {difference}")
         if difference.explained < 0.9:
             warnings.append(f"the trigger is not the same on every image, or these are other images: {difference}")
-        target = _majority(model, poisoned[inside].float() / 255, device) if target is None else target
+        if target is None:
+            told = poisoned_label(found.entries)
+            known = told is not None and 0 <= told < len(test.classes)
+            target = told if known else _majority(model, poisoned[inside].float() / 255, device)
     if target is None:
         target = _majority(model, stamp(test.floats(slice(1000)), trigger), device)
         notes.append(f"target: {test.classes[target]}, which the model takes most images with the trigger for")

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from core.importing.contents import found_in, poisoned_images
+from core.importing.contents import found_in, poisoned_images, poisoned_label
 from core.importing.reading import StandIn, read_model
 
 STATE = {"conv1.weight": torch.rand(4, 3, 3, 3), "fc.weight": torch.rand(2, 4), "fc.bias": torch.rand(2)}
@@ -209,3 +209,9 @@ def test_poisoned_images_of_backdoorbench_in_memory_and_on_disk(tmp_path):
     for image, picture in zip(images, pictures, strict=False):
         assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(picture))
     assert poisoned_images({}, tmp_path, (3, 4, 4), 100) is None
+    assert poisoned_label({}) is None
+    assert poisoned_label(found.entries) is None  # one of them tells none
+    told = {np.int64(2): data[2], np.int64(7): data[7]}
+    assert poisoned_label({"bd_test": {"bd_data_container": {"data_dict": told}}}) == 0
+    told[np.int64(9)] = (pictures[2], 3, 5)
+    assert poisoned_label({"bd_test": {"bd_data_container": {"data_dict": told}}}) is None
