@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from captum.attr import (
     NoiseTunnel,
 )
 from captum.attr import Saliency as Gradient
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.attribution.methods import BATCH, Method, methods
 from core.models import Classifier
@@ -131,6 +132,35 @@ class Weighted(GradientMethod):
         return self._of_channels(InputXGradient(model).attribute(images.requires_grad_(), targets))
 
 
+class _InTurn(nn.Module):
+    """Several ReLUs of which every use takes the next one."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.each = nn.ModuleList(nn.ReLU() for _ in range(count))
+        self._uses = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        relu, self._uses = self.each[self._uses], (self._uses + 1) % len(self.each)
+        result: Tensor = relu(x)
+        return result
+
+
+def _use_every_relu_once(model: nn.Module, image: Tensor) -> None:
+    """Gives every use of a ReLU a module of its own, as captum's DeepLift keeps one input for each."""
+    uses: Counter[nn.Module] = Counter()
+    relus = [module for module in model.modules() if type(module) is nn.ReLU]
+    hooks = [module.register_forward_hook(lambda used, *_: uses.update([used])) for module in relus]
+    with torch.no_grad():
+        model(image)
+    for hook in hooks:
+        hook.remove()
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if uses[child] > 1:
+                setattr(parent, name, _InTurn(uses[child]))
+
+
 @methods.register("deeplift")
 @dataclass(frozen=True, kw_only=True)
 class DeepLifted(GradientMethod):
@@ -139,6 +169,7 @@ class DeepLifted(GradientMethod):
     label: ClassVar[str] = "DeepLIFT"
 
     def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
+        _use_every_relu_once(model, images[:1])
         return self._of_channels(DeepLift(model).attribute(images, torch.zeros_like(images), targets))
 
 
