@@ -61,3 +61,13 @@ def test_methods_stand_beside_controls(stored: None) -> None:
     test.selectbox(key="choice-measure").set_value("recovery").run()
     assert not test.exception
     assert any("How often the true class comes back" in caption.value for caption in test.caption)
+
+
+def test_all_attacks_follow_the_trigger_where_that_is_asked_for() -> None:
+    def grids(**query: str) -> list[str]:
+        test = page("saliency", model=KEY, row="9", col="9", **query)
+        assert not test.exception
+        return [html.proto.body for html in test.get("html") if 'class="pair"' in html.proto.body]
+
+    (still,), (followed,) = grids(), grids(**{"all-follow": "yes"})
+    assert still != followed
