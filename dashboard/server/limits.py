@@ -55,7 +55,7 @@ PHOTOGRAPHS_SERVED = 64
 """Simulated photographs per measurement for a visitor of a served application: what the page opens with."""
 
 SESSIONS = 300
-"""Pages open at once of a served application: a lecture hall of eighty with some tabs each, 2 MB each when idle."""
+"""Pages open at once of a served application: a lecture hall of eighty with some tabs each."""
 
 UPLOADED = AtOnce(25 * 2**20, 500 * 2**20)
 """Bytes of uploaded pictures in memory: one picture of the largest size each, 20 such pictures in all."""
