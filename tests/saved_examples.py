@@ -16,6 +16,7 @@ from core.sweeps.appearance import AppearanceCurve, AppearanceMap
 from core.sweeps.location import LocationMap
 from core.sweeps.physical import PhysicalResult, conditions
 from core.sweeps.saliency import Energies, Energy
+from core.sweeps.saliency_methods import TRAINED, MethodScores, SaliencyMethods
 from core.sweeps.strength import StrengthCurve
 from core.training.state import Epoch
 from dashboard.figures import physical as physical_figures
@@ -41,6 +42,7 @@ _COUNTS = np.arange(len(conditions())) % 9
 _NINE = np.full(len(_COUNTS), 9)
 PHOTOGRAPHS = PhysicalResult(_COUNTS, _NINE, conditions(), _COUNTS, _NINE, 9, 9 * len(_COUNTS))
 ENERGIES = Energies(Energy(100, 0.3, 0.1, 0.01, 40), Energy(100, 0.2, 0.1, 0.01, 30), 100, 100)
+METHODS = SaliencyMethods((MethodScores("gradient", {"reduction": "absolute"}, "target", TRAINED, ENERGIES),), 1)
 NAMED = [("BadNets", PHOTOGRAPHS), ("BadNets+", PHOTOGRAPHS)]
 RECORD = {
     "norms": [10.0 * (label + 1) for label in range(10)],
@@ -108,6 +110,7 @@ def all_tables() -> dict[str, list[list[object]]]:
         "place_rows": saved_tables.place_rows([(SOURCE, physical_figures.places_of(PHOTOGRAPHS))]),
         "evaluated_rows": saved_tables.evaluated_rows([]),
         "energy_rows": saved_tables.energy_rows([(SOURCE, ENERGIES)], "shrinkpad:4"),
+        "method_rows": saved_tables.method_rows([(SOURCE, METHODS)]),
         "norm_rows": saved_tables.norm_rows(SOURCE, CLASSES, RECORD),
         "training_rows": saved_tables.training_rows(SOURCE, EPOCHS),
         "number_rows": saved_tables.number_rows(numbers, RESULTS),

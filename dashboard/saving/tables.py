@@ -192,7 +192,7 @@ def method_rows(measured: Iterable[tuple[Source, SaliencyMethods]]) -> Rows:
                             mean = Mean(found.value, found.images, (found.low, found.high), "95%")
                             yield there, own, measure.label, mean
 
-    return table(("method", "reduction", "explains", "network"), entries())
+    return table(("method", "reduction", "explained_class", "explained_network"), entries())
 
 
 def norm_rows(source: Source, classes: Sequence[str], record: Mapping[str, Any]) -> Rows:
