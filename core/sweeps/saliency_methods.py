@@ -48,12 +48,13 @@ Params = Mapping[str, Any]
 
 
 class Estimate(NamedTuple):
-    """A measure of many images: its value and 95% interval, all in [0, 1], and the number of images."""
+    """A measure of many images: its value and 95% interval, all in [0, 1], the number of images, and hits of a rate."""
 
     value: float
     low: float
     high: float
     images: int
+    hits: int | None = None
 
 
 def _mean(mean: Mean | None) -> Estimate | None:
@@ -61,7 +62,7 @@ def _mean(mean: Mean | None) -> Estimate | None:
 
 
 def _rate(rate: Rate | None) -> Estimate | None:
-    return Estimate(rate.value, *rate.interval, rate.total) if rate is not None and rate.total else None
+    return Estimate(rate.value, *rate.interval, rate.total, rate.hits) if rate is not None and rate.total else None
 
 
 @dataclass(frozen=True)

@@ -189,8 +189,9 @@ def method_rows(measured: Iterable[tuple[Source, SaliencyMethods]]) -> Rows:
                 for there, energy in behind:
                     for measure in MEASURES.values():
                         if (found := measure.of(energy)) is not None:
-                            mean = Mean(found.value, found.images, (found.low, found.high), "95%")
-                            yield there, own, measure.label, mean
+                            value, low, high, images, hits = found
+                            mean = Mean(value, images, (low, high), NORMAL)
+                            yield there, own, measure.label, mean if hits is None else Rate(hits, images)
 
     return table(("method", "reduction", "explained_class", "explained_network"), entries())
 
