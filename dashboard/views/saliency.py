@@ -284,46 +284,32 @@ def _draw_energies(
         if st.button("Measure", icon=":material/play_arrow:"):
             st.session_state["energies-measured"] = _identity(asked)
             st.rerun()
-    its = {s.identity: tested_for(s, main, data)[0] if wanted and data is not None else None for s in listed}
-    requested = [(s, _request(session, s, its[s.identity], asked)) for s in listed]
-    running = tuple(r for _, r in requested if isinstance(r, Job))
+    requested = []
+    for subject in listed:
+        tested_images = tested_for(subject, main, data)[0] if wanted and data is not None else None
+        requested.append((subject, _request(session, subject, tested_images, asked)))
+    running = tuple(request for _, request in requested if isinstance(request, Job))
     jobs().leave(session.identity, running)
     polling = any(job.snapshot().running for job in running)
 
     @st.fragment(key="energies", run_every=POLL_SECONDS if polling else None)
     @one_sentence
     def table() -> None:
-        snapshots = [(s, r.snapshot().result if isinstance(r, Job) else r) for s, r in requested]
         for job in running:
             if job.snapshot().error:
                 st.error(f"The shares could not be measured: {plain(job.snapshot().error)}")
         if polling and not any(job.snapshot().running for job in running):
             st.rerun()
-        measured = [(s, result) for s, result in snapshots if result is not None and result.seen]
-        pair = sorted(measured, key=lambda one: one[0].key != main.key)
-        partner = main.attack.title.partition("+")[0]
-        say(
-            answer,
-            saliency_answer(
-                [one for one in pair if one[0].key == main.key or one[0].attack.title in (partner, f"{partner}+")],
-                asked.before.label,
-            ),
-        )
+        so_far = [
+            (subject, request.snapshot().result if isinstance(request, Job) else request)
+            for subject, request in requested
+        ]
+        measured = [(subject, energies) for subject, energies in so_far if energies is not None and energies.seen]
+        _say_answer(answer, main, measured, asked.before.label)
         if measured:
-            st.table(energy_table(measured, asked.before.label), width="stretch")
-            counts = sorted({energies.seen for _, energies in measured})
-            caption, tools = st.columns([4, 1], vertical_alignment="center")
-            caption.caption(
-                f"In percent with 95% intervals, {' to '.join(map(str, counts))} images. Share: how much of the "
-                "saliency falls on the trigger, on average. Area: how much of the image the trigger covers, which is "
-                "the share of a map that ignores it. Peak: how often the most salient pixel is on the trigger."
-            )
-            with tools:
-                numbers = [(Source.of(subject), energies) for subject, energies in measured]
-                name = file_name(f"saliency-{asked.method.name}", Source.of(main).all_attacks())
-                csv_button(name, lambda: energy_rows(numbers, asked.before.spec))
+            _draw_table(main, measured, asked)
             if asked.is_stored and not polling:
-                by_title = {s.name: energies for s, energies in measured if not s.is_variant}
+                by_title = {subject.name: energies for subject, energies in measured if not subject.is_variant}
                 draw_verdicts("What the paper says about it (Sec. 5.4)", judge_saliency(by_title))
         elif not polling:
             st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py saliency --checkpoint {main.key}`")
@@ -332,6 +318,30 @@ def _draw_energies(
             progress_bar(sum(done) / len(done), running, "stop-energies")
 
     table()
+
+
+def _say_answer(place: DeltaGenerator, main: Subject, measured: list[tuple[Subject, Energies]], behind: str) -> None:
+    """The page's sentence: the attack under study, and its standard or enhanced partner."""
+    partner = main.attack.title.partition("+")[0]
+    ordered = sorted(measured, key=lambda pair: pair[0].key != main.key)
+    both = [pair for pair in ordered if pair[0].key == main.key or pair[0].attack.title in (partner, f"{partner}+")]
+    say(place, saliency_answer(both, behind))
+
+
+def _draw_table(main: Subject, measured: list[tuple[Subject, Energies]], asked: Asked) -> None:
+    """The table of shares with what its words mean, and its file."""
+    st.table(energy_table(measured, asked.before.label), width="stretch")
+    counts = sorted({energies.seen for _, energies in measured})
+    caption, tools = st.columns([4, 1], vertical_alignment="center")
+    caption.caption(
+        f"In percent with 95% intervals, {' to '.join(map(str, counts))} images. Share: how much of the "
+        "saliency falls on the trigger, on average. Area: how much of the image the trigger covers, which is "
+        "the share of a map that ignores it. Peak: how often the most salient pixel is on the trigger."
+    )
+    with tools:
+        numbers = [(Source.of(subject), energies) for subject, energies in measured]
+        name = file_name(f"saliency-{asked.method.name}", Source.of(main).all_attacks())
+        csv_button(name, lambda: energy_rows(numbers, asked.before.spec))
 
 
 def _identity(asked: Asked) -> str:

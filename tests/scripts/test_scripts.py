@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import benchmark
+import map_speed
 import numpy as np
 import pytest
 import torch
@@ -618,9 +618,9 @@ def test_all_ways_of_the_benchmark_count_the_same(script, trained):
     card, model = checkpoint.card(), checkpoint.model()
     images = attacked(card.dataset_object.load("test"), 1)
     trigger, places = card.attack_object.trigger(card.shape), [(15, 15), (7, 7), (4, 9)]
-    slow = benchmark.toolbox(model, images, trigger, 1, places)
-    assert torch.equal(slow, benchmark.plain(model, images, trigger, 1, places))
-    fast, passes = benchmark.engine(Predictor(model, dtype=torch.float32), images, trigger, 1, places)
+    slow = map_speed.toolbox(model, images, trigger, 1, places)
+    assert torch.equal(slow, map_speed.plain(model, images, trigger, 1, places))
+    fast, passes = map_speed.engine(Predictor(model, dtype=torch.float32), images, trigger, 1, places)
     assert torch.equal(slow, fast)
     assert passes >= 3 * len(images)
 
@@ -635,7 +635,7 @@ def test_the_benchmark_says_where_the_engines_time_goes(monkeypatch):
 
     monkeypatch.setattr(predictor, "_compiled_later", behind)
     trigger = attacks["badnets"]().trigger((3, 32, 32))
-    shares = benchmark.engine_shares(predictor, torch.rand(8, 3, 32, 32), trigger, [(5, 5), (31, 31), (9, 20)])
+    shares = map_speed.engine_shares(predictor, torch.rand(8, 3, 32, 32), trigger, [(5, 5), (31, 31), (9, 20)])
     assert len(shares) == 3
     assert all(0 < share < 1 for share in shares.values())
     assert sum(shares.values()) <= 1.01
