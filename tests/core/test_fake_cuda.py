@@ -14,6 +14,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from core.attacks import Enhanced, Enhancement, attacks
+from core.attribution import measures
 from core.attribution import methods as attribution
 from core.inference.predictor import Predictor
 from core.models import build_model
@@ -106,7 +107,9 @@ def test_transformations(generator, images, name):
 def test_stamping(images):
     trigger = attacks["badnets"]().trigger(SHAPE).to("cuda")
     assert_there(stamp(images, trigger))
-    assert_there(attribution._largest(images), (COUNT, 32, 32))
+    for reduction in ("absolute", "signed"):
+        method = attribution.methods["gradient"].from_dict({"reduction": reduction})
+        assert_there(method._of_channels(images), (COUNT, 32, 32))
 
 
 @pytest.mark.parametrize("name", [name for name in attacks if name != "own-trigger"])
@@ -155,3 +158,18 @@ def test_the_camera(generator, images):
     drawn = camera.draw(COUNT, SHAPE, generator)
     assert_there(camera.apply(images, drawn))
     assert_there(camera.follow(torch.rand(COUNT, 1, 32, 32, device="cuda"), drawn), (COUNT, 1, 32, 32))
+
+
+def test_measures_of_saliency(images):
+    saliency, masks = images[:, 0], images[:, :1]
+    for measure in (
+        measures.relevance_mass_accuracy,
+        measures.relevance_rank_accuracy,
+        measures.pointing_game,
+        measures.intersection_over_union,
+    ):
+        assert_there(measure(saliency, masks), (COUNT,))
+    pixels = measures.salient_pixels(saliency)
+    assert_there(measures.covered(images, pixels, images))
+    assert_there(measures.covered(images, pixels, 0.5))
+    assert_there(measures.recovering_difference(images, images, images), (COUNT,))
