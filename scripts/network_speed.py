@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from command import run
 
+from core import formatting
 from core.attacks import attacks
 from core.data import dataset_from
 from core.models import build_model
@@ -126,8 +127,8 @@ def network_lines(speeds: Sequence[NetworkSpeed]) -> list[str]:
     """A line for each."""
     return [
         f"  training {one.model}, batch {one.batch}{', beside a busy process' * one.company}: "
-        f"{one.images_per_second:.0f} images/s, {one.share:.0%} of {one.matrix_rate / 1e9:.0f} GFLOP/s, "
-        f"{one.page_faults:.0f} page faults a step"
+        f"{one.images_per_second:.0f} images/s, {formatting.percent(one.share, '%', 0)} of "
+        f"{one.matrix_rate / 1e9:.0f} GFLOP/s, {one.page_faults:.0f} page faults a step"
         for one in speeds
     ]
 

@@ -183,7 +183,7 @@ def lasting(hours: float) -> str:
     >>> lasting(0.004), lasting(0.5), lasting(12.34)
     ('1 min', '30 min', '12.3 h')
     """
-    return f"{hours:.1f} h" if hours >= 1 else f"{max(1, round(60 * hours))} min"
+    return f"{formatting.number(hours)} h" if hours >= 1 else f"{max(1, round(60 * hours))} min"
 
 
 def main() -> None:

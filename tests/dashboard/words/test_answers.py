@@ -166,7 +166,7 @@ def test_images_are_picked_by_their_thumbnails() -> None:
 
 
 def test_a_session_without_a_link_opens_a_model_that_every_page_has_results_of() -> None:
-    test = page("paper")
+    test = page("enhanced")
     assert link(test)["model"] == WHITE
     # A link of before left out the model where it was this one.
     old = page("paper", view="tables")
