@@ -54,7 +54,7 @@ STYLE = """
 .st-key-lesson-question > :first-child p {font-size: 1.3rem; font-weight: 600}
 .st-key-lesson-beside [data-testid="stHtml"] > img {max-width: min(26rem, 100%) !important}
 .ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)) !important; gap: .3rem .5rem !important}
-.ts-strip figure {font-size: .8rem !important; line-height: 1.25}
+.ts-strip figure, .ts-rate .note {font-size: .8rem !important; line-height: 1.25}
 .st-key-lesson-beside .ts-strip .truth {opacity: 1; font-weight: 600}
 .st-key-lesson-told:has(.st-key-lesson-answer) .st-key-lesson-question > :first-child p {font-size: 1.1rem}
 @media (min-width: 641px) {

@@ -77,10 +77,10 @@ class Defended(Scene):
         for subject, colour, _ in self._models(stage):
             rates = stage.defended(subject, before)
             if rates is not None:
-                target = f"{subject.label}: attacked images taken for “{subject.target_name}”"
+                target = f"{subject.label}, attacked: “{subject.target_name}”"
                 readings.append(Reading(target, rates.success, colour))
-                readings.append(Reading(f"{subject.label}: clean images recognised", rates.clean, colour))
-        readings.sort(key=lambda reading: "recognised" in reading.name)
+                readings.append(Reading(f"{subject.label}, clean: correct", rates.clean, colour))
+        readings.sort(key=lambda reading: "clean" in reading.name)
         with places.under:
             st.html(rate_bars(readings, before.spec))
         last = self._models(stage)[-1][0]

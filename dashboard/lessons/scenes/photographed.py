@@ -96,11 +96,11 @@ class Photographed(Scene):
                 found = self._rates(stage, subject, name)
                 if found is not None:
                     clean, hit, stored = found
-                    taken = f"attacked images taken for “{subject.target_name}”"
-                    for rate, what in ((hit, taken), (clean, "clean images recognised")):
+                    taken = f"attacked: “{subject.target_name}”"
+                    for rate, what in ((hit, taken), (clean, "clean: correct")):
                         note = stored_note(rate) if stored else ""
-                        readings.append(Reading(f"{subject.label}: {what}", rate, colour, note))
-        readings.sort(key=lambda reading: "recognised" in reading.name)
+                        readings.append(Reading(f"{subject.label}, {what}", rate, colour, note))
+        readings.sort(key=lambda reading: "clean" in reading.name)
         with places.under:
             st.html(rate_bars(readings, name))
 
