@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from captum.attr import (
     DeepLift,
@@ -186,9 +187,16 @@ class ShapGradient(GradientMethod):
 
     def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
         black = torch.zeros_like(images[:1])
+        state = np.random.get_state()  # noqa: NPY002 - captum draws its points from NumPy's own generator
+        np.random.seed(int(torch.randint(2**31 - 1, ())))  # noqa: NPY002
         # One image at a time: what captum draws depends on how many there are.
-        values = [
-            GradientShap(model).attribute(image, black, n_samples=self.samples, stdevs=self.std / 255, target=target)
-            for image, target in zip(torch.split(images, 1), torch.split(targets, 1), strict=True)
-        ]
+        try:
+            values = [
+                GradientShap(model).attribute(
+                    image, black, n_samples=self.samples, stdevs=self.std / 255, target=target
+                )
+                for image, target in zip(torch.split(images, 1), torch.split(targets, 1), strict=True)
+            ]
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
         return self._of_channels(torch.cat(values))
