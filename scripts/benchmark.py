@@ -39,7 +39,7 @@ from core.inference.predictor import Predictor
 from core.models import Classifier, models
 from core.recipe import recipe_for
 from core.runtime.device import select_device
-from core.runtime.rates import matrix_rate, operations
+from core.runtime.machine_speed import matrix_rate, operations
 from core.store.card import Card, environment
 from core.store.card_images import images_of
 from core.store.remote import open_store

@@ -27,7 +27,7 @@ from core.data import dataset_from
 from core.models import build_model
 from core.recipe import recipe_for
 from core.runtime.device import select_device
-from core.runtime.rates import matrix_rate, operations
+from core.runtime.machine_speed import matrix_rate, operations
 from core.runtime.seeding import generator_for
 from core.training.allocator import kept_memory, with_huge_pages
 from core.training.optimizer import Optimizer

@@ -18,7 +18,7 @@ from core.models import models
 from core.models.base import Undrawn
 from core.recipe import Recipe
 from core.reproduction.tasks import TRAINING, Task
-from core.runtime.rates import matrix_rate, operations
+from core.runtime.machine_speed import matrix_rate, operations
 from core.sweeps.physical import conditions, presets
 from core.training.speeds import known_speed
 from core.training.step import pays

@@ -15,14 +15,14 @@ True
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from core.defenses import defenses
 from core.models import Classifier
+from core.runtime.anytime import Readable
 from core.runtime.frozen import frozen
 from core.runtime.read_once import ReadOnce, file_state
 from core.schemas.base import Stored, checked, damaged
@@ -45,12 +45,7 @@ __all__ = ["StoredResults", "repaired_model", "reversed_triggers"]
 log = logging.getLogger(__name__)
 
 
-class _Result(Protocol):
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self: ...
-
-
-R = TypeVar("R", bound=_Result)
+R = TypeVar("R", bound=Readable)
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ ABSENT = _File()
 _FILES: ReadOnce[_File] = ReadOnce(most=128 * 2**20)
 
 
-def _read(checkpoint: Checkpoint, name: str, kind: type[_Result]) -> _File:
+def _read(checkpoint: Checkpoint, name: str, kind: type[Readable]) -> _File:
     """Parses a file; of a damaged one, the log says so and why."""
     if file_state(checkpoint.folder / f"{name}.json") is None:
         return ABSENT
@@ -103,7 +98,7 @@ class StoredResults:
 
     checkpoint: Checkpoint | None
 
-    def _file(self, name: str, kind: type[_Result]) -> _File:
+    def _file(self, name: str, kind: type[Readable]) -> _File:
         checkpoint = self.checkpoint
         if checkpoint is None:
             return ABSENT

@@ -23,29 +23,19 @@ import traceback
 from collections.abc import Generator, Mapping
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
+from core.runtime.anytime import Reported
 from core.runtime.yielding import Courtesy
 
-__all__ = ["Reported", "end_with_parent", "in_process", "lower_priority"]
+__all__ = ["end_with_parent", "in_process", "lower_priority"]
 
 ROOT = Path(__file__).resolve().parents[2]
 NICE = 10
 PATIENCE = 0.25
 """Seconds after which what is known is yielded again, so that whoever consumes it can stop."""
-
-
-class Reported(Protocol):
-    """What a job yields: it can be written to and read from JSON."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-
-    @classmethod
-    def from_dict(cls, values: Any) -> Self:
-        """The inverse of :meth:`to_dict`."""
 
 
 R = TypeVar("R", bound=Reported)

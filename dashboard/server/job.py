@@ -14,33 +14,19 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Generic, TypeVar
 
+from core.runtime.anytime import AnytimeResult
 from core.runtime.atomic_files import write_atomically
 from dashboard.server.limits import MAPS, REPAIRS, AtOnce
 from dashboard.server.scheduler import Turnstile
 
-__all__ = ["Job", "R", "Result", "Snapshot", "gathered", "sentence"]
+__all__ = ["Job", "R", "Snapshot", "gathered", "sentence"]
 
 log = logging.getLogger(__name__)
 
 
-class Result(Protocol):
-    """An anytime result: knows how complete it is, and can be written to and read from JSON."""
-
-    @property
-    def done(self) -> float:
-        """Share that is measured, 0 to 1."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-
-    @classmethod
-    def from_dict(cls, values: Any) -> Self:
-        """The inverse of :meth:`to_dict`; ValueError if damaged."""
-
-
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", bound=AnytimeResult)
 
 # Seconds after which a job that nobody has before them looks whether it may go on.
 RESTING = 0.1

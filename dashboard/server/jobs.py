@@ -27,13 +27,14 @@ from pathlib import Path
 from typing import Any
 
 from core.data import cache_folder
+from core.runtime.anytime import AnytimeResult
 from core.runtime.yielding import Courtesy
-from dashboard.server.job import Job, R, Result, Snapshot, gathered, sentence
+from dashboard.server.job import Job, R, Snapshot, gathered, sentence
 from dashboard.server.limits import GRACE
 from dashboard.server.questions import Questions
 from dashboard.server.scheduler import Crowd, Turns, Turnstile, waiting_file
 
-__all__ = ["Job", "Jobs", "Result", "Snapshot", "gathered", "sentence"]
+__all__ = ["AnytimeResult", "Job", "Jobs", "Snapshot", "gathered", "sentence"]
 
 # Part of the name of every cached result: raised whenever the same question gets another answer than before.
 VERSION = 5

@@ -46,7 +46,8 @@ VALUES = st.fixed_dictionaries(
         "count": st.integers(-2, 9),
         "kind": st.sampled_from("ab"),
         "fast": st.booleans(),
-        "some_path": st.text(),
+        # argparse of Python 3.11 drops a value "--", also of --some-path=--.
+        "some_path": st.text().filter(lambda text: text != "--"),
     }
 )
 

@@ -11,7 +11,7 @@ from core.models import build_model
 from core.recipe import recipe_for
 from core.reproduction.cost import BACKWARD, PASSING_SHARE, TRAINING_SHARE, Cost, hours_of
 from core.reproduction.tasks import TRAINING, grid
-from core.runtime.rates import operations
+from core.runtime.machine_speed import operations
 from core.training.speeds import keep_speed
 
 CPU = torch.device("cpu")
