@@ -15,8 +15,8 @@ import subprocess
 from command import Parser, add_common, run, say, write_json
 
 from core.store.local import CARD, Store
-from core.store.restoring import is_as_it_came, restore
 from core.store.shipped import shipped, write_shipped
+from core.training.restore_shipped import is_as_it_came, restore
 
 
 def record(store: Store) -> list[str]:

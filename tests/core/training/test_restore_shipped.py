@@ -13,8 +13,8 @@ from cards import card_of, model_of
 from core.attacks import attacks
 from core.data import dataset_from
 from core.store.local import Store
-from core.store.restoring import is_as_it_came, restore
 from core.store.shipped import kept_folder, shipped, write_shipped
+from core.training.restore_shipped import is_as_it_came, restore
 from core.training.state import held
 from core.training.trainer import Plan, train
 
