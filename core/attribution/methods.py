@@ -6,7 +6,7 @@ a private copy of the model, one at a time (:class:`Explained`); the model that 
 
 >>> sorted(methods)
 ['ablation', 'deeplift', 'gradcam', 'gradient', 'gradientshap', 'guided', 'guided-gradcam', 'inputxgradient', \
-'integrated', 'occlusion', 'smoothgrad']
+'integrated', 'occlusion', 'random', 'smoothgrad']
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def pick(page: Page, key: str, option: str) -> None:
 def test_back_and_forward_go_through_the_selections(page: Page, url: str) -> None:
     from playwright.sync_api import expect
 
-    page.goto(f"{url}/paper")
+    page.goto(f"{url}/paper?model={WHITE}")
     wait_for(page, "paper", model=WHITE)
     begun = entries(page)
     page.get_by_role("link", name="Trigger location").click()
