@@ -15,7 +15,7 @@ from core.metrics import Rate
 from core.runtime.seeding import generator_for
 from core.schemas import results as schemas
 from core.schemas.base import checked
-from core.transforms import Compose
+from core.transforms import Compose, Drawn
 from core.trigger import Trigger, stamp
 
 if TYPE_CHECKING:  # what is stored can be read without captum, which takes a second to import
@@ -112,10 +112,6 @@ class Localisation:
     difference: Mean
     recovered: Rate
     deleted: Rate
-
-    def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -318,15 +314,21 @@ def attacked_and_clean(
     Returns:
         Floats ``(N, C, H, W)`` twice, by the same draw, and masks ``(N, 1, H, W)``.
     """
-    count, channels, height, width = images.shape
-    drawn = before.draw(count, (channels, height, width), generator)
-    masks = trigger_mask(trigger, height, width).expand(count, -1, -1, -1)
-    return before.apply(stamp(images, trigger), drawn), before.apply(images, drawn), before.follow(masks, drawn)
+    drawn, masks = _drawn(images, trigger, before, generator)
+    return before.apply(stamp(images, trigger), drawn), before.apply(images, drawn), masks
 
 
 def attacked_and_moved(
     images: Tensor, trigger: Trigger, before: Compose, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Stamped images behind a transformation, and where the trigger has gone: ``(N, C, H, W)`` and ``(N, 1, H, W)``."""
-    shown, _, masks = attacked_and_clean(images, trigger, before, generator)
-    return shown, masks
+    drawn, masks = _drawn(images, trigger, before, generator)
+    return before.apply(stamp(images, trigger), drawn), masks
+
+
+def _drawn(images: Tensor, trigger: Trigger, before: Compose, generator: torch.Generator) -> tuple[Drawn, Tensor]:
+    """What a transformation draws for some images, and where the trigger goes by it."""
+    count, channels, height, width = images.shape
+    drawn = before.draw(count, (channels, height, width), generator)
+    masks = trigger_mask(trigger, height, width).expand(count, -1, -1, -1)
+    return drawn, before.follow(masks, drawn)

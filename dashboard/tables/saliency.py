@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.attribution.methods import methods
+from core.params import params_of
 from core.sweeps.saliency_methods import CLEAN, MEASURES, RANDOMISED, TRAINED, MethodScores, SaliencyMethods
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import method_rows
@@ -15,6 +16,7 @@ from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.tables.defenses import coloured
 from dashboard.widgets.controls import csv_button
+from dashboard.widgets.parameters import parameter_choice
 
 __all__ = ["draw_methods", "method_table"]
 
@@ -112,6 +114,8 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
         score = next(score for score in stored.scores if _label(score) == frame.index[row])
         session.set(choices["method"], score.method)
         session.set(choices["explain"], score.explain)
+        for param, declared in params_of(methods[score.method]).items():
+            session.set(parameter_choice(score.method, param, declared), score.params.get(param, declared.default))
         session.set(choices["model"], subject.key)
         st.session_state["saliency-cell"] = turn + 1
         st.rerun()
