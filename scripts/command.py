@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -19,8 +20,10 @@ from core.runtime.atomic_files import write_atomically
 from core.store.card import Card
 from core.store.card_images import name_anew
 from core.store.local import DEFAULT_ROOT
+from core.training.allocator import with_huge_pages
 
 BAD_INPUT = 2
+T = TypeVar("T")
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,6 +63,26 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="PATH", help="where the folder of images is now, if it was moved since the model was trained"
     )
+
+
+def several(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """Parser of values with commas between."""
+
+    def parse(text: str) -> list[T]:
+        return [kind(part) for part in text.split(",")]
+
+    parse.__name__ = f"list of {getattr(kind, '__name__', 'values')}"
+    return parse
+
+
+def with_huge_pages_of_its_own() -> None:
+    """Begins a script that trains again with memory in huge pages; only where it is a process of its own.
+
+    The C library reads how it is to ask for memory when a process begins.
+    """
+    own = sys.platform == "linux" and sys.orig_argv[1:2] == sys.argv[:1]
+    if own and (variables := with_huge_pages(os.environ)) != dict(os.environ):
+        os.execve(sys.executable, sys.orig_argv, variables)
 
 
 def name_data_anew(options: argparse.Namespace, card: Card) -> None:

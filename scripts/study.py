@@ -13,11 +13,19 @@ import argparse
 import hashlib
 import itertools
 import json
-from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import TypeVar
 
-from command import Parser, add_common, add_dataset, dataset_of, run, say, write_json
+from command import (
+    Parser,
+    add_common,
+    add_dataset,
+    dataset_of,
+    run,
+    say,
+    several,
+    with_huge_pages_of_its_own,
+    write_json,
+)
 from tqdm import tqdm
 
 from core import formatting
@@ -31,18 +39,6 @@ from core.runtime.device import select_device
 from core.store.local import Store
 from core.store.remote import open_store
 from core.training.trainer import Plan, train
-
-T = TypeVar("T")
-
-
-def several(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
-    """Parser of values with commas between."""
-
-    def parse(text: str) -> list[T]:
-        return [kind(part) for part in text.split(",")]
-
-    parse.__name__ = f"list of {getattr(kind, '__name__', 'values')}"
-    return parse
 
 
 def main() -> None:
@@ -105,4 +101,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    with_huge_pages_of_its_own()
     run(main, skips_broken=True)

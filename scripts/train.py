@@ -17,13 +17,21 @@ An interrupted training continues when the same command is given again.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from command import Parser, add_common, add_dataset, dataset_of, refuse_without_trigger, run, say, write_json
+from command import (
+    Parser,
+    add_common,
+    add_dataset,
+    dataset_of,
+    refuse_without_trigger,
+    run,
+    say,
+    with_huge_pages_of_its_own,
+    write_json,
+)
 from tqdm import tqdm
 
 from core import formatting
@@ -40,7 +48,6 @@ from core.store.card import Damaged
 from core.store.card_images import at
 from core.store.local import Store
 from core.store.remote import open_store
-from core.training.allocator import with_huge_pages
 from core.training.state import discard, read_unfinished
 from core.training.trainer import Plan, train
 
@@ -218,9 +225,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # The C library reads how it is to ask for memory when a process begins. Only a process of this script's own begins
-    # again, not one that runs it as a part.
-    own = sys.platform == "linux" and sys.orig_argv[1:2] == sys.argv[:1]
-    if own and (variables := with_huge_pages(os.environ)) != dict(os.environ):
-        os.execve(sys.executable, sys.orig_argv, variables)
+    with_huge_pages_of_its_own()
     run(main, skips_broken=True)
