@@ -405,6 +405,16 @@ def meanwhile(count: int, act: Callable[[int], None], ready: Callable[[int], boo
     return threads
 
 
+class Key(int):
+    """A question's key that says when it has been looked up, so that whoever asks it again waits for the first answer."""
+
+    lookups = 0
+
+    def __hash__(self) -> int:
+        Key.lookups += 1
+        return int(self)
+
+
 def test_questions_that_come_meanwhile_are_answered_together_and_equal_ones_once() -> None:
     turnstile, asked, answers = Turnstile(), list[list[float]](), dict[int, list[int]]()
     questions = Questions(turnstile.interactive, together=4)
@@ -417,10 +427,12 @@ def test_questions_that_come_meanwhile_are_answered_together_and_equal_ones_once
         # 0 and 5 are the same question; 3 is to another model.
         value, alike = number % 5, "b" if number == 3 else "a"
         images = torch.full((2, 1, 1, 1), float(value))
-        answers[number] = questions.ask(value, predict, lambda: images, 2, alike).tolist()
+        answers[number] = questions.ask(Key(value), predict, lambda: images, 2, alike).tolist()
 
+    Key.lookups = 0
     with turnstile.interactive():
-        threads = meanwhile(6, ask, lambda number: len(questions._waiting) == min(number + 1, 5))
+        # Each question is looked up, and all but the last one, which is found, are then entered.
+        threads = meanwhile(6, ask, lambda number: Key.lookups >= min(2 * number + 2, 11))
     for thread in threads:
         thread.join(10)
     assert asked == [[0, 0, 1, 1], [2, 2, 4, 4], [3, 3]]
