@@ -30,5 +30,6 @@ fi
 ruff check .
 ruff format --check .
 mypy
-# Every test computes on one thread, so two files at a time; a file stays in one process, with its servers and models.
-exec python -m pytest -n 2 --dist loadfile "$@"
+# Every test computes on one thread, and many wait for a server or a browser: three files at a time keep two cores busy.
+# A file stays in one process, with its servers and models.
+exec python -m pytest -n 3 --dist loadfile "$@"
