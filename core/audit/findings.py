@@ -30,6 +30,7 @@ from core.sweeps.location import LocationMap, location_sweep
 from core.sweeps.repair import Repaired
 from core.sweeps.results import StoredResults
 from core.sweeps.saliency import Energies, energy_sweep
+from core.sweeps.saliency_methods import SaliencyMethods
 from core.sweeps.strength import StrengthCurve, strength_sweep
 from core.transforms import Compose, transforms
 from core.transforms.spatial import ShrinkPad
@@ -74,6 +75,7 @@ class Audit:
         strengths: Attack success and clean accuracy over the strength of each transformation, by its name.
         energies: What of the saliency falls on the trigger, stamped and behind ShrinkPad.
         pictures: Saliency of a few images.
+        methods: Stored scores of all saliency methods.
         repairs: Stored results of repairs, by their names.
         measured: What was measured for this audit, since it was not stored.
         notes: What is missing and why, as sentences.
@@ -85,6 +87,7 @@ class Audit:
     strengths: Mapping[str, StrengthCurve] = field(default_factory=dict)
     energies: Energies | None = None
     pictures: Saliency | None = None
+    methods: SaliencyMethods | None = None
     repairs: Mapping[str, Repaired] = field(default_factory=dict)
     measured: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -169,6 +172,7 @@ def audit(checkpoint: Checkpoint, device: torch.device | str | None = None) -> I
             **found,
             strengths={name: curve for name, curve in curves.items() if curve is not None},
             repairs=repairs,
+            methods=stored.saliency_methods,
             measured=tuple(lacking) if measure is not None else (),
             notes=tuple(notes),
         ),

@@ -28,7 +28,7 @@ from core.metrics import Rate
 from core.models import models
 from core.runtime.atomic_files import write_atomically
 from core.store.remote import open_store
-from core.sweeps.saliency import Energy
+from core.sweeps.saliency_methods import MEASURES, TRAINED, Estimate, Measure
 from core.transforms import transforms
 from core.transforms.spatial import ShrinkPad
 
@@ -47,7 +47,7 @@ def render(found: Audit, at: datetime | None = None) -> str:
         at: When it was made; by default now.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"rate": _rate, "interval": _interval}
+    environment.filters |= {"rate": _rate, "interval": _interval, "estimate": _estimate, "bounds": _bounds}
     card = found.card
     trigger = card.attack_object.trigger(card.shape)
     figures: dict[str, Any] = {"location": None, "appearance": None}
@@ -70,7 +70,10 @@ def render(found: Audit, at: datetime | None = None) -> str:
         drawn=drawn,
         strengths=list(_strengths(found)),
         pictures=list(_pictures(found)),
-        energies=_energies(found),
+        measures=_measures(found),
+        methods=_methods(found),
+        columns=[measure.label for measure in MEASURES.values()],
+        area=found.energies.attacked.area if found.energies is not None else None,
         repairs=list(_repairs(found)),
         ways=[(name, rate) for _, name, rate in card.ways],
         counts=COUNTS,
@@ -85,6 +88,14 @@ def _rate(rate: Rate) -> str:
 
 def _interval(rate: Rate) -> str:
     return f"{formatting.interval(rate.interval)}, n = {rate.total}" if rate.total else ""
+
+
+def _estimate(estimate: Estimate | None) -> str:
+    return formatting.percent(estimate.value, " %") if estimate is not None else "not measured"
+
+
+def _bounds(estimate: Estimate | None) -> str:
+    return f"{formatting.interval((estimate.low, estimate.high))}, n = {estimate.images}" if estimate else ""
 
 
 def _facts(found: Audit) -> list[tuple[str, str]]:
@@ -129,10 +140,30 @@ def _pictures(found: Audit) -> Iterator[dict[str, str]]:
         }  # fmt: skip
 
 
-def _energies(found: Audit) -> list[tuple[str, Energy]]:
+def _measures(found: Audit) -> list[tuple[Measure, list[Estimate | None]]]:
+    """What was measured of the saliency: on attacked images, and behind the transformation."""
     if found.energies is None:
         return []
-    return [("attacked", found.energies.attacked), ("behind the transformation", found.energies.transformed)]
+    both = found.energies.attacked, found.energies.transformed
+    rows = [(measure, [measure.of(energy) for energy in both]) for measure in MEASURES.values()]
+    return [(measure, values) for measure, values in rows if any(value is not None for value in values)]
+
+
+def _methods(found: Audit) -> list[tuple[str, list[tuple[Estimate | None, bool]]]]:
+    """Every saliency method on attacked images: its measures, and whether random weights give as much."""
+    if found.methods is None:
+        return []
+    return [
+        (
+            score.label,
+            [
+                (measure.of(score.energies.attacked), found.methods.survives(score, measure))
+                for measure in MEASURES.values()
+            ],
+        )
+        for score in found.methods.scores
+        if score.network == TRAINED
+    ]
 
 
 def _repairs(found: Audit) -> Iterator[dict[str, Any]]:

@@ -134,6 +134,14 @@ class MethodScores:
     network: str
     energies: Energies
 
+    @property
+    def label(self) -> str:
+        """Name of the method, and of the way in which its map is made if that is not the usual one."""
+        from core.attribution.methods import methods
+
+        label = methods[self.method].label
+        return label if self.explain == "target" else f"{label}, as FlashTorch: largest signed value, predicted class"
+
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         described = {"method": self.method, "params": dict(self.params), "explain": self.explain}

@@ -46,7 +46,9 @@ ENHANCED_STAYS = Claim(
     "5.4",
     "Under enhanced attacks the saliency of both lies on the trigger, and more so on transformed images.",
     "On more than half of the images the most salient pixel is on the trigger (or next to it), without and behind "
-    "ShrinkPad-4, and the saliency per pixel there is higher behind it, for every enhanced attack.",
+    "ShrinkPad-4, and the saliency per pixel there, and where it is measured relevance rank accuracy, are higher "
+    "behind it, for every enhanced attack. Where these measures, which are not the paper's, disagree, the verdict is "
+    "mixed.",
     "The saliency maps of both types of attacked images concentrate on the area of backdoor trigger, although such "
     "concentration is more significant of transformed images.",
 )
@@ -91,6 +93,10 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
                 "attacked images": _mostly_on(energies.attacked),
                 "images behind ShrinkPad-4": _mostly_on(energies.transformed),
                 "the increase behind it": above(_densities(energies.transformed), _densities(energies.attacked)),
+                **{
+                    f"the increase of {name}": held
+                    for name, held in _by_rank(energies.transformed, energies.attacked).items()
+                },
             },
             lambda energies: {
                 "peaks on the trigger, %": 100 * energies.attacked.peak_rate.value,

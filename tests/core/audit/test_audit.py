@@ -23,6 +23,7 @@ from core.sweeps.appearance import AppearanceCurve
 from core.sweeps.base import attacked
 from core.sweeps.location import LocationMap
 from core.sweeps.saliency import Energies, Energy
+from core.sweeps.saliency_methods import RANDOMISED, TRAINED, MethodScores, SaliencyMethods
 from core.sweeps.strength import StrengthCurve
 from core.transforms import transforms
 from core.trigger import stamp
@@ -190,6 +191,31 @@ def test_the_file_needs_nothing_else_and_runs_nothing(stored):
     assert page.count("<svg") == 4
     for sentence in conclusion(stored):
         assert sentence.replace("&", "&amp;") in page
+
+
+def test_measures_and_methods_stand_in_the_report_with_what_random_weights_give(stored):
+    """Of two methods, the one that finds the trigger in a network with random weights too is marked."""
+
+    def energies(mean):
+        return Energies(Energy(50, mean, 0.01, 0.01, 45), Energy(50, 0.01, 0.01, 0.01, 5), 50, 50)
+
+    scores = tuple(
+        MethodScores(method, {}, "target", network, energies(mean))
+        for method, means in {"gradient": (0.2, 0.01), "inputxgradient": (0.3, 0.3)}.items()
+        for network, mean in zip((TRAINED, RANDOMISED), means, strict=True)
+    )
+    page = render(dataclasses.replace(stored, energies=energies(0.2), methods=SaliencyMethods(scores, len(scores))))
+    rows = {
+        cells[0]: cells[1:]
+        for row in re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+        if (cells := [re.sub(r"<.*?>|\s+", " ", cell).strip() for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)])
+    }
+    assert rows["Vanilla gradient"][0] == "20.0 %"
+    assert rows["Input x Gradient"][0] == "30.0 % *"
+    pointing = next(values for name, values in rows.items() if name.startswith("Pointing game"))
+    assert pointing[0].startswith("90.0 %")
+    assert pointing[1].startswith("10.0 %")
+    assert not any(name.startswith("Recovery rate") for name in rows), "was not measured"
 
 
 def test_names_from_files_are_text_in_the_report(stored):

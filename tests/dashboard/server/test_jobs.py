@@ -406,7 +406,7 @@ def meanwhile(count: int, act: Callable[[int], None], ready: Callable[[int], boo
 
 
 class Key(int):
-    """A question's key that says when it has been looked up, so that whoever asks it again waits for the first answer."""
+    """A question's key that counts how often one was looked up: who has looked waits for the first answer."""
 
     lookups = 0
 
