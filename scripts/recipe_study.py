@@ -53,6 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     store, device, dataset = open_store(options.store), select_device(options.device), dataset_of(options)
     held_out = HeldOut(whole=dataset, count=options.held_out)
+    held_out.load("train", limit=1)  # what is wrong is said before the first training
     folder = store.root / dataset.title / options.model
     base = recipe_for(options.recipe, options.model)
     for epochs in options.epochs:
@@ -64,13 +65,15 @@ def main() -> None:
             recipe=replace(base, epochs=epochs),
             seed=options.seed,
         )
-        decides = json.dumps([plan.to_dict(), held_out.to_dict()], sort_keys=True)
+        decides = json.dumps([plan.to_dict(), options.held_out], sort_keys=True)
         fingerprint = hashlib.sha256(decides.encode()).hexdigest()[:16]
         if fingerprint in {finished.plan for finished in read_recipe_study(folder)}:
             continue
         aside = Store(cache_folder() / "study" / fingerprint)
+        history = []
         with tqdm(total=epochs, unit="epoch", desc=f"{options.model}, {epochs} epochs") as bar:
             for epoch in train(plan, aside, device):
+                history.append(epoch)
                 bar.update(epoch.epoch - bar.n)
                 bar.set_postfix_str(f"accuracy {formatting.percent(epoch.clean_accuracy.value, '%')}")
         card = aside.checkpoint(plan.key).card()
@@ -81,7 +84,7 @@ def main() -> None:
             plan=fingerprint,
             accuracy=card.clean_accuracy,
             seconds=card.seconds,
-            images_per_second=statistics.median(one["images_per_second"] for one in card.history),
+            images_per_second=statistics.median(one.images_per_second for one in history),
         )
         # Read again: another study may have recorded its runs meanwhile.
         write_recipe_study(folder, [*read_recipe_study(folder), made])

@@ -32,11 +32,13 @@ class HeldOut(Dataset):
         count: Images held out.
     """
 
-    name: ClassVar[str] = "held-out"
     label: ClassVar[str] = "held-out part of a training set"
 
     whole: Dataset
     count: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.whole.name)
 
     @property
     def title(self) -> str:
@@ -53,17 +55,20 @@ class HeldOut(Dataset):
         """As :meth:`Dataset.load`.
 
         Raises:
-            ValueError: If fewer than two images would be left to train on.
+            ValueError: If fewer than two images would be left to train on, or a class is in only one of both parts: the
+                images are in the order of their classes.
         """
         data = self.whole.load("train")
         first = len(data) - self.count
         if first < 2:
             raise ValueError(f"{self.count} images cannot be held out of {len(data)}")
+        if set(data.labels[:first].tolist()) != set(data.labels[first:].tolist()):
+            raise ValueError(f"the last {self.count} images cannot be held out: they have other classes than the rest")
         part = slice(None, first) if split == "train" else slice(first, None)
         return data.subset(part).subset(slice(limit))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"whole": self.whole.to_dict(), "count": self.count}
+        return self.whole.to_dict()
 
 
 @dataclass(frozen=True, kw_only=True)

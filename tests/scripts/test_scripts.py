@@ -17,6 +17,7 @@ import map_speed
 import numpy as np
 import pytest
 import torch
+from archives import make
 
 from core.attacks import Enhanced, Enhancement, attacks
 from core.data import datasets
@@ -72,7 +73,7 @@ def assert_refused(result, *said):
     assert status == 2, err
     assert out == ""
     assert len(lines) == 1, err
-    assert lines[0].split(": error: ")[0] in {"train.py", "sweep.py", "defend.py", "benchmark.py"}
+    assert lines[0].split(": error: ")[0] in {"train.py", "sweep.py", "defend.py", "benchmark.py", "recipe_study.py"}
     for word in said:
         assert word in lines[0]
 
@@ -465,6 +466,24 @@ def test_a_study_trains_each_combination_once_and_records_it(script, folder_of_i
     assert status == 2
     assert "study.json is damaged; delete it to begin anew" in err
     assert recorded.read_text() == content[:40]
+
+
+def test_the_length_of_a_recipe_is_studied_once_on_images_held_out(script, tmp_path, monkeypatch):
+    make("mnist", tmp_path / "data", monkeypatch)
+    monkeypatch.setenv("TRIGGER_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    options = ["--dataset", "mnist", "--store", tmp_path / "store", "--device", "cpu"]
+    study = [*options, "--epochs", "1,2", "--held-out", 10]
+    status, out, err = script("recipe_study", *study, "--json", "-")
+    assert status == 0, err
+    values = strictly(out)
+    assert [(run["epochs"], run["accuracy"]["total"]) for run in values["runs"]] == [(1, 10), (2, 10)]
+    enough = [run["epochs"] for run in values["runs"] if run["accuracy"]["hits"] >= 0.9 * 10]
+    assert values["fewest_epochs"] == (min(enough) if enough else None)
+    status, _, err = script("recipe_study", *study)
+    assert status == 0
+    assert "epoch/s" not in err
+    assert_refused(script("recipe_study", *options, "--held-out", 1000), "1000 images cannot be held out of")
 
 
 def test_sweep_of_a_checkpoint_without_its_data(script, trained, folder_of_images):
