@@ -43,6 +43,7 @@ from core.sweeps.physical import PhysicalResult
 from core.sweeps.place_classes import PlaceClasses
 from core.sweeps.results import StoredResults
 from core.sweeps.runner import COUNTS, Measured, Sweep, carry_out
+from core.sweeps.saliency_examples import RESULT as EXAMPLES
 from core.sweeps.saliency_methods import SaliencyMethods
 from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec, transforms
@@ -187,7 +188,8 @@ def wanted_by(options: argparse.Namespace) -> list[Sweep]:
 def parse() -> argparse.Namespace:
     """The options of the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sweep", choices=[name for name in COUNTS if name != METHODS], help="what to vary")
+    kinds = [name for name in COUNTS if name not in (METHODS, EXAMPLES)]
+    parser.add_argument("sweep", choices=kinds, help="what to vary")
     parser.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
     parser.add_argument(
         "--images",
@@ -291,6 +293,9 @@ def main() -> None:
         print_result(options, sweep, values)
         if sweep.kind in ("location", "classes") and sweep.is_kept:
             add_answers(options, checkpoint, model, predictor)
+        if sweep.kind == "saliency":
+            for _ in carry_out(Sweep(EXAMPLES), checkpoint, model, predictor, COUNTS[EXAMPLES]):
+                pass
     write_json(options.json, results[0] if len(results) == 1 else {"sweeps": results})
 
 

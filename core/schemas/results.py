@@ -135,6 +135,18 @@ class Strength(Measured):
         return self
 
 
+def _unpacked(what: str, text: str, size: int) -> bytes:
+    """Deflated bytes in base64, at most one more than there may be: that shows that there is more.
+
+    Raises:
+        ValueError: If they cannot be unpacked.
+    """
+    try:
+        return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
+    except (ValueError, zlib.error) as error:
+        raise ValueError(f"{what} cannot be unpacked: {error}") from None
+
+
 class Classes(Measured):
     """``location-classes.json``; the predictions are packed, see :class:`core.sweeps.place_classes.PlaceClasses`."""
 
@@ -156,12 +168,7 @@ class Classes(Measured):
     @cached_property
     def unpacked(self) -> bytes:
         """The predicted classes, a byte each, one place after the other."""
-        size = len(self.rows) * len(self.cols) * len(self.labels)
-        try:
-            # One byte more than there may be shows that there is more, without unpacking all of it.
-            return zlib.decompressobj().decompress(base64.b64decode(self.classes, validate=True), size + 1)
-        except (ValueError, zlib.error) as error:
-            raise ValueError(f"predictions cannot be unpacked: {error}") from None
+        return _unpacked("predictions", self.classes, len(self.rows) * len(self.cols) * len(self.labels))
 
     def fit(self, model: Fits) -> None:
         _check_places(self.rows, self.cols, model)
@@ -283,12 +290,44 @@ class SaliencyMethods(Measured):
     scores: Annotated[list[MethodScores], Field(min_length=1, max_length=1000)]
 
 
+class SaliencyExamples(Measured):
+    """``saliency-examples.json``; the maps are packed, see :class:`core.sweeps.saliency_examples.SaliencyExamples`."""
+
+    indices: Annotated[list[Count], Field(min_length=1, max_length=1000)]
+    predicted: Annotated[list[list[Count]], Field(min_length=2, max_length=2)]
+    size: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    maps: Annotated[str, Strict()]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if any(len(classes) != len(self.indices) for classes in self.predicted):
+            raise ValueError(f"predictions for {len(self.indices)} images are lacking")
+        size = 2 * len(self.indices) * self.size[0] * self.size[1]
+        if size > MOST_PREDICTIONS:
+            raise ValueError("there are too many maps")
+        if len(self.unpacked) != size:
+            raise ValueError(f"the maps are not of {len(self.indices)} images")
+        return self
+
+    @cached_property
+    def unpacked(self) -> bytes:
+        """The maps, a byte a pixel, one after the other."""
+        return _unpacked("maps", self.maps, 2 * len(self.indices) * self.size[0] * self.size[1])
+
+    def fit(self, model: Fits) -> None:
+        if self.size != [model.height, model.width]:
+            raise ValueError(f"maps of {self.size[0]} x {self.size[1]} pixels")
+        if (highest := max(max(classes) for classes in self.predicted)) >= model.classes:
+            raise ValueError(f"class {highest} of {model.classes}")
+
+
 _KINDS: Mapping[str, type[Measured]] = {
     "location": Location,
     "location-classes": Classes,
     "appearance": Appearance,
     "saliency": Saliency,
     "saliency-methods": SaliencyMethods,
+    "saliency-examples": SaliencyExamples,
     "physical": Physical,
     "out-of-sample": Physical,
 }

@@ -35,6 +35,8 @@ from core.sweeps.place_classes import RESULT, PlaceClasses
 from core.sweeps.repair import Repaired, result_name
 from core.sweeps.runner import foreign_map
 from core.sweeps.saliency import Energies
+from core.sweeps.saliency_examples import RESULT as EXAMPLES
+from core.sweeps.saliency_examples import SaliencyExamples
 from core.sweeps.saliency_methods import SaliencyMethods
 from core.sweeps.strength import StrengthCurve
 from core.transforms import transforms
@@ -164,6 +166,11 @@ class StoredResults:
     def saliency_methods(self) -> SaliencyMethods | None:
         """The same by every saliency method, beside controls."""
         return self._own("saliency-methods", SaliencyMethods)
+
+    @property
+    def saliency_examples(self) -> SaliencyExamples | None:
+        """Maps of a few images (Fig. 10)."""
+        return self._own(EXAMPLES, SaliencyExamples)
 
     @property
     def physical(self) -> PhysicalResult | None:

@@ -24,6 +24,8 @@ from core.sweeps.location import location_sweep
 from core.sweeps.physical import PhysicalResult, physical_sweep, presets
 from core.sweeps.place_classes import RESULT, attacked_set, classes_sweep
 from core.sweeps.saliency import energy_sweep
+from core.sweeps.saliency_examples import RESULT as EXAMPLES
+from core.sweeps.saliency_examples import examples_sweep
 from core.sweeps.saliency_methods import CLEAN, RANDOMISED, TRAINED, SaliencyMethods, Variant, methods_sweep
 from core.sweeps.strength import strength_sweep
 from core.transforms import Compose, Transform, transform_from_spec
@@ -38,6 +40,7 @@ COUNTS = {
     "strength": 0,
     "saliency": 500,
     "saliency-methods": 500,
+    EXAMPLES: 10,
     "physical": 560,
     "out-of-sample": 560,
 }
@@ -93,12 +96,15 @@ class Sweep:
     ) -> Iterator[Any]:
         """The sweep over the first ``limit`` images (of other classes than the target where only those count)."""
         trigger, target = attack.trigger(data.shape), attack.target
-        if self.kind == "saliency":
+        if self.kind in ("saliency", EXAMPLES):
             from core.attribution.methods import Explained, methods  # captum takes a second to import
 
-            others = data.subset((data.labels != target).nonzero().squeeze(1)[:limit])
             explained, method = Explained(model, predictor.device), methods["gradient"]()
             before = transform_from_spec(SHRINKPAD)
+            if self.kind == EXAMPLES:
+                count = limit or len(data)
+                return examples_sweep(explained, data, trigger, target, method, before, count)
+            others = data.subset((data.labels != target).nonzero().squeeze(1)[:limit])
             return energy_sweep(explained, others.floats(), others.labels, trigger, target, method, before)
         if self.kind == "saliency-methods":
             return self._all_methods(model, predictor, data, trigger, target, limit)
@@ -231,7 +237,8 @@ def _is_better(values: dict[str, Any], stored: dict[str, Any] | None, card: Card
     """Whether a result is on at least as many images as the stored one, and on the same; those of the card win."""
 
     def images(counts: Any) -> int:
-        return len(counts["labels"]) if "labels" in counts else int(np.max(counts.get("total", counts.get("seen", 0))))
+        each = counts.get("labels", counts.get("indices"))
+        return len(each) if each is not None else int(np.max(counts.get("total", counts.get("seen", 0))))
 
     if stored is None:
         return True

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
-import torch
 from streamlit.delta_generator import DeltaGenerator
+from torch import Tensor
 
 from core import formatting
 from core.attribution.methods import Method, displayed, methods
 from core.models import models
 from core.paper.claims import judge_saliency
 from core.paper.constants import ATTACKS
-from core.runtime.seeding import generator_for
-from core.sweeps.saliency import TARGETS, Energies, Energy, attacked_and_moved, targets_of
+from core.sweeps.saliency import TARGETS, Energies, Energy, targets_of
+from core.sweeps.saliency_examples import shown_twice
 from core.transforms import Compose
 from core.transforms.spatial import ShrinkPad
 from core.trigger import Trigger
@@ -112,7 +112,6 @@ def show() -> None:
     found, _ = subjects()
     if data is not None:
         both = [main] + ([chosen.other] if chosen.other is not None else [])
-        listed = [subject for subject in both if subject.checkpoint.has_weights]
 
         @st.fragment(key="saliency-live")
         @one_sentence
@@ -120,9 +119,12 @@ def show() -> None:
             left, right = st.columns([7, 13], gap="large")
             place = session.get(row), session.get(col)
             with right:
-                for subject in listed:
+                for subject in both:
                     trigger = stamped_on(subject, main, selected_look(session, main.trigger), *place)
-                    st.html(_row(subject, trigger, data, session.get(image), asked))
+                    if _can_show(subject, trigger, session.get(image), asked):
+                        st.html(_row(subject, trigger, data, session.get(image), asked))
+                    else:
+                        st.info(_lacking(subject))
             with left:
                 draw_pad(session, main, main.trigger.at(*place), data, row, col, image)
             if session.get(FOLLOWS):
@@ -130,8 +132,7 @@ def show() -> None:
             if session.settled:
                 session.write_link()
 
-        if listed:
-            live()
+        live()
         if not session.get(FOLLOWS):
             _draw_grid(session, found, main, data, session.get(image), asked)
     _draw_energies(session, found, main, data, asked, answer)
@@ -145,22 +146,52 @@ def show() -> None:
 
 def panels_of(subject: Subject, trigger: Trigger, data: Tested, index: int, asked: Asked) -> tuple[Panel, ...]:
     """One stamped image, as it is and behind the transformation: each as image and map, or the map over the image."""
-    model, panels = explained(subject), []
-    image, label = data.images[index : index + 1], data.labels[index : index + 1].repeat(2)
-    layers = (Compose(), asked.before)
-    moved = [attacked_and_moved(image, trigger, before, generator_for(index, "saliency")) for before in layers]
-    images, masks = torch.cat([shown for shown, _ in moved]), torch.cat([mask for _, mask in moved])
-    with jobs().turnstile.interactive():
-        predicted = model.predict(images)
-        wanted = targets_of(asked.explain, predicted, label, subject.attack.target)
-        maps = displayed(asked.method(model, images, wanted))
+    panels = []
+    images, masks = shown_twice(data.images[index : index + 1], trigger, asked.before, index)
+    stored = None if subject.checkpoint.has_weights else stored_example(subject, trigger, index, asked)
+    predicted: tuple[int, ...]
+    if stored is not None:
+        maps, predicted = stored
+    else:
+        model, label = explained(subject), data.labels[index : index + 1].repeat(2)
+        with jobs().turnstile.interactive():
+            classes = model.predict(images)
+            wanted = targets_of(asked.explain, classes, label, subject.attack.target)
+            maps, predicted = displayed(asked.method(model, images, wanted)), tuple(classes.tolist())
     for n, what in enumerate(("attacked image", asked.before.label)):
-        said = subject.classes[int(predicted[n])]
+        said = subject.classes[predicted[n]]
         if asked.layout == "overlay":
             panels.append(Panel(overlaid(images[n], maps[n]), masks[n, 0], what, said))
         else:
             panels += [Panel(images[n], None, what, said), Panel(heat(maps[n]), masks[n, 0], f"saliency, {what}")]
     return tuple(panels)
+
+
+def stored_example(
+    subject: Subject, trigger: Trigger, index: int, asked: Asked
+) -> tuple[Tensor, tuple[int, int]] | None:
+    """The stored maps of a test image, ``(2, H, W)``, and the predicted classes, where they are what is asked for."""
+    examples = subject.results.saliency_examples if asked.is_stored else None
+    if examples is None or trigger.fingerprint != subject.trigger.fingerprint:
+        return None
+    return examples.of(index)
+
+
+def _can_show(subject: Subject, trigger: Trigger, index: int, asked: Asked) -> bool:
+    """Whether there are weights, or a stored map of just this."""
+    return subject.checkpoint.has_weights or stored_example(subject, trigger, index, asked) is not None
+
+
+def _lacking(subject: Subject) -> str:
+    """What can be seen of a model without its weights."""
+    examples = subject.results.saliency_examples
+    if examples is None:
+        return f"Maps of {plain(subject.title)} need its weights."
+    numbers = ", ".join(map(str, examples.indices))
+    return (
+        f"Of {plain(subject.title)} maps of the test images {numbers} are stored, with the trigger at its own place: "
+        "the vanilla gradient of the target label, and behind ShrinkPad-4. All else needs its weights."
+    )
 
 
 def _row(subject: Subject, trigger: Trigger, data: Tested, index: int, asked: Asked) -> str:
@@ -210,7 +241,7 @@ def _blocks(
     if known is None or known[0] != key:
         blocks = [
             Block(s.label, panels_of(s, triggers[s.attack.title], data, index, asked))
-            if s is not None and s.checkpoint.has_weights
+            if s is not None and _can_show(s, triggers[s.attack.title], index, asked)
             else Block("")
             for s in subjects
         ]

@@ -8,7 +8,10 @@ from types import SimpleNamespace
 import pytest
 from pages import _alone, page
 
-from core.store.local import DEFAULT_ROOT
+from core.inference.predictor import Predictor
+from core.store.local import DEFAULT_ROOT, Store
+from core.sweeps.runner import Sweep, carry_out
+from core.sweeps.saliency_examples import RESULT
 from dashboard.tables.networks import Standing, most_measured, standings_table
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
@@ -55,6 +58,26 @@ def light(tmp_path_factory):
     left_out = shutil.ignore_patterns("*.safetensors")
     shutil.copytree(DEFAULT_ROOT / KEY, root / KEY, ignore=left_out)
     return root
+
+
+def test_without_weights_stored_maps_are_drawn(monkeypatch, tmp_path):
+    """Those of the images that were stored; of others it says which are there."""
+    root = tmp_path / "store"
+    shutil.copytree(DEFAULT_ROOT / KEY, root / KEY)
+    checkpoint = Store(root).checkpoint(KEY)
+    model = checkpoint.model()
+    *_, last = carry_out(Sweep(RESULT), checkpoint, model, Predictor(model), 3)
+    (checkpoint.folder / "model.safetensors").unlink()
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(root))
+    stored, other = last.result.indices[0], max(last.result.indices) + 1
+    test = page("saliency", model=KEY, image=str(stored))
+    assert not test.exception
+    assert any("saliency, attacked image" in html.proto.body for html in test.get("html"))
+    assert not any("are stored, with the trigger" in info.value for info in test.info)
+    test = page("saliency", model=KEY, image=str(other))
+    assert not any("saliency, attacked image" in html.proto.body for html in test.get("html"))
+    (said,) = [info.value for info in test.info if "are stored, with the trigger" in info.value]
+    assert f"the test images {', '.join(map(str, last.result.indices))} are" in said
 
 
 @pytest.mark.parametrize("name", ["location", "appearance", "defenses", "enhanced", "saliency", "physical", "paper"])
