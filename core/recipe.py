@@ -51,7 +51,7 @@ class Recipe(Parametrised):
 _PAPER = {"resnet34": (300, 150, 250)}
 _PAPER_OTHERS = (164, 81, 122)
 # For networks that two processor cores train at a few hundred images a second: an epoch takes minutes.
-SHORT = 6
+SHORT = 8
 
 
 def recipe_for(name: str, model: str, optimizer: str = "muon") -> Recipe:

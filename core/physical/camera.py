@@ -24,9 +24,10 @@ from core.params import Param, Parametrised, Value, choice, integer, number, par
 from core.physical.geometry import CORNERS, frame_points, pinhole, projected, sampled
 from core.physical.light import colour_of, from_linear, to_linear
 from core.physical.rectify import FRAMINGS, RESIZES, rectified, resized
-from core.transforms import Drawn, Layer
+from core.physical.signal import blurred, through_jpeg
+from core.transforms.base import Drawn, Layer
 
-__all__ = ["FACTORS", "FAR", "NEAR", "OFF", "PRESETS", "Camera"]
+__all__ = ["FACTORS", "FAR", "NEAR", "OFF", "PRESETS", "VARIED", "Camera"]
 
 BACKGROUNDS = ("wall", "paper", "black", "clutter")
 # Reflectance of a painted wall, of paper and of nothing, encoded.
@@ -42,7 +43,9 @@ class Camera(Parametrised, Layer):
     """A print of every image, photographed and resized to its former shape; with the defaults nothing happens.
 
     Lengths in the photograph are percent of its height. What differs from image to image is drawn: where the camera
-    points, the direction of the motion, the background's clutter, the noise.
+    points, the direction of the motion, the background's clutter, the noise. A draw may also say, for each image, the
+    parameters in :data:`VARIED`: one tensor ``(N,)`` of each, in this order, behind what :meth:`draw` draws. They are
+    then taken instead of the camera's own, which are their largest values.
     """
 
     print_size: float = number(60, low=10, high=500, step=5, help="Height of the printed image.", unit="mm")
@@ -167,22 +170,26 @@ class Camera(Parametrised, Layer):
         Returns:
             Floats ``(N, C, pixels, pixels * W / H)`` in [0, 1].
         """
-        _, direction, clutter, noise = drawn
+        _, direction, clutter, noise = drawn[:4]
+        own = self._own(drawn)
         matrix = self._matrix(drawn, images)
         light = self._seen(self._printed(images), self._behind(images, clutter), matrix, self._size(images))
-        gains = (colour_of(self.temperature, images.shape[1]) ** (1 - self.white_balance)).to(images)
-        light = light * (gains * 2**self.brightness)[:, None, None]
+        gains = (colour_of(own["temperature"], images.shape[1]) ** (1 - self.white_balance)).to(images)
+        light = light * gains.reshape(-1, images.shape[1], 1, 1) * 2 ** _each(own["brightness"], light)
         if self.vignetting:
             light = light * self._falloff(light)
         if self.defocus:
-            light = _blurred(light, _disc(self.defocus / 100 * light.shape[2]).to(light)[None])
+            reach = math.ceil(self.defocus / 100 * light.shape[2])
+            light = blurred(light, _disc(own["defocus"].to(light) / 100 * light.shape[2], reach))
         if self.motion:
-            light = _blurred(light, _line(self.motion / 100 * light.shape[2], direction).to(light))
+            reach = max(1, math.ceil(self.motion / 100 * light.shape[2] / 2))
+            light = blurred(light, _line(own["motion"].to(light) / 100 * light.shape[2], direction.to(light), reach))
         if self.noise:
             # Photons are counted: the noise grows with the root of the light, on top of what reading adds.
-            light = light + noise.to(light) * (self.noise / 255) * (0.9 * light.clamp_min(0) + 0.1).sqrt()
+            deviation = _each(own["noise"], light) / 255 * (0.9 * light.clamp_min(0) + 0.1).sqrt()
+            light = light + noise.to(light) * deviation
         photo = from_linear(light.clamp(0, 1))
-        return _through_jpeg(photo, self.jpeg) if self.jpeg else photo
+        return through_jpeg(photo, self.jpeg) if self.jpeg else photo
 
     def developed(self, photos: Tensor, size: tuple[int, int] | torch.Size, drawn: Drawn) -> Tensor:
         """What the network gets of photographs.
@@ -199,10 +206,16 @@ class Camera(Parametrised, Layer):
     def _matrix(self, drawn: Drawn, like: Tensor) -> Tensor:
         """Homographies of the sheet to the photograph, ``(N, 3, 3)``."""
         aim = (drawn[0].double() * (2 * self.aim / 100)).to(like.device)
-        matrix = pinhole(self.distance, self.yaw, self.pitch, self.roll, self.view).to(like.device)
+        own = self._own(drawn)
+        matrix = pinhole(own["distance"], own["yaw"], own["pitch"], own["roll"], self.view).to(like.device)
         shifted = matrix.expand(len(aim), 3, 3).clone()
-        shifted[:, :2] += aim[:, :, None] * matrix[2]
+        shifted[:, :2] += aim[:, :, None] * matrix[..., 2:, :]
         return shifted
+
+    def _own(self, drawn: Drawn) -> dict[str, Tensor]:
+        """The parameters that may differ from image to image: one value, or one for each image."""
+        given = drawn[4:] or [torch.tensor(getattr(self, name), dtype=torch.float64) for name in VARIED]
+        return dict(zip(VARIED, given, strict=True))
 
     def _printed(self, images: Tensor) -> Tensor:
         """What the inked paper reflects, in linear light."""
@@ -275,6 +288,9 @@ FACTORS: dict[str, tuple[str, ...]] = {
 }
 """What can be switched on and off by itself, and the parameters that make it up."""
 
+VARIED = ("distance", "yaw", "pitch", "roll", "brightness", "temperature", "defocus", "motion", "noise")
+"""Parameters that a draw may say for each image."""
+
 # How the photograph is taken apart from all factors.
 _CONSTANT = ("view", "pixels", "framing", "resize")
 _PLACEMENT = ("distance", "yaw", "pitch", "roll", "aim")
@@ -313,37 +329,33 @@ def _declared(name: str) -> Param:
     return params_of(Camera)[name]
 
 
-def _disc(radius: float) -> Tensor:
-    """The image of a point out of focus, ``(k, k)``, sum 1; its rim is soft."""
-    reach = math.ceil(radius)
-    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1.0)] * 2, indexing="ij")
-    disc = (radius + 0.5 - (x.square() + y.square()).sqrt()).clamp(0, 1)
-    return disc / disc.sum()
+def _each(values: Tensor, images: Tensor) -> Tensor:
+    """A number, or one for each image ``(N,)``, to multiply images ``(N, C, H, W)`` with."""
+    return values.to(images).reshape(-1, 1, 1, 1)
 
 
-def _line(length: float, direction: Tensor) -> Tensor:
-    """The image of a point while the camera moves, ``(N, k, k)``, sum 1 each; ``direction`` in radians, ``(N,)``."""
-    reach = max(1, math.ceil(length / 2))
+def _disc(radius: Tensor, reach: int) -> Tensor:
+    """The image of a point out of focus, ``(N, k, k)`` or ``(1, k, k)``, sum 1 each; its rim is soft.
+
+    Args:
+        radius: ``(N,)``, or one number.
+        reach: The largest radius, rounded up.
+    """
+    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1.0, device=radius.device)] * 2, indexing="ij")
+    disc = (radius.reshape(-1, 1, 1) + 0.5 - (x.square() + y.square()).sqrt()).clamp(0, 1)
+    return disc / disc.sum((1, 2), keepdim=True)
+
+
+def _line(length: Tensor, direction: Tensor, reach: int) -> Tensor:
+    """The image of a point while the camera moves, ``(N, k, k)``, sum 1 each.
+
+    Args:
+        length: ``(N,)``, or one number.
+        direction: In radians, ``(N,)``.
+        reach: Half of the largest length, rounded up, at least 1.
+    """
     y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1.0, device=direction.device)] * 2, indexing="ij")
     cos, sin = direction.cos()[:, None, None], direction.sin()[:, None, None]
     along, across = (x * cos + y * sin).abs(), (y * cos - x * sin).abs()
-    lines = (length / 2 + 0.5 - along).clamp(0, 1) * (1 - across).clamp(0, 1)
+    lines = (length.reshape(-1, 1, 1) / 2 + 0.5 - along).clamp(0, 1) * (1 - across).clamp(0, 1)
     return lines / lines.sum((1, 2), keepdim=True)
-
-
-def _blurred(light: Tensor, kernels: Tensor) -> Tensor:
-    """Convolves every image with its kernel, ``(N, k, k)``, or all with one, ``(1, k, k)``; the border goes on."""
-    count, channels = light.shape[:2]
-    reach = kernels.shape[-1] // 2
-    padded = F.pad(light, (reach,) * 4, mode="replicate")
-    weights = kernels.expand(count, -1, -1).repeat_interleave(channels, 0)[:, None]
-    return F.conv2d(padded.flatten(0, 1)[None], weights, groups=count * channels).reshape(light.shape)
-
-
-def _through_jpeg(photos: Tensor, quality: int) -> Tensor:
-    """Encodes and decodes; libjpeg computes on the CPU."""
-    from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg  # a quarter of a second that pages do without
-
-    mode = ImageReadMode.GRAY if photos.shape[1] == 1 else ImageReadMode.RGB
-    files = encode_jpeg(list((photos * 255).round().to(torch.uint8).cpu()), quality)
-    return torch.stack([decode_jpeg(file, mode) for file in files]).to(photos) / 255

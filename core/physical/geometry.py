@@ -19,25 +19,32 @@ CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 """Signs of a rectangle's corners: top left, top right, bottom right, bottom left."""
 
 
-def pinhole(distance: float, yaw: float, pitch: float, roll: float, view: float) -> Tensor:
-    """Homography ``(3, 3)`` of a plane to the picture of a pinhole camera that looks at its origin.
+def pinhole(
+    distance: float | Tensor, yaw: float | Tensor, pitch: float | Tensor, roll: float | Tensor, view: float
+) -> Tensor:
+    """Homographies of planes to the pictures of a pinhole camera that looks at their origins.
 
-    Args:
+    Args (numbers, or tensors ``(N,)`` with one for each plane):
         distance: Camera to origin, in multiples of the distance at which ``[-a, a] x [-1, 1]`` fills the picture.
         yaw: Degrees by which the plane is turned around its vertical axis, right side away from the camera.
         pitch: Degrees by which it is turned around its horizontal axis, lower side away.
         roll: Degrees by which it is turned in itself, clockwise.
         view: Vertical angle of view in degrees.
+
+    Returns:
+        Float64 ``(3, 3)``, or ``(N, 3, 3)``.
     """
     focal = 1 / math.tan(math.radians(view) / 2)
-    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(t), math.sin(t)) for t in map(math.radians, (yaw, pitch, roll)))
+    given = [torch.as_tensor(value, dtype=torch.float64) for value in (distance, yaw, pitch, roll)]
+    zero = 0 * (given[0] + given[1] + given[2] + given[3])  # of the shape that all of them have together
+    distances, *angles = (value + zero for value in given)
+    (cy, sy), (cp, sp), (cr, sr) = ((angle.cos(), angle.sin()) for angle in (a.deg2rad() for a in angles))
     # Turned in itself first, then around the horizontal, then around the vertical axis; z points away from the camera.
     x = (cy * cr - sy * sp * sr, -cy * sr - sy * sp * cr)
     y = (cp * sr, cp * cr)
     z = (sy * cr + cy * sp * sr, -sy * sr + cy * sp * cr)
-    depth = distance * focal
-    rows = [(focal * x[0], focal * x[1], 0.0), (focal * y[0], focal * y[1], 0.0), (z[0], z[1], depth)]
-    return torch.tensor(rows, dtype=torch.float64)
+    rows = [(focal * x[0], focal * x[1], zero), (focal * y[0], focal * y[1], zero), (z[0], z[1], distances * focal)]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
 def homography(source: Tensor, target: Tensor) -> Tensor:

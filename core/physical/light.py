@@ -22,29 +22,43 @@ def from_linear(light: Tensor) -> Tensor:
 _RGB_OF_XYZ = ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570))
 
 
-def _planck(temperature: float) -> Tensor:
-    """Linear sRGB of a black body of equal luminance: the cubic fit of Kim et al. (US patent 7024034, 2002)."""
-    t = 1000 / temperature
-    if temperature <= 4000:
-        x = -0.2661239 * t**3 - 0.2343589 * t**2 + 0.8776956 * t + 0.179910
-    else:
-        x = -3.0258469 * t**3 + 2.1070379 * t**2 + 0.2226347 * t + 0.240390
-    if temperature <= 2222:
-        y = -1.1063814 * x**3 - 1.34811020 * x**2 + 2.18555832 * x - 0.20219683
-    elif temperature <= 4000:
-        y = -0.9549476 * x**3 - 1.37418593 * x**2 + 2.09137015 * x - 0.16748867
-    else:
-        y = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
-    xyz = torch.tensor([x / y, 1.0, (1 - x - y) / y], dtype=torch.float64)
-    return (torch.tensor(_RGB_OF_XYZ, dtype=torch.float64) @ xyz).clamp_min(0.01)
+def _cubic(at: Tensor, *factors: float) -> Tensor:
+    third, second, first, constant = factors
+    return third * at**3 + second * at**2 + first * at + constant
 
 
-def colour_of(temperature: float, channels: int = 3) -> Tensor:
-    """How much of each channel a lamp gives, against one of 6500 K: float64 ``(channels,)``; all 1 for gray images.
+def _planck(temperatures: Tensor) -> Tensor:
+    """Linear sRGB of black bodies of equal luminance: the cubic fit of Kim et al. (US patent 7024034, 2002)."""
+    t = 1000 / temperatures
+    x = torch.where(
+        temperatures <= 4000,
+        _cubic(t, -0.2661239, -0.2343589, 0.8776956, 0.179910),
+        _cubic(t, -3.0258469, 2.1070379, 0.2226347, 0.240390),
+    )
+    warm = torch.where(
+        temperatures <= 2222,
+        _cubic(x, -1.1063814, -1.34811020, 2.18555832, -0.20219683),
+        _cubic(x, -0.9549476, -1.37418593, 2.09137015, -0.16748867),
+    )
+    y = torch.where(temperatures <= 4000, warm, _cubic(x, 3.0817580, -5.87338670, 3.75112997, -0.37001483))
+    xyz = torch.stack([x / y, torch.ones_like(x), (1 - x - y) / y], -1)
+    return (xyz @ torch.tensor(_RGB_OF_XYZ, dtype=torch.float64, device=xyz.device).T).clamp_min(0.01)
+
+
+def colour_of(temperature: float | Tensor, channels: int = 3) -> Tensor:
+    """How much of each channel a lamp gives, against one of 6500 K; all 1 for gray images.
+
+    Args:
+        temperature: In kelvin; a number, or ``(N,)``.
+        channels: Channels of the images.
+
+    Returns:
+        Float64 ``(channels,)``, or ``(N, channels)``.
 
     >>> [round(gain, 2) for gain in colour_of(3000).tolist()]
     [1.69, 0.86, 0.26]
     """
+    given = torch.as_tensor(temperature, dtype=torch.float64)
     if channels != 3:
-        return torch.ones(channels, dtype=torch.float64)
-    return _planck(temperature) / _planck(6500)
+        return torch.ones(*given.shape, channels, dtype=torch.float64, device=given.device)
+    return _planck(given) / _planck(torch.full_like(given, 6500))

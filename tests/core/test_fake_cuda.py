@@ -92,8 +92,9 @@ def test_what_is_left_on_the_cpu_is_noticed(images):
         images + torch.rand(COUNT, *SHAPE)
 
 
-# How many images are shrunk to each size is read out of a tensor.
-READS = ("shrinkpad", "random-shrinkpad")
+# How many images are shrunk to each size, and whether corners are a picture's, is read out of a tensor; JPEG files are
+# written on the processor.
+READS = ("shrinkpad", "random-shrinkpad", "resize", "perspective", "jpeg", "camera")
 
 
 @pytest.mark.parametrize("name", [name for name in transforms if name not in READS])
