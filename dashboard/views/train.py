@@ -30,6 +30,7 @@ from dashboard.views.trained import draw_trainings
 from dashboard.widgets.controls import one_sentence
 from dashboard.widgets.download import offer_download
 from dashboard.widgets.estimate import draw_estimate
+from dashboard.widgets.layer_preview import draw_layer_preview
 from dashboard.widgets.own_images import choose_own_images
 from dashboard.widgets.own_trigger import choose_attack_trigger
 from dashboard.widgets.page_head import begin, read_link, say
@@ -65,6 +66,8 @@ def show() -> None:
     plan = _choose_plan(session, what, how, long)
     read_link(session)
     say(answer, _poisoning(plan) if plan is not None else "Choose images and trigger to train on.")
+    if plan is not None and isinstance(plan.attack, Enhanced):
+        draw_layer_preview(plan.attack, plan.dataset, plan.seed)
     with long:
         if plan is not None:
             _offer(session, plan)
