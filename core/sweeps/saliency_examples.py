@@ -78,21 +78,19 @@ class SaliencyExamples:
         return cls(tuple(stored.indices), (before, behind), maps)
 
 
-def shown_twice(image: Tensor, trigger: Trigger, before: Compose, index: int) -> tuple[Tensor, Tensor]:
-    """One image stamped, and stamped and transformed; the draw follows from its place in the test set.
+def shown_twice(image: Tensor, trigger: Trigger, before: Compose, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """One image stamped, and stamped and transformed.
 
     Args:
         image: Floats ``(1, C, H, W)`` in [0, 1].
         trigger: What to stamp and where.
         before: The transformation.
-        index: Place of the image in the test set.
+        generator: Gives the transformation's draw; that of an example is ``generator_for(index, "saliency")``.
 
     Returns:
         Floats ``(2, C, H, W)``, and where the trigger is then, ``(2, 1, H, W)``.
     """
-    moved = [
-        attacked_and_moved(image, trigger, layer, generator_for(index, "saliency")) for layer in (Compose(), before)
-    ]
+    moved = [attacked_and_moved(image, trigger, layer, generator) for layer in (Compose(), before)]
     return torch.cat([shown for shown, _ in moved]), torch.cat([mask for _, mask in moved])
 
 
@@ -123,7 +121,8 @@ def examples_sweep(
         raise ValueError("there is no image of another class than the target")
     maps, predicted = [], []
     for number, index in enumerate(indices, start=1):
-        images, _ = shown_twice(data.subset(slice(index, index + 1)).floats(), trigger, before, index)
+        image = data.subset(slice(index, index + 1)).floats()
+        images, _ = shown_twice(image, trigger, before, generator_for(index, "saliency"))
         classes = explained.predict(images)
         truth = data.labels[index : index + 1].repeat(2)
         saliency = displayed(method(explained, images, targets_of("target", classes, truth, target)))

@@ -11,6 +11,7 @@ class Shared extends EventTarget {
   movers = new Set(); // what can move the trigger; `ahead` while Python has not heard of its latest place
   answerers = new Set(); // what shows something of a place; `knows(row, col)` if it needs nobody to show it
   files = new Map(); // by address: what was loaded, or a promise of it
+  maps = null; // saliency maps that were shown, kept by `live_maps`
 
   get ahead() {
     return [...this.movers].some((mover) => mover.ahead);

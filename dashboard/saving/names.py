@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -33,6 +34,7 @@ __all__ = [
     "file_name",
     "table",
     "to_csv",
+    "to_json",
 ]
 
 SOURCE_COLUMNS = (
@@ -195,3 +197,16 @@ def to_csv(rows: Iterable[Sequence[object]]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
+
+
+def to_json(rows: Sequence[Sequence[object]]) -> str:
+    """The same as JSON: a list of objects, one for each row below the header; null where there is nothing.
+
+    >>> to_json([["model", "rate_percent"], ["badnets", 25.0], ["benign", ""]])
+    '[{"model": "badnets", "rate_percent": 25.0}, {"model": "benign", "rate_percent": null}]'
+    """
+    header, *entries = rows
+    named = [
+        {str(name): None if entry == "" else entry for name, entry in zip(header, row, strict=True)} for row in entries
+    ]
+    return json.dumps(named)

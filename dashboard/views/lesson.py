@@ -54,6 +54,7 @@ STYLE = """
 .st-key-lesson-question > :first-child p {font-size: 1.3rem; font-weight: 600}
 .st-key-lesson-beside [data-testid="stHtml"] > img {max-width: min(26rem, 100%) !important}
 .ts-strip {grid-template-columns: repeat(5, minmax(0, 1fr)) !important; gap: .3rem .5rem !important}
+.st-key-lesson-beside .ts-strip {grid-template-columns: repeat(4, minmax(0, 1fr)) !important}
 .ts-strip figure, .ts-rate .note {font-size: .8rem !important; line-height: 1.25}
 .st-key-lesson-beside .ts-strip .truth {opacity: 1; font-weight: 600}
 .st-key-lesson-told:has(.st-key-lesson-answer) .st-key-lesson-question > :first-child p {font-size: 1.1rem}
@@ -68,11 +69,19 @@ STYLE = """
   .st-key-lesson-told .ts-rates:has(:nth-child(3 of .ts-rate)) {grid-template-columns: repeat(2, minmax(0, 1fr));
     column-gap: 1.6rem; margin: 0}
   .st-key-lesson-told .ts-rates:has(:nth-child(3 of .ts-rate)) .value {font-size: 1.5rem; line-height: 1.1}
+  .stMain:has(.st-key-lesson-beside .ts-strip) .st-key-lesson-told .ts-rates {column-gap: 1.6rem; align-items: end;
+    grid-template-columns: repeat(2, minmax(0, 1fr))}
+  .stMain:has(.st-key-lesson-beside .ts-strip) .ts-rate .value {font-size: 1.7rem; line-height: 1.1}
   .st-key-lesson-below {gap: .4rem}
 }
+/* Notes stay on the screen, whatever is above them. */
+.stVerticalBlock > :has(> .st-key-lesson-notes), .st-key-lesson-notes {position: sticky; bottom: 0; z-index: 5;
+  background: var(--st-background-color, Canvas)}
+.st-key-lesson-notes p {font-size: .95rem; line-height: 1.35}
+.st-key-lesson-notes [data-testid="stAlertContainer"] {padding: .5rem .8rem; min-height: 0}
 .st-key-lesson-beside [data-testid="stSlider"] {margin-bottom: -.4rem}
 @media (max-width: 640px) {
-  .st-key-lesson-join {display: none}
+  .st-key-lesson-join, .st-key-lesson-beside .ts-strip figure:nth-child(n + 9) {display: none}
   .st-key-lesson-beside [data-testid="stHtml"] > img, .ts-nine {max-width: 62vw !important; margin: auto}
   .stMain [data-testid="stHorizontalBlock"] {row-gap: .4rem}
 }
@@ -146,7 +155,8 @@ def show() -> None:
 
     body()
     if step.notes and session.get(NOTES):
-        st.info(f"**For the teacher.** {fill(step.notes, facts)}", icon=":material/school:")
+        with st.container(key="lesson-notes"):
+            st.info(f"**For the teacher.** {fill(step.notes, facts)}", icon=":material/school:")
     before.empty()
     session.write_link()
 

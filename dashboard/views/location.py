@@ -217,7 +217,7 @@ def show() -> None:
     jobs().leave(session.identity, tuple(m.job for m in mapped if m.job is not None))
     with more:
         offer_report(session, main)
-    lay_out(len(mapped))
+    lay_out(session, len(mapped))
     _draw_live(session, selection, mapped)
 
 
@@ -330,15 +330,16 @@ def _draw_map(
         title=title,
         filename=name,
     )
-    cells, tools = st.columns([3, 1.4], vertical_alignment="center")
-    with cells:
-        _draw_progress(mapped, snapshot, result)
-    with tools:
-        downloads(
-            name,
-            partial(location_rows, source, result),
-            partial(figures.location_map, result, subject.trigger.location, title),
-        )
+    with st.container(key=f"map-notes-{subject.identity}"):
+        cells, tools = st.columns([3, 1.4], vertical_alignment="center")
+        with cells:
+            _draw_progress(mapped, snapshot, result)
+        with tools:
+            downloads(
+                name,
+                partial(location_rows, source, result),
+                partial(figures.location_map, result, subject.trigger.location, title),
+            )
 
 
 def _draw_progress(

@@ -25,7 +25,7 @@ from dashboard.server.limits import UPLOADED
 from dashboard.server.owner import ask_for_owner, is_owner, require_owner
 from dashboard.server.resources import jobs
 from dashboard.server.scheduler import waiting_file
-from dashboard.server.subjects import store
+from dashboard.server.subjects import store, subjects
 from dashboard.server.uploads import forget_uploads
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.widgets.controls import one_sentence, progress_bar
@@ -59,6 +59,15 @@ ORIGIN = {
     "measured_on": "Measured on",
 }
 """What is shown of where a model came from, by its name in the card."""
+OPENED = {
+    "BackdoorBench": "attack_result.pt: the trigger is found in its poisoned images",
+    "BackdoorBox": "ckpt_epoch_N.pth, and its trigger as a picture",
+    "TrojanZoo": "weights, with the mark beside them under the same name",
+    "backdoor-toolbox": "full_base_aug_seed=N.pt, and its trigger as a picture, with its mask or without",
+    "NAD, ABL": "training checkpoints, .tar",
+    "torchvision, timm, Hugging Face": "weights, or a folder with config.json and model.safetensors",
+}
+"""What is opened, and how its trigger is known."""
 POLL_SECONDS = 1.0
 KEY = ("import",)
 """One model is opened at a time: whoever asks next finds the one under way."""
@@ -82,6 +91,7 @@ def show() -> None:
             _draw_outcome(job)
             st.divider()
         _draw_form(session)
+    _draw_known()
     session.write_link()
 
 
@@ -163,6 +173,30 @@ def _draw_form(session: Session) -> None:
             st.caption("Name a file, or bring one." if not (path or given) else "The trigger's picture is missing.")
         if refused := st.session_state.pop("open-refused", ""):
             st.error(plain(refused), icon=":material/error:")
+
+
+def _draw_known() -> None:
+    """What can be opened, and the models that were."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("##### What can be opened")
+        st.table({"From": [*OPENED], "File": [*OPENED.values()]})
+    with right:
+        st.markdown("##### Opened before")
+        opened = {key: subject for key, subject in subjects()[0].items() if subject.card.is_imported}
+        if not opened:
+            st.caption("None yet. A model that was opened is in the lists of all pages.")
+            return
+        st.table(
+            {
+                "Model": [
+                    f"[{plain(subject.title)}](location?model={quote(key)}), {plain(subject.dataset_label)}"
+                    for key, subject in opened.items()
+                ],
+                "Clean accuracy": [str(subject.card.clean_accuracy) for subject in opened.values()],
+                "Attack success rate": [str(subject.card.attack_success_rate) for subject in opened.values()],
+            }
+        )
 
 
 def start_import(asked: Asked, files: Mapping[str, bytes], names: Mapping[str, str], by: str) -> Job[ImportStep]:

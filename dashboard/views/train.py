@@ -20,7 +20,8 @@ from core.runtime.seeding import generator_for
 from core.training.state import read_unfinished
 from core.training.trainer import Plan, with_free_name
 from core.transforms.spatial import LARGEST
-from core.trigger import size_factor
+from core.trigger import size_factor, stamp
+from dashboard.figures.html import Shown, data_url, strip
 from dashboard.server.owner import ask_for_owner
 from dashboard.server.resources import jobs
 from dashboard.server.subjects import store
@@ -56,6 +57,7 @@ SEED: Choice[int] = Choice("train-seed", 0, integer_in(0, 9999))
 LAYER = "train-enhancement"
 PAPER = (3, 32, 32)
 NAME: Choice[str] = Choice("train-name", "", str)
+EXAMPLES = 10
 
 
 @one_sentence
@@ -71,6 +73,8 @@ def show() -> None:
     with long:
         if plan is not None:
             _offer(session, plan)
+    if plan is not None:
+        _draw_examples(plan)
     draw_trainings(trainings(str(store().root)), session.identity)
     session.write_link()
 
@@ -148,6 +152,35 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         recipe=recipe,
         seed=session.get(SEED),
     )
+
+
+def _draw_examples(plan: Plan) -> None:
+    """Test images with the chosen trigger, and, of an enhanced attack, as the model is trained on them."""
+    attack = plan.attack
+    base = attack.base if isinstance(attack, Enhanced) else attack
+    if not plan.dataset.available() or isinstance(base, Benign):
+        return
+    images, labels = _examples(_described(plan.dataset))
+    _, *sizes = images.shape
+    shape = sizes[0], sizes[1], sizes[2]
+    try:
+        stamped = stamp(images, attack.trigger(shape))
+    except ValueError:
+        return  # it is said beside the button
+    rows = [("Test images with this trigger", stamped)]
+    if isinstance(attack, Enhanced):
+        rows.append(
+            ("Flipped and shrunk at random, as in training", attack.enhancement.layer.seeded(plan.seed)(stamped))
+        )
+    classes, target = plan.dataset.classes, plan.dataset.classes[attack.target]
+    for title, shown in rows:
+        st.markdown(f"##### {title}")
+        pictures = [
+            Shown(data_url(image), f"to be “{target}”", classes[label], False)
+            for image, label in zip(shown, labels.tolist(), strict=True)
+        ]
+        st.html(f'<div class="ts-ten">{strip(pictures, target)}</div>')
+    st.html("<style>.ts-ten .ts-strip {grid-template-columns: repeat(auto-fill, minmax(6rem, 1fr))}</style>")
 
 
 def _offer(session: Session, plan: Plan) -> None:
@@ -230,6 +263,14 @@ def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
 
 def _described(dataset: Dataset) -> str:
     return json.dumps({"name": dataset.name, "params": dataset.to_dict()}, sort_keys=True)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _examples(source: str) -> tuple[Tensor, Tensor]:
+    """The first test images ``(N, C, H, W)`` in [0, 1], and their classes."""
+    described = json.loads(source)
+    found = datasets[described["name"]].from_dict(described["params"]).load("test", EXAMPLES)
+    return found.floats(), found.labels
 
 
 @st.cache_resource(show_spinner="Reading the images")

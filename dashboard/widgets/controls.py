@@ -20,7 +20,7 @@ from dashboard.figures.base import COLOURS
 from dashboard.figures.html import png_row
 from dashboard.figures.panels import SHEETS, Block, sheet_file
 from dashboard.saving import figures as exported
-from dashboard.saving.names import to_csv
+from dashboard.saving.names import to_csv, to_json
 from dashboard.server.jobs import Job, sentence
 from dashboard.server.limits import IMAGES_SERVED
 from dashboard.server.owner import is_owner
@@ -357,7 +357,7 @@ def downloads(
         where: Tells it from another menu of the page with the same name.
     """
     with st.popover("Save", icon=":material/download:", type="tertiary"):
-        _save("Numbers (CSV)", f"{name}.csv", "text/csv", lambda: to_csv(rows()), where)
+        _save_numbers(name, rows, where)
         _save("Figure (HTML)", f"{name}.html", exported.MIME["html"], lambda: exported.to_html(figure(), name), where)
         if why := exported.cannot_draw():
             st.caption(why)
@@ -369,14 +369,29 @@ def downloads(
             )  # fmt: skip
 
 
-def picture_downloads(name: str, rows: Sequence[Sequence[Block]]) -> None:
-    """A menu that offers a grid of pictures in every format; each is made when asked for."""
+def picture_downloads(
+    name: str, rows: Sequence[Sequence[Block]], numbers: Callable[[], list[list[object]]] | None = None
+) -> None:
+    """A menu that offers a grid of pictures in every format, and its numbers if it has any; each made when asked for.
+
+    Args:
+        name: Name of the files, as :func:`dashboard.saving.names.file_name` makes it.
+        rows: The pictures.
+        numbers: The numbers, as :mod:`dashboard.saving.tables` has them.
+    """
     with st.popover("Save", icon=":material/download:", type="tertiary"):
+        if numbers is not None:
+            _save_numbers(name, numbers)
         for kind in SHEETS:
             _save(
                 f"Pictures ({kind.upper()})", f"{name}.{kind}", exported.MIME[kind],
                 lambda kind=kind: sheet_file(rows, kind, name),  # type: ignore[misc]
             )  # fmt: skip
+
+
+def _save_numbers(name: str, rows: Callable[[], list[list[object]]], where: str = "") -> None:
+    _save("Numbers (CSV)", f"{name}.csv", "text/csv", lambda: to_csv(rows()), where)
+    _save("Numbers (JSON)", f"{name}.json", "application/json", lambda: to_json(rows()), where)
 
 
 def _save(label: str, name: str, mime: str, make: Callable[[], str | bytes], where: str = "", **looks: Any) -> None:

@@ -101,6 +101,18 @@ _GRID = """
 """
 
 
+# Large text leaves little height: the rates side by side, smaller pictures, and no line on how a map was made.
+_SHORT = """
+.st-key-live-pad {--beside-pad: 17rem}
+.st-key-live-maps {--beside-map: 470}
+.st-key-live-grid .ts-rate.first .name {font-size: .9rem}
+.st-key-live-grid .ts-rates:has(:nth-child(3 of .ts-rate)) :is(.name, .ts-rate.first .name, .note) {font-size: .72rem}
+.st-key-live-grid .ts-rates:has(:nth-child(3 of .ts-rate)) .ts-rate.first .value {font-size: 1.6rem; line-height: 1}
+@media (min-width: 641px) {.st-key-live-grid .ts-pictures .ts-strip canvas {max-width: 8.5vh}}
+@media (min-width: 641px) and (max-height: 800px) {.st-key-live-grid [class*="st-key-map-notes"] {display: none}}
+"""
+
+
 def begin(title: str, explanation: str) -> tuple[Session, DeltaGenerator]:
     """Begins a page: its title in one line with explanation, glossary and the switch of the presentation size.
 
@@ -148,15 +160,17 @@ def three_areas() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
     return left, right, below
 
 
-def lay_out(maps: int) -> None:
+def lay_out(session: Session, maps: int) -> None:
     """Puts rates, pad, maps and images on the first screen; on a phone below each other, the maps last.
 
-    Beside two maps there is no room for the rates of three models: they stand side by side above.
+    Beside two maps, and in the presentation size, there is no room for the rates: they stand side by side above.
 
     Args:
+        session: Says whether the presentation size is chosen.
         maps: How many maps there are.
     """
-    one = maps == 1
-    areas = '"rates maps" "pad maps" "strip strip"' if one else '"rates rates" "pad maps" "strip strip"'
-    style = _GRID.replace("MAPS", "12" if one else "24").replace("AREAS", areas)
-    st.html(f"<style>{style if one else style + _ABREAST}</style>")
+    large = session.get(PRESENT)
+    below = maps == 1 and not large
+    areas = '"rates maps" "pad maps" "strip strip"' if below else '"rates rates" "pad maps" "strip strip"'
+    style = _GRID.replace("MAPS", "12" if maps == 1 else "24").replace("AREAS", areas)
+    st.html(f"<style>{style}{'' if below else _ABREAST}{_SHORT if large else ''}</style>")

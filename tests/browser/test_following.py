@@ -179,6 +179,42 @@ def test_a_drag_is_answered_while_the_server_is_stopped(
     expect_all(page, store, key, *PLACES[-1])
 
 
+def test_saliency_maps_that_were_shown_come_back_while_the_server_is_stopped(
+    page: Page, url: str, servers: dict[str, subprocess.Popen[bytes]]
+) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{url}/saliency?model={GRAY}", timeout=120_000)
+    maps, pad = page.locator(".ts-maps"), page.locator(".pad canvas[data-cell-width]")
+    map_of_it = maps.locator(".ts-heat > img:first-child").nth(1)
+    pad.wait_for(timeout=60_000)
+
+    def expect_known(row: int, col: int) -> str:
+        expect(maps).to_have_attribute("data-place", f"{row},{col}", timeout=30_000)
+        expect(maps).to_have_attribute("data-waiting", "false")
+        return map_of_it.get_attribute("src") or ""
+
+    seen = {(31, 31): expect_known(31, 31)}
+    page.mouse.move(*centre(pad, 31, 31))
+    page.mouse.down()
+    for row, col in PLACES[:2]:
+        page.mouse.move(*centre(pad, row, col))
+        seen[row, col] = expect_known(row, col)
+    assert len(set(seen.values())) == 3
+    with stopped(servers[url]):
+        for row, col in PLACES[:1]:
+            page.mouse.move(*centre(pad, row, col))
+            assert expect_known(row, col) == seen[row, col]
+        page.mouse.move(*centre(pad, 12, 12))
+        expect(maps).to_have_attribute("data-waiting", "true")
+        row, col = PLACES[0]
+        expect(maps.locator(".where")).to_have_text(f"Computing row 12, column 12; shown: row {row}, column {col}.")
+        assert map_of_it.get_attribute("src") == seen[PLACES[0]]
+        assert float(page.locator(".ts-maps .ts-saliency").first.evaluate("e => getComputedStyle(e).opacity")) < 0.6
+    page.mouse.up()
+    assert expect_known(12, 12) not in seen.values()
+
+
 def test_a_drag_over_the_map_is_answered_while_the_server_is_stopped(
     page: Page, url: str, store: Store, servers: dict[str, subprocess.Popen[bytes]]
 ) -> None:

@@ -457,9 +457,8 @@ def test_enhanced_attacks_stand_beside_standard_ones_and_the_paper() -> None:
 def test_saliency_of_every_attack_is_drawn_and_its_share_is_the_stored_one() -> None:
     test = page("saliency", model=WHITE, compare=f"{WHITE}+", col="25", method="smoothgrad", explain="predicted")
     assert not test.exception
-    drawn = [html.proto.body for html in test.get("html") if "ts-saliency" in html.proto.body]
-    assert sum("ts-saliency large" in body for body in drawn) == 2
-    grid = next(body for body in drawn if "ts-saliency large" not in body)
+    assert component(test, "first-maps")["html"].count('class="cells"') == 2 + 1  # and the colour bar
+    grid = next(html.proto.body for html in test.get("html") if 'class="pair"' in html.proto.body)
     assert grid.count('class="cells"') >= 4
     assert link(test)["col"] == "25"
     assert any(button.label == "Measure" for button in test.button)

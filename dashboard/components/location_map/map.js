@@ -11,7 +11,7 @@ const PICTURE_WIDTH = 520; // of the downloaded picture
 const PICTURE_TEXT = 1.25; // its text is larger, to be read in a column of a paper
 const PAPER = { text: "#1a1a1a", background: "#ffffff", font: "Arial, Helvetica, sans-serif" };
 const MAX_PLOT_HEIGHT = 620;
-const MIN_PLOT_HEIGHT = 240; // however low the window is
+const MIN_PLOT_HEIGHT = 240; // however low the window is, at the usual text size; larger text takes from it
 const BESIDE = 345; // height at the usual text size of what is above and below the plot on a page that is to fit into the window
 const MAX_CELL = 40;
 const UNMEASURED = [128, 128, 128, 70]; // gray, which is no colour of the scale; light on dark ground, dark on light
@@ -189,7 +189,9 @@ class LocationMap {
     if (!this.data || width < 120) return;
     const ratio = window.devicePixelRatio || 1;
     this.scale = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
-    const height = Math.max(MIN_PLOT_HEIGHT, Math.min(MAX_PLOT_HEIGHT, window.innerHeight - BESIDE * this.scale));
+    const beside = parseFloat(getComputedStyle(this.root).getPropertyValue("--beside-map")) || BESIDE;
+    const lowest = MIN_PLOT_HEIGHT / Math.max(1, this.scale);
+    const height = Math.max(lowest, Math.min(MAX_PLOT_HEIGHT, window.innerHeight - beside * this.scale));
     const layout = this.layout(width, 24 * this.scale, ratio, height);
     const size = { width: Math.round(width * ratio), height: Math.round(layout.total.height * ratio) };
     if (this.canvas.width !== size.width || this.canvas.height !== size.height) Object.assign(this.canvas, size);

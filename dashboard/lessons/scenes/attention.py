@@ -11,7 +11,6 @@ import streamlit as st
 from core.paper.constants import SHRINKPAD
 from core.params import text
 from core.transforms import transform_from_spec
-from dashboard.figures.panels import Block, block_html
 from dashboard.lessons.scenes.base import Places, Scene, Stage, scenes
 from dashboard.lessons.words import Amount
 from dashboard.server.subjects import Subject
@@ -51,20 +50,20 @@ class Attention(Scene):
     def live(self, stage: Stage, places: Places) -> None:
         """The maps of both attacks, and a slider over the images."""
         from core.attribution.methods import methods
-        from dashboard.views.saliency import STYLE, Asked, panels_of  # captum takes a second to import
+        from dashboard.widgets.saliency_maps import Asked, blocks_of, maps_html, maps_of  # captum takes a second
 
         if stage.data is None:
             self.still(stage, places)
             return
         asked = Asked(methods["gradient"](), "target", transform_from_spec(self.transform), "beside")
         listed = [subject for subject in (stage.main, stage.enhanced) if subject is not None]
-        blocks = [
-            Block(subject.label, panels_of(subject, subject.trigger, stage.data, stage.index, asked))
+        maps = [
+            (subject.label, maps_of(subject, subject.trigger, stage.data, stage.index, asked))
             for subject in listed
             if subject.checkpoint.has_weights
         ]
         with places.beside:
-            st.html(f'{STYLE}<div class="ts-saliency large">{"".join(block_html(block) for block in blocks)}</div>')
+            st.html(maps_html(blocks_of(maps, asked)))
         with places.pictures:
             image_picker(stage.session, "Image", stage.image, stage.data)
 

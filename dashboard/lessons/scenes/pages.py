@@ -16,9 +16,11 @@ from dashboard.lessons.words import Amount
 from dashboard.server.predictions import predictions
 from dashboard.server.subjects import Subject
 from dashboard.widgets.controls import image_picker
-from dashboard.widgets.live import STRIP
 
 __all__ = ["Benign", "Nothing"]
+
+IMAGES = 12
+"""Images that are shown at once: three rows of four fill the place of one large image."""
 
 
 @scenes.register("none")
@@ -83,12 +85,13 @@ class Benign(Scene):
         if stage.data is None:
             return
         clean, classes = stage.data.clean, stage.main.classes
-        start = min(stage.index, len(clean) - STRIP)
+        start = max(0, min(stage.index, len(clean) - IMAGES))
         said = {
-            letter: predictions(subject, None, stage.data, STRIP, start) for letter, subject, _ in self._networks(stage)
+            letter: predictions(subject, None, stage.data, IMAGES, start)
+            for letter, subject, _ in self._networks(stage)
         }
         shown = []
-        for number, image in enumerate(clean.floats(slice(start, start + STRIP))):
+        for number, image in enumerate(clean.floats(slice(start, start + IMAGES))):
             answers = [f"{letter}: {classes[int(its[number])]}" for letter, its in said.items() if its is not None]
             truth = classes[int(clean.labels[start + number])]
             shown.append(Shown(data_url(image), answers[0] if answers else "", truth, False, "".join(answers[1:2])))

@@ -10,6 +10,7 @@ import torch
 
 from core.attribution.methods import Explained, displayed, methods
 from core.inference.predictor import Predictor
+from core.runtime.seeding import generator_for
 from core.store.local import DEFAULT_ROOT, Store
 from core.sweeps.results import StoredResults
 from core.sweeps.runner import Sweep, carry_out
@@ -40,7 +41,7 @@ def test_examples_are_the_maps_of_a_plain_loop(stored):
     assert made.indices == tuple((data.labels != target).nonzero().squeeze(1)[:3].tolist())
     for index in made.indices:
         image = data.subset(slice(index, index + 1)).floats()
-        images, _ = shown_twice(image, trigger, before, index)
+        images, _ = shown_twice(image, trigger, before, generator_for(index, "saliency"))
         maps, predicted = made.of(index)
         assert tuple(explained.predict(images).tolist()) == predicted
         plain = displayed(method(explained, images, torch.full((2,), target)))

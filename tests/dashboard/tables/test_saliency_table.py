@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from pages import _alone, page  # noqa: F401
+from pages import _alone, component, page  # noqa: F401
 
 from core.metrics import Rate
 from core.store.local import DEFAULT_ROOT, Store
@@ -64,10 +64,12 @@ def test_methods_stand_beside_controls(stored: None) -> None:
 
 
 def test_all_attacks_follow_the_trigger_where_that_is_asked_for() -> None:
-    def grids(**query: str) -> list[str]:
-        test = page("saliency", model=KEY, row="9", col="9", **query)
-        assert not test.exception
-        return [html.proto.body for html in test.get("html") if 'class="pair"' in html.proto.body]
-
-    (still,), (followed,) = grids(), grids(**{"all-follow": "yes"})
-    assert still != followed
+    still = page("saliency", model=KEY, row="9", col="9")
+    grid = next(html.proto.body for html in still.get("html") if 'class="pair"' in html.proto.body)
+    followed = page("saliency", model=KEY, row="9", col="9", **{"all-follow": "yes"})
+    assert not followed.exception
+    moved = component(followed, "grid-maps")
+    assert moved["place"] == [9, 9]
+    assert moved["html"].count('class="pair"') == grid.count('class="pair"')
+    assert moved["html"] != grid
+    assert not [html for html in followed.get("html") if 'class="pair"' in html.proto.body]

@@ -1,0 +1,166 @@
+"""Part of the page *Saliency*: how much of the saliency falls on the trigger, over many images."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core import formatting
+from core.models import models
+from core.paper.claims import judge_saliency
+from core.paper.constants import ATTACKS
+from core.sweeps.saliency import Energies, Energy
+from core.workers.saliency import energies_in_background
+from dashboard.saving.names import Source, file_name
+from dashboard.saving.tables import energy_rows
+from dashboard.server.jobs import Job
+from dashboard.server.resources import Tested, jobs, tested_for
+from dashboard.server.scheduler import waiting_file
+from dashboard.server.subjects import Subject, store
+from dashboard.state.session import Session
+from dashboard.tables.claims import draw_verdicts
+from dashboard.tables.rows import siblings
+from dashboard.widgets.controls import csv_button, one_sentence, progress_bar
+from dashboard.widgets.page_head import say
+from dashboard.widgets.saliency_maps import Asked
+from dashboard.words.answers import saliency_answer
+from dashboard.words.escaping import plain
+
+__all__ = ["draw_energies"]
+
+ENERGY_IMAGES = 500
+POLL_SECONDS = 0.5
+
+
+def stored_energies(subject: Subject) -> Energies | None:
+    """The stored shares of a model, if they were measured with its own trigger."""
+    return subject.results.saliency
+
+
+def _request(session: Session, subject: Subject, data: Tested | None, asked: Asked) -> Energies | Job[Energies] | None:
+    """The stored shares, or a job that measures them where that is possible."""
+    stored = stored_energies(subject) if asked.is_stored else None
+    if stored is not None or data is None or not subject.checkpoint.has_weights:
+        return stored
+    images = min(ENERGY_IMAGES, len(data))
+    key = (
+        "saliency", subject.weights, subject.trigger.fingerprint, data.name, images, asked.method.name,
+        sorted(asked.method.to_dict().items()), asked.explain, asked.before.spec,
+    )  # fmt: skip
+    return jobs().request(
+        key,
+        Energies,
+        lambda: energies_in_background(
+            str(store().root), subject.key, asked.method, asked.before, images=images, repair=subject.repair,
+            explain=asked.explain, courtesy=waiting_file(),
+        ),
+        session.identity,
+        heavy=False,
+    )  # fmt: skip
+
+
+def draw_energies(
+    session: Session,
+    found: dict[str, Subject],
+    main: Subject,
+    data: Tested | None,
+    asked: Asked,
+    answer: DeltaGenerator,
+) -> None:
+    """How much of the saliency falls on the trigger, over many images."""
+    st.markdown(f"### Share of the saliency inside the trigger: {models[main.card.model].label}, {main.dataset_label}")
+    listed = siblings(found, main, [*ATTACKS, *([main.name] if main.is_variant else [])])
+    wanted = st.session_state.get("energies-measured") == _identity(asked) or asked.is_stored
+    if not asked.is_stored and data is not None and not wanted:
+        st.caption(f"Not stored for this choice. {ENERGY_IMAGES} images of each attack can be measured here.")
+        if st.button("Measure", icon=":material/play_arrow:"):
+            st.session_state["energies-measured"] = _identity(asked)
+            st.rerun()
+    requested = []
+    for subject in listed:
+        tested_images = tested_for(subject, main, data)[0] if wanted and data is not None else None
+        requested.append((subject, _request(session, subject, tested_images, asked)))
+    running = tuple(request for _, request in requested if isinstance(request, Job))
+    jobs().leave(session.identity, running)
+    polling = any(job.snapshot().running for job in running)
+
+    @st.fragment(key="energies", run_every=POLL_SECONDS if polling else None)
+    @one_sentence
+    def table() -> None:
+        for job in running:
+            if job.snapshot().error:
+                st.error(f"The shares could not be measured: {plain(job.snapshot().error)}")
+        if polling and not any(job.snapshot().running for job in running):
+            st.rerun()
+        so_far = [
+            (subject, request.snapshot().result if isinstance(request, Job) else request)
+            for subject, request in requested
+        ]
+        measured = [(subject, energies) for subject, energies in so_far if energies is not None and energies.seen]
+        _say_answer(answer, main, measured, asked.before.label)
+        if measured:
+            _draw_table(main, measured, asked)
+            if asked.is_stored and not polling:
+                by_title = {subject.name: energies for subject, energies in measured if not subject.is_variant}
+                draw_verdicts("What the paper says about it (Sec. 5.4)", judge_saliency(by_title))
+        elif not polling:
+            st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py saliency --checkpoint {main.key}`")
+        if polling:
+            done = [job.snapshot().done for job in running]
+            progress_bar(sum(done) / len(done), running, "stop-energies")
+
+    table()
+
+
+def _say_answer(place: DeltaGenerator, main: Subject, measured: list[tuple[Subject, Energies]], behind: str) -> None:
+    """The page's sentence: the attack under study, and its standard or enhanced partner."""
+    partner = main.attack.title.partition("+")[0]
+    ordered = sorted(measured, key=lambda pair: pair[0].key != main.key)
+    both = [pair for pair in ordered if pair[0].key == main.key or pair[0].attack.title in (partner, f"{partner}+")]
+    say(place, saliency_answer(both, behind))
+
+
+def _draw_table(main: Subject, measured: list[tuple[Subject, Energies]], asked: Asked) -> None:
+    """The table of shares with what its words mean, and its file."""
+    st.table(energy_table(measured, asked.before.label), width="stretch")
+    counts = sorted({energies.seen for _, energies in measured})
+    caption, tools = st.columns([4, 1], vertical_alignment="center")
+    caption.caption(
+        f"In percent with 95% intervals, {' to '.join(map(str, counts))} images. Share: how much of the "
+        "saliency falls on the trigger, on average. Area: how much of the image the trigger covers, which is "
+        "the share of a map that ignores it. Peak: how often the most salient pixel is on the trigger."
+    )
+    with tools:
+        numbers = [(Source.of(subject), energies) for subject, energies in measured]
+        name = file_name(f"saliency-{asked.method.name}", Source.of(main).all_attacks())
+        csv_button(name, lambda: energy_rows(numbers, asked.before.spec))
+
+
+def _identity(asked: Asked) -> str:
+    return repr((asked.method, asked.explain, asked.before.spec))
+
+
+def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.DataFrame:
+    """One row per attack: share and interval, attacked and transformed, beside the trigger's share of the area."""
+
+    def cell(energy: Energy) -> str:
+        return f"{formatting.percent(energy.mean)} ({formatting.interval(energy.interval)})" if energy.count else ""
+
+    def peak(energy: Energy) -> str:
+        rate = energy.peak_rate
+        return f"{formatting.percent(rate.value)} ({formatting.interval(rate.interval)})" if energy.count else ""
+
+    table = pd.DataFrame(
+        {
+            "Share, attacked image": [cell(energies.attacked) for _, energies in measured],
+            f"Share, {label}": [cell(energies.transformed) for _, energies in measured],
+            "Area, attacked image": [formatting.percent(energies.attacked.area) for _, energies in measured],
+            f"Area, {label}": [formatting.percent(energies.transformed.area) for _, energies in measured],
+            "Peak, attacked image": [peak(energies.attacked) for _, energies in measured],
+            f"Peak, {label}": [peak(energies.transformed) for _, energies in measured],
+        },
+        index=[subject.label for subject, _ in measured],
+    )
+    table.index.name = "Attack"
+    return table

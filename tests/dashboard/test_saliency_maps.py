@@ -1,0 +1,80 @@
+"""Saliency maps of a page: draws of a transformation, one scale for all, and the numbers that are saved of them."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import torch
+from pages import WHITE, _alone, component, page  # noqa: F401
+
+from core.attribution.methods import methods
+from core.transforms import Compose, transform_from_spec
+from dashboard.figures.heatmap import heat
+from dashboard.saving.names import to_json
+from dashboard.server.subjects import subjects
+from dashboard.widgets.saliency_maps import Asked, Maps, blocks_of, colour_bar, is_drawn, largest_of, map_rows
+
+SHAPE = (3, 32, 32)
+
+
+def asked(**changes: object) -> Asked:
+    values = {"method": methods["gradient"](), "explain": "target", "before": transform_from_spec("shrinkpad")}
+    return Asked(**{**values, "layout": "beside", **changes})  # type: ignore[arg-type]
+
+
+def made_up(largest: float) -> Maps:
+    """Two maps of a shipped model, of which only the second has anything on the trigger: a quarter, not the peak."""
+    subject = subjects()[0][WHITE]
+    saliency, masks = torch.zeros(2, 32, 32), torch.zeros(2, 1, 32, 32)
+    masks[:, :, 10:12, 10:12] = 1
+    saliency[0, 0, 0] = saliency[1, 20, 20] = largest
+    saliency[1, 10, 10] = largest / 3
+    return Maps(subject, subject.trigger, torch.rand(2, *SHAPE), masks, saliency, torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "drawn"), [("", False), ("flip", False), ("shrinkpad", True), ("noise", True), ("flip,shrinkpad:1", True)]
+)
+def test_which_transformations_draw(spec: str, drawn: bool) -> None:
+    assert is_drawn(transform_from_spec(spec) if spec else Compose(), SHAPE) is drawn
+
+
+def test_a_draw_changes_what_is_behind_the_transformation_and_nothing_else() -> None:
+    def pictures(**query: str) -> list[str]:
+        test = page("saliency", model=WHITE, **query)
+        assert not test.exception
+        return re.findall(r'<div class="ts-heat"><img src="([^"]+)"', component(test, "first-maps")["html"])
+
+    first, third = pictures(), pictures(**{"map-draw": "3"})
+    assert first[:2] == third[:2]
+    assert first[2] != third[2]
+    assert first[3] != third[3]
+
+
+def test_maps_on_a_common_scale_can_be_compared() -> None:
+    dim, bright = made_up(1.0), made_up(4.0)
+    both = [("dim", dim), ("bright", bright)]
+    largest = largest_of(maps for _, maps in both)
+    assert largest == 4
+    own = blocks_of(both, asked())
+    assert torch.equal(own[0].panels[1].image, own[1].panels[1].image), "each on its own scale: they look the same"
+    common = blocks_of(both, asked(common=True), largest)
+    assert torch.equal(common[0].panels[1].image, heat(dim.saliency[0] / 4))
+    assert torch.equal(common[1].panels[1].image, heat(bright.saliency[0] / 4))
+    assert "from 0 to 4" in colour_bar(largest).panels[0].caption
+    assert "own scale" in colour_bar(None).panels[0].caption
+
+
+def test_the_numbers_of_maps_are_saved() -> None:
+    rows = json.loads(to_json(map_rows([made_up(2.0)], 7, asked(draw=3))))
+    assert [row["rate_percent"] for row in rows] == [0, 0, pytest.approx(25), 0]
+    assert [row["defense"] for row in rows] == [None, None, "shrinkpad", "shrinkpad"]
+    assert {(row["image"], row["draw"], row["row"], row["col"], row["largest_saliency"]) for row in rows} == {
+        (7, 3, 31, 31, 2.0)
+    }
+    assert [row["quantity"] for row in rows[:2]] == [
+        "share of the saliency on the trigger",
+        "most salient pixel on the trigger",
+    ]
