@@ -209,14 +209,9 @@ def poisoned_images(
     Returns:
         uint8 ``(n, C, H, W)`` and int64 ``(n,)``, or None where the file has none that can be read.
     """
-    state = entries.get("bd_test")
-    if not isinstance(state, Mapping):
-        return None
-    container = state.get("bd_data_container")
-    data = container.get("data_dict") if isinstance(container, Mapping) else None
     images: list[Tensor] = []
     index: list[int] = []
-    for key, value in data.items() if isinstance(data, Mapping) else ():
+    for key, value in _poisoned(entries).items():
         if len(images) == limit:
             break
         image = _image_of(value, folder, shape)
@@ -226,13 +221,18 @@ def poisoned_images(
     return (torch.stack(images), torch.tensor(index)) if images else None
 
 
+def _poisoned(entries: Mapping[str, Any]) -> Mapping[Any, Any]:
+    """BackdoorBench's poisoned test images by their numbers; empty where there are none."""
+    found: Any = entries
+    for part in ("bd_test", "bd_data_container", "data_dict"):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
 def poisoned_label(entries: Mapping[str, Any]) -> int | None:
     """The label that BackdoorBench gave to all its poisoned test images; None where it is not one, or not told."""
-    state = entries.get("bd_test")
-    container = state.get("bd_data_container") if isinstance(state, Mapping) else None
-    data = container.get("data_dict") if isinstance(container, Mapping) else None
     labels = set()
-    for value in data.values() if isinstance(data, Mapping) else ():
+    for value in _poisoned(entries).values():
         told = value.get("other_info") if isinstance(value, Mapping) else value
         first = 0 if isinstance(value, Mapping) else 1  # in memory, the image comes before it
         if not isinstance(told, list | tuple) or len(told) <= first or not isinstance(told[first], Integral):
@@ -251,12 +251,13 @@ def _image_of(value: Any, folder: Path, shape: tuple[int, int, int]) -> Tensor |
     # As PIL.Image.Image.__getstate__ writes it: info, mode, size, palette, pixels.
     _, mode, size, _, pixels = first.state[:5]
     channels, height, width = shape
-    wanted = {"RGB": 3, "L": 1}.get(mode) if isinstance(mode, str) else None
-    if not isinstance(pixels, bytes) or wanted != channels or tuple(size) != (width, height):
+    held = {"RGB": 3, "L": 1}.get(mode) if isinstance(mode, str) else None
+    if not isinstance(pixels, bytes) or held not in (1, channels) or not isinstance(size, list | tuple):
         return None
-    if len(pixels) != channels * height * width:
+    if tuple(size) != (width, height) or len(pixels) != held * height * width:
         return None
-    return torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(height, width, channels).permute(2, 0, 1).clone()
+    image = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(height, width, held).permute(2, 0, 1)
+    return image.expand(shape).clone()
 
 
 def _from_disk(path: str, folder: Path, shape: tuple[int, int, int]) -> Tensor | None:

@@ -96,7 +96,13 @@ def usual_ways(train: ImageSet, own: tuple[Tensor, Tensor] | None = None) -> lis
     values = train.images.float().transpose(0, 1).flatten(1) / 255
     fitted = ("dataset", tuple(values.mean(1).tolist()), tuple(values.std(1).clamp_min(1e-3).tolist()))
     found: list[tuple[str, tuple[float, ...], tuple[float, ...]]] = [("unit", (0.0,) * channels, (1.0,) * channels)]
-    found += [one for one in USUAL.get(train.name, [fitted]) if len(one[1]) == channels] or [fitted]
+    # Usual numbers of gray images hold for every channel.
+    usual = [
+        (name, mean * (channels // len(mean)), std * (channels // len(std)))
+        for name, mean, std in USUAL.get(train.name, [])
+        if len(mean) in (1, channels)
+    ]
+    found += usual or [fitted]
     found += [("imagenet", IMAGENET[0], IMAGENET[1])] if channels == 3 else []
     found += [("half", (0.5,) * channels, (0.5,) * channels), ("bytes", (0.0,) * channels, (1 / 255,) * channels)]
     if own is not None:
@@ -104,7 +110,9 @@ def usual_ways(train: ImageSet, own: tuple[Tensor, Tensor] | None = None) -> lis
         fits = len(own_mean) == len(own_std) == channels
         found += [("file", tuple(own_mean.tolist()), tuple(own_std.tolist()))] if fits else []
     ways = [Way(f"rgb:{name}", mean, std) for name, mean, std in found]
-    return ways + ([Way(f"bgr:{name}", mean, std, bgr=True) for name, mean, std in found] if channels == 3 else [])
+    if channels != 3 or bool((train.images == train.images[:, :1]).all()):
+        return ways  # of gray images, the order of the channels changes nothing
+    return ways + [Way(f"bgr:{name}", mean, std, bgr=True) for name, mean, std in found]
 
 
 def way_from(text: str, ways: Sequence[Way]) -> Way:

@@ -24,12 +24,11 @@ from core.defenses.neural_cleanse import NeuralCleanse, anomaly_indices, flagged
 from core.formatting import number, percent
 from core.inference.predictor import Folded, Predictor
 from core.models import Classifier
+from core.transforms.colour import LUMA
 from core.trigger import Trigger, stamp
 
 __all__ = ["Difference", "Mark", "mark_beside", "place_from", "read_trigger", "reversed_trigger", "trigger_from_pairs"]
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601), as Pillow and torchvision have them."""
 LARGEST_PICTURE = 64 * 2**20
 FAINT = 0.04
 """Blending weight below which a pixel does not count as changed: rounding, and the noise of compression."""

@@ -85,6 +85,14 @@ def test_ways_are_named(tiny):
             way_from(wrong, ways)
 
 
+def test_gray_images_have_no_order_of_colours_and_the_usual_numbers_of_mnist(tiny):
+    images = replace(tiny.load("train"), name="mnist")
+    gray = replace(images, images=images.images[:, :1].expand(images.images.shape).contiguous())
+    ways = usual_ways(gray)
+    assert [way.name for way in ways] == ["rgb:unit", "rgb:dataset", "rgb:imagenet", "rgb:half", "rgb:bytes"]
+    assert (ways[1].mean, ways[1].std) == ((0.1307,) * 3, (0.3081,) * 3)
+
+
 def test_the_best_label_map_is_that_of_all_orders():
     from itertools import permutations
 
