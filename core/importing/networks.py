@@ -214,7 +214,9 @@ def _residual(state: State) -> list[Candidate]:
     blocks = _blocks(state, r"layer(\d)\.(\d+)\.conv1\.weight")
     stem, second = state.get("conv1.weight"), state.get("layer2.0.conv1.weight")
     norm = state.get("layer2.0.bn1.weight")
-    if len(blocks) not in (3, 4) or stem is None or second is None or norm is None or stem.ndim != 4:
+    if len(blocks) not in (3, 4) or stem is None or second is None or norm is None:
+        return []
+    if stem.ndim != 4 or second.ndim != 4 or norm.ndim != 1:
         return []
     if norm.shape[0] != second.shape[0]:
         return _pre_activation(state, blocks)

@@ -93,8 +93,7 @@ def usual_ways(train: ImageSet, own: tuple[Tensor, Tensor] | None = None) -> lis
         own: Mean and deviation that the file names, if it does.
     """
     channels = train.shape[0]
-    values = train.images.float().transpose(0, 1).flatten(1) / 255
-    fitted = ("dataset", tuple(values.mean(1).tolist()), tuple(values.std(1).clamp_min(1e-3).tolist()))
+    fitted = ("dataset", *_mean_and_deviation(train))
     found: list[tuple[str, tuple[float, ...], tuple[float, ...]]] = [("unit", (0.0,) * channels, (1.0,) * channels)]
     # Usual numbers of gray images hold for every channel.
     usual = [
@@ -113,6 +112,18 @@ def usual_ways(train: ImageSet, own: tuple[Tensor, Tensor] | None = None) -> lis
     if channels != 3 or bool((train.images == train.images[:, :1]).all()):
         return ways  # of gray images, the order of the channels changes nothing
     return ways + [Way(f"bgr:{name}", mean, std, bgr=True) for name, mean, std in found]
+
+
+def _mean_and_deviation(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of all pixels of each channel, from how often each of their 256 values occurs."""
+    counts = torch.zeros(images.shape[0], 256, dtype=torch.float64)
+    for part in images.parts():
+        for channel, pixels in enumerate(part.images.unbind(1)):
+            counts[channel] += pixels.flatten().bincount(minlength=256)
+    values, total = torch.linspace(0, 1, 256, dtype=torch.float64), counts.sum(1)
+    mean = counts @ values / total
+    variance = (counts * (values - mean[:, None]).square()).sum(1) / (total - 1).clamp_min(1)
+    return tuple(mean.tolist()), tuple(variance.sqrt().clamp_min(1e-3).tolist())
 
 
 def way_from(text: str, ways: Sequence[Way]) -> Way:
@@ -192,8 +203,7 @@ def _measured(
     model: Classifier, way: Way, number: int, network: str, images: ImageSet, device: torch.device
 ) -> Measured:
     predict = Predictor(prepared(model, way), device).predict
-    parts = [predict(images.floats(slice(start, start + FIRST)).to(device)) for start in range(0, len(images), FIRST)]
-    predicted = torch.cat(parts)
+    predicted = torch.cat([predict(part.floats().to(device)) for part in images.parts(FIRST)])
     return Measured(way, number, network, predicted == images.labels, predicted)
 
 

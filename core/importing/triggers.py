@@ -285,8 +285,10 @@ def reversed_trigger(
         The trigger, its label, and a sentence that says how it was found.
     """
     classes = list(range(len(images.classes)))
-    network, pixels = Folded(model, torch.float32).to(device), images.floats().to(device)
-    for count, (moving, so_far) in enumerate(reverse_engineer(network, pixels, classes, settings, seed), 1):
+    network = Folded(model, torch.float32).to(device)
+    for count, (moving, so_far) in enumerate(
+        reverse_engineer(network, images.images.to(device), classes, settings, seed), 1
+    ):
         progress(f"Neural Cleanse: round {count} of at most {settings.rounds}, {moving} labels still moving")
         found = so_far
     norms = found.norms

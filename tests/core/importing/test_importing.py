@@ -93,6 +93,24 @@ def test_gray_images_have_no_order_of_colours_and_the_usual_numbers_of_mnist(tin
     assert (ways[1].mean, ways[1].std) == ((0.1307,) * 3, (0.3081,) * 3)
 
 
+def test_mean_and_deviation_are_those_of_all_pixels(tiny):
+    images = tiny.load("train")
+    way = way_from("dataset", usual_ways(images))
+    pixels = images.floats().double()
+    assert way.mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), rel=1e-6)
+    assert way.std == pytest.approx(pixels.std((0, 2, 3)).tolist(), rel=1e-6)
+
+
+def test_a_trigger_that_cannot_be_read_is_refused_before_anything_is_measured(few, saved, store):
+    def missing(shape):
+        raise FileNotFoundError(2, "No such file or directory", "trigger.png")
+
+    seen = []
+    with pytest.raises(FileNotFoundError):
+        import_model(Import(path=saved, dataset=few, trigger=missing), store, CPU, seen.append)
+    assert seen == ["reading images"]
+
+
 def test_the_best_label_map_is_that_of_all_orders():
     from itertools import permutations
 

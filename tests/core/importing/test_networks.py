@@ -177,6 +177,15 @@ def test_an_unknown_network_is_refused_with_what_was_not_known():
         candidates({"a.b.weight": torch.rand(2, 2), "c.weight": torch.rand(3, 3)})
 
 
+@pytest.mark.parametrize("key", ["conv1.weight", "layer2.0.conv1.weight", "layer2.0.bn1.weight", "linear.weight"])
+@pytest.mark.parametrize("shape", [(), (3,), (0, 3), (1, 1, 1, 1, 1)])
+def test_weights_of_a_wrong_shape_are_refused(key, shape):
+    state = spelled("resnet20", *SPELLINGS["resnet20"])
+    state[key] = torch.zeros(shape)
+    with pytest.raises(ValueError, match="not"):
+        loaded(candidates(state)[0], 4, 3)
+
+
 def test_weights_that_do_not_fit_are_named():
     state = own("resnet20")
     del state["fc.bias"]
