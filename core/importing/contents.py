@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.importing.reading import MOST_NUMBERS, Contents, StandIn
+from core.importing.reading import MOST_NUMBERS, Contents, StandIn, readable
 
 __all__ = ["Found", "found_in", "poisoned_images", "poisoned_label"]
 
@@ -121,13 +121,17 @@ def _state_in(values: Mapping[Any, Any], file: str) -> tuple[Mapping[str, Any], 
     if len(others) == 1:
         return values[others[0]], others[0]
     if others:
-        raise ValueError(f"{file} holds several state dicts, and none is called as usual: {', '.join(others[:SHOWN])}")
-    shown = ", ".join(str(key)[:40] for key in list(values)[:SHOWN]) or "nothing"
+        raise ValueError(
+            f"{file} holds several state dicts, and none is called as usual: {', '.join(map(readable, others[:SHOWN]))}"
+        )
+    shown = ", ".join(readable(str(key)) for key in list(values)[:SHOWN]) or "nothing"
     raise ValueError(f"{file} holds no weights: there is no state dict among {shown}")
 
 
 def _plain(state: Mapping[str, Any], file: str) -> dict[str, Tensor]:
     """Float32 weights of their own memory, without prefixes that all names share."""
+    if odd := [key for key, value in state.items() if isinstance(value, Tensor) and not isinstance(key, str)]:
+        raise ValueError(f"{file} has weights whose name is no text: {readable(str(odd[0]))}")
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor) and not IGNORED.fullmatch(key)}
     if sum(tensor.numel() for tensor in tensors.values()) > MOST_NUMBERS:
         raise ValueError(f"{file} claims more than {MOST_NUMBERS} numbers")
@@ -137,14 +141,15 @@ def _plain(state: Mapping[str, Any], file: str) -> dict[str, Tensor]:
                 tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     plain = {}
     for key, value in tensors.items():
-        if value.is_complex() or value.is_sparse or value.is_quantized or value.is_meta:
-            raise ValueError(f"{file}: {key} is not made of plain numbers ({str(value.dtype).removeprefix('torch.')})")
+        name, odd_kind = readable(key), value.is_complex() or value.is_quantized or value.is_meta or value.is_nested
+        if odd_kind or value.layout is not torch.strided:
+            raise ValueError(f"{file}: {name} is not made of plain numbers ({str(value.dtype).removeprefix('torch.')})")
         held = value.untyped_storage().nbytes() // value.element_size()
         if value.numel() > max(held, MOST_REPEATED):
-            raise ValueError(f"{file}: {key} claims more than the {held} numbers that the file holds of it")
+            raise ValueError(f"{file}: {name} claims more than the {held} numbers that the file holds of it")
         plain[key] = value.detach().float().clone()
         if not bool(plain[key].isfinite().all()):
-            raise ValueError(f"{file}: {key} has numbers that are infinite or none")
+            raise ValueError(f"{file}: {name} has numbers that are infinite or none")
     return plain
 
 
@@ -176,7 +181,8 @@ def _of_configuration(configuration: Mapping[str, Any]) -> tuple[Tensor, Tensor]
         mean, std = (torch.tensor([float(x) for x in values[name]]) for name in ("mean", "std"))
     except (KeyError, TypeError, ValueError):
         return None
-    return (mean, std) if len(mean) == len(std) and len(mean) in (1, 3) and bool((std > 0).all()) else None
+    finite = bool(mean.isfinite().all()) and bool(std.isfinite().all())
+    return (mean, std) if finite and len(mean) == len(std) and len(mean) in (1, 3) and bool((std > 0).all()) else None
 
 
 def _format(contents: Contents, entries: Mapping[str, Any], state: Mapping[str, Tensor], place: str) -> str:

@@ -25,6 +25,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from core.importing.reading import readable
 from core.models import Classifier, build_model, models
 from core.models.named import torchvision_names
 from core.transforms.colour import LUMA
@@ -69,7 +70,7 @@ def candidates(state: State, network: str = "") -> list[Candidate]:
     found = _recognised(state)
     if found:
         return found
-    names = ", ".join(sorted(_top(state))[:SHOWN])
+    names = ", ".join(map(readable, sorted(_top(state))[:SHOWN]))
     raise ValueError(
         f"the network is not known: none of those here has the {len(state)} weights that begin with {names}; "
         "--model NAME names one (also torchvision.NAME, timm.NAME)"
@@ -90,12 +91,12 @@ def loaded(candidate: Candidate, classes: int, channels: int) -> Classifier:
         raise ValueError(f"{candidate.network} cannot be made: {str(error).splitlines()[0]}") from None
     own = model.state_dict()
     given = {key: _coloured(value, own[key]) if key in own else value for key, value in candidate.state.items()}
-    unknown = [key for key in given if key not in own]
+    unknown = [readable(key) for key in given if key not in own]
     missing = [
         key for key in own if key not in given and not key.endswith("num_batches_tracked") and "normalise." not in key
     ]
     shapes = [
-        f"{key} {_sizes(given[key])}, not {_sizes(own[key])}"
+        f"{readable(key)} {_sizes(given[key])}, not {_sizes(own[key])}"
         for key in given
         if key in own and own[key].shape != given[key].shape
     ]

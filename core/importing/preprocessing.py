@@ -140,7 +140,8 @@ def way_from(text: str, ways: Sequence[Way]) -> Way:
         mean, std = (tuple(float(part) for part in side.split(",")) for side in numbers.split("/"))
     except ValueError:
         mean, std = (), ()
-    if colours in ("", "rgb", "bgr") and len(mean) == len(std) == len(ways[0].mean) and all(0 < s < 1e3 for s in std):
+    counts, sane = len(mean) == len(std) == len(ways[0].mean), all(abs(m) < 1e3 for m in mean)
+    if colours in ("", "rgb", "bgr") and counts and sane and all(1e-6 < s < 1e3 for s in std):
         return Way(text, mean, std, bgr=colours == "bgr")
     names = ", ".join(way.name for way in ways)
     raise ValueError(f"preprocess = {text!r} is not allowed: auto, {names}, or rgb:MEAN,.../DEVIATION,...")

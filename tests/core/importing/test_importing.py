@@ -80,7 +80,15 @@ def test_ways_are_named(tiny):
     assert way_from("unit", ways).name == "rgb:unit"
     assert way_from("file", ways).std == pytest.approx((0.1, 0.1, 0.1))
     assert way_from("bgr:0.1,0.2,0.3/1,1,1", ways).mean == (0.1, 0.2, 0.3)
-    for wrong in ("rgb:nothing", "rgb:1,2/3", "rgb:0,0,0/0,1,1", "hsv:0,0,0/1,1,1", ""):
+    for wrong in (
+        "rgb:nothing",
+        "rgb:1,2/3",
+        "rgb:0,0,0/0,1,1",
+        "rgb:nan,0,0/1,1,1",
+        "rgb:inf,0,0/1,1,1",
+        "hsv:0,0,0/1,1,1",
+        "",
+    ):
         with pytest.raises(ValueError, match=r"preprocess = .* is not allowed: auto, rgb:unit"):
             way_from(wrong, ways)
 
@@ -321,6 +329,8 @@ def test_a_coloured_picture_is_grey_on_grey_images(tmp_path):
     Image.new("RGB", (2, 2), (255, 0, 0)).save(tmp_path / "red.png")
     Image.new("LA", (2, 2), (200, 51)).save(tmp_path / "grey.png")
     Image.new("I;16", (2, 2), 13107).save(tmp_path / "deep.png")
+    Image.new("F", (2, 2), 0.2).save(tmp_path / "floats.tif")
+    assert float(read_trigger(tmp_path / "floats.tif", (3, 32, 32)).pattern.mean()) == pytest.approx(0.2)
     assert float(read_trigger(tmp_path / "deep.png", (3, 32, 32)).pattern.mean()) == pytest.approx(0.2)
     assert float(read_trigger(tmp_path / "red.png", (1, 28, 28)).pattern.mean()) == pytest.approx(0.299)
     grey = read_trigger(tmp_path / "grey.png", (1, 28, 28))
@@ -345,7 +355,7 @@ def test_what_is_no_trigger_is_refused(tmp_path):
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=said):
             read_trigger(tmp_path / name, shape)
-    for wrong in ("3", "a,b", "1,-2", "1,2,3", ""):
+    for wrong in ("3", "a,b", "1,-2", "1,2,3", "", "\N{SUPERSCRIPT TWO},1", "9" * 5000 + ",1"):
         with pytest.raises(ValueError, match="ROW,COL"):
             place_from(wrong)
 
