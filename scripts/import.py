@@ -14,7 +14,6 @@ The file is read as data: nothing in it is run. Network and preprocessing are fo
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 from command import Parser, add_common, add_dataset, dataset_of, refuse_without_trigger, run, say, write_json
 from tqdm import tqdm
@@ -62,7 +61,8 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Impor
         refuse_without_trigger(options, "alpha", "--trigger FILE")
     asked = Asked(
         path=options.path,
-        dataset=options.dataset,
+        dataset=dataset.name,
+        parameters=dataset.to_dict(),
         model=options.model,
         preprocess=options.preprocess,
         trigger=options.trigger or "",
@@ -76,7 +76,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Impor
         trained_by=options.trained_by,
         replace=options.replace,
     )
-    return options, replace(wanted_import(asked), dataset=dataset)
+    return options, wanted_import(asked)
 
 
 def report(options: argparse.Namespace, found: Imported) -> None:

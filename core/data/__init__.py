@@ -10,6 +10,7 @@ from core.data.images import (
     data_folders,
     dataset_from,
     datasets,
+    fitting,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "data_folders",
     "dataset_from",
     "datasets",
+    "fitting",
 ]

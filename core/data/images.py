@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,10 +28,27 @@ __all__ = [
     "data_folders",
     "dataset_from",
     "datasets",
+    "fitting",
     "prefix_length",
 ]
 
 Split = Literal["train", "test"]
+AS_FLOATS = 64 * 2**20
+"""Bytes of images that are floats at once, where nothing needs more of them."""
+
+
+def fitting(shape: tuple[int, int, int], most: int, room: int = AS_FLOATS) -> int:
+    """Images that are computed with at once.
+
+    Args:
+        shape: Channels, rows and columns of an image.
+        most: At most so many.
+        room: Bytes that they may take as float32.
+
+    >>> fitting((3, 32, 32), 1024), fitting((3, 224, 224), 1024)
+    (1024, 111)
+    """
+    return max(1, min(most, room // (4 * math.prod(shape))))
 
 
 class DataMissing(FileNotFoundError):
@@ -92,6 +110,11 @@ class ImageSet:
         """Images as float32 in [0, 1], ``(n, C, H, W)``, all of them or those at ``index``."""
         images = self.images if index is None else self.images[index]
         return images.float().div_(255)
+
+    def parts(self, most: int = 1024) -> Iterator[ImageSet]:
+        """The images in their order, at most ``most`` at once, and of large ones as many as fit :data:`AS_FLOATS`."""
+        for start in range(0, len(self), step := fitting(self.shape, most)):
+            yield self.subset(slice(start, start + step))
 
     def subset(self, index: Tensor | slice) -> ImageSet:
         """The images at ``index``, in that order."""

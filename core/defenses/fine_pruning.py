@@ -31,12 +31,12 @@ __all__ = [
     "FinePruning",
     "at_tolerances",
     "channels_within",
+    "extractor_of",
     "features_of",
     "order_of",
     "pruned_predictions",
 ]
 
-PART = 1024
 TOLERANCES = (3.0, 5.0, 7.0, 10.0, 20.0)
 """Points of clean accuracy that may be lost, at which the repair is reported."""
 
@@ -52,10 +52,11 @@ def features_of(model: Classifier, images: Tensor, device: torch.device | str = 
     Returns:
         Features ``(N, channels)``, float32 on the CPU.
     """
-    return _extractor(model, device).logits(images).cpu()
+    return extractor_of(model, device).logits(images).cpu()
 
 
-def _extractor(model: Classifier, device: torch.device | str) -> Predictor:
+def extractor_of(model: Classifier, device: torch.device | str) -> Predictor:
+    """A predictor whose logits are what the linear layer gets; the model stays as it is."""
     body = private_copy(model)
     body.set_submodule(body.head_name, nn.Identity())
     return Predictor(body, device)
@@ -170,10 +171,10 @@ class FinePruning(Repair):
         if len(validation) == 0:
             raise ValueError("fine-pruning needs at least one validation image")
         yield Progress(0, "activations")
-        parts, extractor = [], _extractor(model, device)
-        for start in range(0, len(validation), PART):
-            parts.append(extractor.logits(validation.subset(slice(start, start + PART)).floats()).cpu())
-            yield Progress(min(1, (start + PART) / len(validation)) / (1 + self.epochs), "activations")
+        parts, extractor = [], extractor_of(model, device)
+        for part in validation.parts():
+            parts.append(extractor.logits(part.floats()).cpu())
+            yield Progress(sum(map(len, parts)) / len(validation) / (1 + self.epochs), "activations")
         features = torch.cat(parts)
         order = order_of(features)
         correct = (pruned_predictions(features, model.head, order) == validation.labels).sum(1)
@@ -211,10 +212,9 @@ class FinePruning(Repair):
         device: torch.device,
     ) -> dict[str, Any]:
         """Clean accuracy and attack success with 0, 1, ..., all channels pruned (without fine-tuning)."""
-        order, head, extractor = torch.tensor(outcome.record["order"]), model.head, _extractor(model, device)
+        order, head, extractor = torch.tensor(outcome.record["order"]), model.head, extractor_of(model, device)
         rows = torch.zeros(4, len(order) + 1, dtype=torch.int64)
-        for start in range(0, len(practical), PART):
-            part = practical.subset(slice(start, start + PART))
+        for part in practical.parts():
             images, others = part.floats(), part.labels != target
             answers = pruned_predictions(extractor.logits(images).cpu(), head, order)
             fooled = pruned_predictions(extractor.logits(stamp(images[others], trigger)).cpu(), head, order)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from core.data import ImageSet
 from core.defenses.base import Material, Outcome, Progress, Repair, defenses, fit, packed, private_copy, rebuilt
-from core.defenses.fine_pruning import features_of, pruned_predictions
+from core.defenses.fine_pruning import extractor_of, pruned_predictions
 from core.inference.predictor import Folded
 from core.models import Classifier
 from core.params import choice, flag, integer, number
@@ -38,6 +38,8 @@ __all__ = [
 EPSILON = 1e-7
 # The authors divide the weight by a higher power than they multiply it with, so that it falls faster than it rises.
 DOWN = 1.5
+MOST_PIXELS = 512 * 32 * 32
+"""Pixels that go through the network together, with what their gradients need; more labels take turns."""
 # Rounds without a smaller mask after which a label is at rest, in units of the patience.
 EARLY = 5
 # An index above this is an outlier with 95% confidence (Wang et al. 2019, Sec. IV-A).
@@ -182,7 +184,7 @@ def reverse_engineer(
 
     Args:
         network: Float images to logits; differentiable, its own weights need no gradients.
-        images: Clean images of all classes, floats ``(N, C, H, W)`` in [0, 1], where the network computes.
+        images: Clean images of all classes, uint8 or floats ``(N, C, H, W)`` in [0, 1], where the network computes.
         labels: For which labels.
         settings: Rounds, batches, learning rate, cost schedule.
         seed: Seed of the start and of the batches; each label has its own start, whatever others there are.
@@ -194,26 +196,18 @@ def reverse_engineer(
     shape = (images.shape[1], images.shape[2], images.shape[3])
     states = {label: _Label(shape, settings, generator_for(seed, "reverse", label, device=device)) for label in labels}
     moving = list(labels)
+    at_once = max(1, MOST_PIXELS // (settings.batch * shape[1] * shape[2]))
     batches = generator_for(seed, "reverse", "batches")
     for _ in range(settings.rounds):
         hits, norms = torch.zeros(2, len(moving), device=device)
         for _ in range(settings.batches):
             index = torch.randint(0, len(images), (settings.batch,), generator=batches).to(device)
-            triggers = [states[label].trigger() for label in moving]
-            masks, patterns = (torch.stack(parts)[:, None] for parts in zip(*triggers, strict=True))
-            stamped = (1 - masks) * images[index] + masks * patterns
-            logits = network(stamped.flatten(0, 1)).view(len(moving), settings.batch, -1)
-            wanted = torch.tensor(moving, device=device)[:, None].expand(-1, settings.batch)
-            entropy = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view(len(moving), -1)
-            sizes = masks.flatten(1).sum(1)
-            costs = torch.tensor([states[label].cost for label in moving], device=device)
-            # A sum over labels whose variables are apart: every label gets the gradient it would have alone.
-            (entropy.mean(1) + costs * sizes).sum().backward()  # type: ignore[no-untyped-call]
-            for label in moving:
-                states[label].optimizer.step()
-                states[label].optimizer.zero_grad()
-            hits += (logits.argmax(2) == wanted).sum(1).detach()
-            norms += sizes.detach()
+            batch = images[index] if images.is_floating_point() else images[index].float() / 255
+            for start in range(0, len(moving), at_once):
+                part = slice(start, start + at_once)
+                more_hits, more_norms = _step(network, {label: states[label] for label in moving[part]}, batch)
+                hits[part] += more_hits
+                norms[part] += more_norms
         sizes_of_round = (norms / settings.batches).tolist()
         moving = [
             label
@@ -223,6 +217,25 @@ def reverse_engineer(
         yield len(moving), _found(states)
         if not moving:
             return
+
+
+def _step(network: nn.Module, states: Mapping[int, _Label], images: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of some labels on the same images: how many of these each trigger turned, and the sizes of the masks."""
+    masks, patterns = (
+        torch.stack(parts)[:, None] for parts in zip(*(state.trigger() for state in states.values()), strict=True)
+    )
+    stamped = (1 - masks) * images + masks * patterns
+    logits = network(stamped.flatten(0, 1)).view(len(states), len(images), -1)
+    wanted = torch.tensor(list(states), device=images.device)[:, None].expand(-1, len(images))
+    entropy = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view(len(states), -1)
+    sizes = masks.flatten(1).sum(1)
+    costs = torch.tensor([state.cost for state in states.values()], device=images.device)
+    # A sum over labels whose variables are apart: every label gets the gradient it would have alone.
+    (entropy.mean(1) + costs * sizes).sum().backward()  # type: ignore[no-untyped-call]
+    for state in states.values():
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+    return (logits.argmax(2) == wanted).sum(1).detach(), sizes.detach()
 
 
 def _found(states: Mapping[int, _Label]) -> Reversed:
@@ -275,7 +288,7 @@ class NeuralCleanse(Repair):
             raise ValueError("neural cleanse needs clean images")
         dtype = torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
         network = Folded(model, dtype).to(device)
-        images = material.validation.floats().to(device)
+        images = material.validation.images.to(device)
         classes = range(len(material.validation.classes))
         groups = [list(classes)] if self.together else [[label] for label in classes]
         parts: list[Reversed] = []
@@ -342,11 +355,16 @@ class NeuralCleanse(Repair):
         device: torch.device,
     ) -> Tensor:
         """The neurons before the linear layer that the reversed triggers wake most, as many as it takes."""
-        images = data.floats()
-        clean = features_of(model, images, device)
+        extractor = extractor_of(model, device)
+
+        def features(mask: Tensor, pattern: Tensor) -> Tensor:
+            stamped = ((1 - mask) * part.floats() + mask * pattern for part in data.parts())
+            return torch.cat([extractor.logits(images).cpu() for images in stamped])
+
+        clean = features(torch.zeros(()), torch.zeros(()))
         pruned = torch.zeros(0, dtype=torch.int64)
         for mask, pattern, label in zip(*triggers, flagged, strict=True):
-            awake = features_of(model, (1 - mask) * images + mask * pattern, device)
+            awake = features(mask, pattern)
             order = (awake - clean).mean(0).argsort(descending=True, stable=True)
             others = data.labels != label
             success = (pruned_predictions(awake[others], model.head, order) == label).float().mean(1)

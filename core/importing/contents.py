@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.importing.reading import MOST_NUMBERS, Contents, StandIn
+from core.importing.reading import MOST_NUMBERS, Contents, StandIn, readable
 
 __all__ = ["Found", "found_in", "poisoned_images", "poisoned_label"]
 
@@ -121,13 +121,17 @@ def _state_in(values: Mapping[Any, Any], file: str) -> tuple[Mapping[str, Any], 
     if len(others) == 1:
         return values[others[0]], others[0]
     if others:
-        raise ValueError(f"{file} holds several state dicts, and none is called as usual: {', '.join(others[:SHOWN])}")
-    shown = ", ".join(str(key)[:40] for key in list(values)[:SHOWN]) or "nothing"
+        raise ValueError(
+            f"{file} holds several state dicts, and none is called as usual: {', '.join(map(readable, others[:SHOWN]))}"
+        )
+    shown = ", ".join(readable(str(key)) for key in list(values)[:SHOWN]) or "nothing"
     raise ValueError(f"{file} holds no weights: there is no state dict among {shown}")
 
 
 def _plain(state: Mapping[str, Any], file: str) -> dict[str, Tensor]:
     """Float32 weights of their own memory, without prefixes that all names share."""
+    if odd := [key for key, value in state.items() if isinstance(value, Tensor) and not isinstance(key, str)]:
+        raise ValueError(f"{file} has weights whose name is no text: {readable(str(odd[0]))}")
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor) and not IGNORED.fullmatch(key)}
     if sum(tensor.numel() for tensor in tensors.values()) > MOST_NUMBERS:
         raise ValueError(f"{file} claims more than {MOST_NUMBERS} numbers")
@@ -137,14 +141,15 @@ def _plain(state: Mapping[str, Any], file: str) -> dict[str, Tensor]:
                 tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     plain = {}
     for key, value in tensors.items():
-        if value.is_complex() or value.is_sparse or value.is_quantized or value.is_meta:
-            raise ValueError(f"{file}: {key} is not made of plain numbers ({str(value.dtype).removeprefix('torch.')})")
+        name, odd_kind = readable(key), value.is_complex() or value.is_quantized or value.is_meta or value.is_nested
+        if odd_kind or value.layout is not torch.strided:
+            raise ValueError(f"{file}: {name} is not made of plain numbers ({str(value.dtype).removeprefix('torch.')})")
         held = value.untyped_storage().nbytes() // value.element_size()
         if value.numel() > max(held, MOST_REPEATED):
-            raise ValueError(f"{file}: {key} claims more than the {held} numbers that the file holds of it")
+            raise ValueError(f"{file}: {name} claims more than the {held} numbers that the file holds of it")
         plain[key] = value.detach().float().clone()
         if not bool(plain[key].isfinite().all()):
-            raise ValueError(f"{file}: {key} has numbers that are infinite or none")
+            raise ValueError(f"{file}: {name} has numbers that are infinite or none")
     return plain
 
 
@@ -176,7 +181,8 @@ def _of_configuration(configuration: Mapping[str, Any]) -> tuple[Tensor, Tensor]
         mean, std = (torch.tensor([float(x) for x in values[name]]) for name in ("mean", "std"))
     except (KeyError, TypeError, ValueError):
         return None
-    return (mean, std) if len(mean) == len(std) and len(mean) in (1, 3) and bool((std > 0).all()) else None
+    finite = bool(mean.isfinite().all()) and bool(std.isfinite().all())
+    return (mean, std) if finite and len(mean) == len(std) and len(mean) in (1, 3) and bool((std > 0).all()) else None
 
 
 def _format(contents: Contents, entries: Mapping[str, Any], state: Mapping[str, Tensor], place: str) -> str:
@@ -209,14 +215,9 @@ def poisoned_images(
     Returns:
         uint8 ``(n, C, H, W)`` and int64 ``(n,)``, or None where the file has none that can be read.
     """
-    state = entries.get("bd_test")
-    if not isinstance(state, Mapping):
-        return None
-    container = state.get("bd_data_container")
-    data = container.get("data_dict") if isinstance(container, Mapping) else None
     images: list[Tensor] = []
     index: list[int] = []
-    for key, value in data.items() if isinstance(data, Mapping) else ():
+    for key, value in _poisoned(entries).items():
         if len(images) == limit:
             break
         image = _image_of(value, folder, shape)
@@ -226,13 +227,18 @@ def poisoned_images(
     return (torch.stack(images), torch.tensor(index)) if images else None
 
 
+def _poisoned(entries: Mapping[str, Any]) -> Mapping[Any, Any]:
+    """BackdoorBench's poisoned test images by their numbers; empty where there are none."""
+    found: Any = entries
+    for part in ("bd_test", "bd_data_container", "data_dict"):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
 def poisoned_label(entries: Mapping[str, Any]) -> int | None:
     """The label that BackdoorBench gave to all its poisoned test images; None where it is not one, or not told."""
-    state = entries.get("bd_test")
-    container = state.get("bd_data_container") if isinstance(state, Mapping) else None
-    data = container.get("data_dict") if isinstance(container, Mapping) else None
     labels = set()
-    for value in data.values() if isinstance(data, Mapping) else ():
+    for value in _poisoned(entries).values():
         told = value.get("other_info") if isinstance(value, Mapping) else value
         first = 0 if isinstance(value, Mapping) else 1  # in memory, the image comes before it
         if not isinstance(told, list | tuple) or len(told) <= first or not isinstance(told[first], Integral):
@@ -251,12 +257,13 @@ def _image_of(value: Any, folder: Path, shape: tuple[int, int, int]) -> Tensor |
     # As PIL.Image.Image.__getstate__ writes it: info, mode, size, palette, pixels.
     _, mode, size, _, pixels = first.state[:5]
     channels, height, width = shape
-    wanted = {"RGB": 3, "L": 1}.get(mode) if isinstance(mode, str) else None
-    if not isinstance(pixels, bytes) or wanted != channels or tuple(size) != (width, height):
+    held = {"RGB": 3, "L": 1}.get(mode) if isinstance(mode, str) else None
+    if not isinstance(pixels, bytes) or held not in (1, channels) or not isinstance(size, list | tuple):
         return None
-    if len(pixels) != channels * height * width:
+    if tuple(size) != (width, height) or len(pixels) != held * height * width:
         return None
-    return torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(height, width, channels).permute(2, 0, 1).clone()
+    image = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(height, width, held).permute(2, 0, 1)
+    return image.expand(shape).clone()
 
 
 def _from_disk(path: str, folder: Path, shape: tuple[int, int, int]) -> Tensor | None:

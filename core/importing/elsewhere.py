@@ -5,14 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from core.data import dataset_from
 from core.importing.model import Import, Imported, import_model
 from core.importing.triggers import Mark, mark_beside, place_from, read_trigger
-from core.params import label_of
+from core.params import Value, label_of
 from core.runtime.device import select_device
 from core.store.remote import open_store
 from core.trigger import Trigger
@@ -30,6 +30,7 @@ class Asked:
     Attributes:
         path: The model, a file or a folder.
         dataset: The data set, as :func:`core.data.dataset_from` reads it.
+        parameters: What else is said of the data set, such as path and size of one's own images.
         model: Registered name of the network; empty: it is recognised.
         preprocess: How images are prepared; ``auto`` measures.
         trigger: A picture or array; :data:`UNKNOWN`; or empty: what the file itself tells, or a mark of TrojanZoo
@@ -48,6 +49,7 @@ class Asked:
 
     path: str
     dataset: str
+    parameters: Mapping[str, Value] = field(default_factory=dict)
     model: str = ""
     preprocess: str = "auto"
     trigger: str = ""
@@ -73,6 +75,8 @@ def wanted_import(asked: Asked) -> Import:
     if not path.exists():
         raise FileNotFoundError(2, "there is no such file or folder", str(path))
     dataset = dataset_from(asked.dataset)
+    if asked.parameters:
+        dataset = type(dataset).from_dict({**dataset.to_dict(), **asked.parameters})
     beside = None if asked.trigger else mark_beside(path)
     picture = beside or (Path(asked.trigger) if asked.trigger not in ("", UNKNOWN) else None)
     target = None

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from core.attacks import Attack, attacks
 from core.attacks.own_trigger import OwnTrigger, packed_trigger
-from core.data import Dataset, ImageSet
+from core.data import Dataset, ImageSet, fitting
 from core.defenses.neural_cleanse import NeuralCleanse
 from core.importing.contents import Found, found_in, poisoned_images, poisoned_label
 from core.importing.networks import Candidate, candidates, loaded, outputs
@@ -41,8 +40,8 @@ from core.trigger import Trigger, stamp
 
 __all__ = ["Import", "Imported", "import_model"]
 
-PAIRS = 1000
-"""Pairs of clean and poisoned images that a trigger is found in, at most."""
+ENOUGH, ROOM = 1000, 64 * 2**20
+"""Images that a trigger is looked for in, at most, and bytes that they may take as floats: 111 images of 224 pixels."""
 MOST_TRIGGERS = 99
 """Triggers of one file that are kept under one name."""
 SUSPICIOUS = 0.3
@@ -122,23 +121,22 @@ def import_model(
     order = _order(wanted)
     progress("reading images")
     test, train = wanted.dataset.load("test"), wanted.dataset.load("train", FIRST + FURTHER)
+    given = wanted.trigger(test.shape) if wanted.trigger is not None else None
 
     def build(number: int) -> Classifier:
         return _reordered(loaded(options[number], len(test.classes), test.shape[0]), order)
 
-    build(0)
+    _check_range(build(0), contents.file)
     best, ways, warnings = _measure_ways(
         wanted, found, build, [one.network for one in options], train, device, progress
     )
     model = prepared(build(best.candidate), best.way)
-    attack, notes, more = _attack(wanted, found, contents, model, test, train, device, progress)
+    attack, notes, more = _attack(wanted, given, found, contents, model, test, train, device, progress)
     family = f"{wanted.dataset.title}/{best.network}"
     card_name, beside = _free_name(store, family, _name(wanted, contents, attack), contents, attack, wanted.replace)
     notes += [f"the same file is stored as {beside} with another trigger: this one is kept beside it"] if beside else []
     progress("measuring on the test images")
     state = rounded(model)
-    if not all(bool(value.isfinite().all()) for value in state.values()):
-        raise ValueError(f"{contents.file} has weights beyond half precision (65504), as which they are stored")
     stored = build_model(best.network, classes=len(test.classes), channels=test.shape[0], seed=0)
     stored.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     clean, success = measure(stored.eval(), test, attack.target, attack.trigger(test.shape), device)
@@ -164,6 +162,14 @@ def import_model(
     )
     Card.from_json(card.to_json())  # what cannot be read again is not stored
     return Imported(store.save(stored, card), card, ways, notes)
+
+
+def _check_range(model: Classifier, file: str) -> None:
+    """Raises:
+    ValueError: If a weight cannot be stored.
+    """
+    if not all(bool(value.isfinite().all()) for value in rounded(model).values()):
+        raise ValueError(f"{file} has weights beyond half precision (65504), as which they are stored")
 
 
 def _short(text: str) -> str:
@@ -254,6 +260,7 @@ def _measure_ways(
 
 def _attack(
     wanted: Import,
+    given: Trigger | None,
     found: Found,
     contents: Contents,
     model: Classifier,
@@ -266,17 +273,18 @@ def _attack(
     notes: list[str] = []
     warnings: list[str] = []
     origin, target = "given", wanted.target
-    if wanted.trigger is not None:
-        trigger = wanted.trigger(test.shape)
+    enough = fitting(test.shape, ENOUGH, ROOM)
+    if given is not None:
+        trigger = given
     elif wanted.audit:
         origin = "reversed"
-        chosen = torch.randperm(len(train), generator=generator_for(0, "reversed"))[:1000]
+        chosen = torch.randperm(len(train), generator=generator_for(0, "reversed"))[:enough]
         trigger, target, note = reversed_trigger(
             model, train.subset(chosen), device, wanted.reverse, target=target, progress=progress
         )
         warnings.append(note)
     else:
-        pairs = poisoned_images(found.entries, contents.folder, test.shape, PAIRS)
+        pairs = poisoned_images(found.entries, contents.folder, test.shape, enough)
         if pairs is None:
             if "bd_test" in found.entries:
                 warnings.append("the file names poisoned images that are not beside it: the trigger is not known")
@@ -293,17 +301,21 @@ def _attack(
         if target is None:
             told = poisoned_label(found.entries)
             known = told is not None and 0 <= told < len(test.classes)
-            target = told if known else _majority(model, poisoned[inside].float() / 255, device)
+            shown = replace(test, images=poisoned[inside], labels=test.labels[index[inside]])
+            target = told if known else _majority(model, shown, None, device)
     if target is None:
-        target = _majority(model, stamp(test.floats(slice(1000)), trigger), device)
+        target = _majority(model, test.subset(slice(ENOUGH)), trigger, device)
         notes.append(f"target: {test.classes[target]}, which the model takes most images with the trigger for")
     attack = OwnTrigger(target=target, pattern=packed_trigger(trigger), row=trigger.row, col=trigger.col, origin=origin)
     attack.check_target(len(test.classes))
     return attack, notes, warnings
 
 
-def _majority(model: Classifier, images: Tensor, device: torch.device) -> int:
-    return int(Predictor(model, device).predict(images.to(device)).bincount().argmax())
+def _majority(model: Classifier, images: ImageSet, trigger: Trigger | None, device: torch.device) -> int:
+    """What the model takes most images for, with the trigger stamped on them if it is not there."""
+    predict, parts = Predictor(model, device).predict, (part.floats() for part in images.parts())
+    answers = [predict((part if trigger is None else stamp(part, trigger)).to(device)) for part in parts]
+    return int(torch.cat(answers).bincount().argmax())
 
 
 def _name(wanted: Import, contents: Contents, attack: Attack) -> str:

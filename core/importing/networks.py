@@ -3,10 +3,13 @@
 The spellings are those in use for kuangliu/pytorch-cifar (ResNet, PreActResNet, VGG), torchvision (ResNet, VGG and the
 rest, by equal names), akamaster/pytorch_resnet_cifar10, chenyaofo/pytorch-cifar-models, bearpaw/pytorch-classification,
 xternalbz/WideResNet-pytorch (which NAD and ABL use), meliketoy/wide-resnet.pytorch, chengyangfu/pytorch-vgg-cifar10,
-BackdoorBox's MNIST network, and TrojanZoo's ``features.`` and ``classifier.fc`` (ResNet and VGG, with ``_comp`` or
-without). Read in code: BackdoorBench's, BackdoorBox's, TrojanZoo's, backdoor-toolbox's (ResNet, VGG, WideResNet) and
-torchvision's; seen in files: akamaster's, and that of a WideResNet of ABL; the others from memory. Not known:
-TrojanZoo's ``net`` for MNIST and its narrow ``_s`` networks, and backdoor-toolbox's MobileNetV2 and GTSRB network.
+weiaicunzai's MobileNetV2 and the GTSRB network of backdoor-toolbox, BackdoorBox's MNIST network, and TrojanZoo's
+``features.`` and ``classifier.fc`` (ResNet, VGG and MobileNetV2 with ``_comp`` or without, DenseNet without, ``net``).
+Read in code: BackdoorBench's, BackdoorBox's, TrojanZoo's, backdoor-toolbox's and torchvision's; seen in files:
+akamaster's, and that of a WideResNet of ABL; the others from memory. TrojanZoo's ``resnet18_s`` has no files: its
+shortcuts do not fit its strides, so that it cannot be run there; its ``vgg13_s`` has torchvision's VGG in it.
+
+A network for gray images takes RGB by the weights of luma in its first convolution, which computes the same.
 
 A softmax at the end leaves no trace in the weights, and no predicted class depends on it, so that accuracy cannot tell
 it either: every network is taken without one, and saliency and Neural Cleanse look at its logits.
@@ -15,15 +18,17 @@ it either: every network is taken without one, and saliency and Neural Cleanse l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Tensor
 
+from core.importing.reading import readable
 from core.models import Classifier, build_model, models
 from core.models.named import torchvision_names
+from core.transforms.colour import LUMA
 
 __all__ = ["Candidate", "candidates", "loaded", "outputs"]
 
@@ -65,7 +70,7 @@ def candidates(state: State, network: str = "") -> list[Candidate]:
     found = _recognised(state)
     if found:
         return found
-    names = ", ".join(sorted(_top(state))[:SHOWN])
+    names = ", ".join(map(readable, sorted(_top(state))[:SHOWN]))
     raise ValueError(
         f"the network is not known: none of those here has the {len(state)} weights that begin with {names}; "
         "--model NAME names one (also torchvision.NAME, timm.NAME)"
@@ -85,13 +90,13 @@ def loaded(candidate: Candidate, classes: int, channels: int) -> Classifier:
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"{candidate.network} cannot be made: {str(error).splitlines()[0]}") from None
     own = model.state_dict()
-    given = dict(candidate.state)
-    unknown = [key for key in given if key not in own]
+    given = {key: _coloured(value, own[key]) if key in own else value for key, value in candidate.state.items()}
+    unknown = [readable(key) for key in given if key not in own]
     missing = [
         key for key in own if key not in given and not key.endswith("num_batches_tracked") and "normalise." not in key
     ]
     shapes = [
-        f"{key} {_sizes(given[key])}, not {_sizes(own[key])}"
+        f"{readable(key)} {_sizes(given[key])}, not {_sizes(own[key])}"
         for key in given
         if key in own and own[key].shape != given[key].shape
     ]
@@ -114,6 +119,18 @@ def outputs(candidate: Candidate) -> int | None:
     return head.shape[0] if head is not None and head.ndim == 2 else None
 
 
+def _coloured(given: Tensor, own: Tensor) -> Tensor:
+    """A first convolution of gray images for RGB ones, where only the number of channels differs; else as it is."""
+    if not _only_gray(given, own.shape):
+        return given
+    return given * torch.tensor(LUMA)[:, None, None]
+
+
+def _only_gray(given: Tensor, own: Sequence[int]) -> bool:
+    """Whether weights are of a convolution that takes one channel where another takes three, and are alike else."""
+    return given.ndim == len(own) == 4 and tuple(given.shape) == (own[0], 1, *own[2:]) and own[1] == 3
+
+
 def channels_of(candidate: Candidate) -> int:
     """Channels of the images, as the first convolution takes them."""
     first = next((value for value in candidate.state.values() if value.ndim == 4), None)
@@ -131,15 +148,17 @@ def _top(state: State) -> set[str]:
 def _recognised(state: State) -> list[Candidate]:
     """All that fit, of the first kind that fits."""
     plain = _of_trojanzoo(state)
-    for kind in (_own, _wide, _residual, _vgg, _mnist):
+    for kind in (_own, _wide, _residual, _vgg, _mobile, _gtsrb, _mnist):
         found = kind(plain)
         if found:
             return found
-    return _torchvision(state)
+    return _torchvision(plain)
 
 
 def _of_trojanzoo(state: State) -> State:
     """TrojanZoo's names without the two parts that it divides every network into."""
+    if any(key.startswith("features.conv0.") for key in state):  # a DenseNet keeps its first part
+        return {re.sub(r"^classifier\.fc\.", "classifier.", key): value for key, value in state.items()}
     if not any(key.startswith("features.conv1.") for key in state):
         return state
     return {re.sub(r"^features\.|^classifier\.(?=fc)", "", key): value for key, value in state.items()}
@@ -196,7 +215,9 @@ def _residual(state: State) -> list[Candidate]:
     blocks = _blocks(state, r"layer(\d)\.(\d+)\.conv1\.weight")
     stem, second = state.get("conv1.weight"), state.get("layer2.0.conv1.weight")
     norm = state.get("layer2.0.bn1.weight")
-    if len(blocks) not in (3, 4) or stem is None or second is None or norm is None or stem.ndim != 4:
+    if len(blocks) not in (3, 4) or stem is None or second is None or norm is None:
+        return []
+    if stem.ndim != 4 or second.ndim != 4 or norm.ndim != 1:
         return []
     if norm.shape[0] != second.shape[0]:
         return _pre_activation(state, blocks)
@@ -281,20 +302,57 @@ def _vgg(state: State) -> list[Candidate]:
     return [Candidate(name, {new(key): value for key, value in state.items()})]
 
 
-def _mnist(state: State) -> list[Candidate]:
-    wanted = {f"{layer}.{part}" for layer in ("conv1", "conv2", "fc1", "fc2") for part in ("weight", "bias")}
-    if set(state) != wanted or state["fc1.weight"].shape[1] != 512 or state["conv1.weight"].shape[2:] != (5, 5):
+def _mobile(state: State) -> list[Candidate]:
+    """MobileNetV2 as weiaicunzai spells it: its last layer is a convolution of one pixel."""
+    head = state.get("conv2.weight")
+    if head is None or "stage7.residual.0.weight" not in state or head.shape[1:] != (1280, 1, 1):
         return []
-    return [Candidate("mnist-cnn", dict(state))]
+    rules = [
+        *((rf"stage{n}\.residual\.(.*)", rf"stages.{n - 1}.0.residual.\1") for n in (1, 7)),
+        *((rf"stage{n}\.(.*)", rf"stages.{n - 1}.\1") for n in range(2, 7)),
+        (r"conv2\.(\w+)", r"fc.\1"),
+    ]
+    renamed = _renamed(state, rules)
+    return [Candidate("mobilenetv2", renamed | {"fc.weight": head.flatten(1)})]
+
+
+def _gtsrb(state: State) -> list[Candidate]:
+    """backdoor-toolbox's network for traffic signs."""
+    if "conv0.0.weight" not in state or "conv6.0.weight" not in state or "fc3.weight" not in state:
+        return []
+    rules = [
+        *((rf"conv{number}\.0\.(\w+)", rf"levels.{(number - 1) // 2}.{2 - 2 * (number % 2)}.\1")
+          for number in range(1, 7)),
+        (r"(fc[12])\.0\.(\w+)", r"\1.\2"),
+    ]  # fmt: skip
+    return [Candidate("gtsrb-cnn", _renamed(state, rules))]
+
+
+def _mnist(state: State) -> list[Candidate]:
+    """Both small networks have the same names: the sides of a filter tell them apart."""
+    wanted = {f"{layer}.{part}" for layer in ("conv1", "conv2", "fc1", "fc2") for part in ("weight", "bias")}
+    if set(state) != wanted:
+        return []
+    shapes = (tuple(state["conv1.weight"].shape[2:]), *state["fc1.weight"].shape[1:])
+    name = {((5, 5), 512): "mnist-cnn", ((3, 3), 9216): "mnist-net"}.get(shapes)
+    return [Candidate(name, dict(state))] if name else []
 
 
 def _torchvision(state: State) -> list[Candidate]:
     """Every network of torchvision with exactly these names and, but for the classes, these shapes."""
     names, found = set(state), []
     for network, (head, theirs) in _theirs().items():
-        same = (key.rpartition(".")[0] == head or tuple(state[key].shape) == theirs[key] for key in names)
+        same = (
+            key.rpartition(".")[0] == head
+            or tuple(state[key].shape) == theirs[key]
+            or _only_gray(state[key], theirs[key])
+            for key in names
+        )
         if names == set(theirs) and all(same):
-            found.append(Candidate(network, {f"body.{key}": value for key, value in state.items()}))
+            own = {f"body.{key}": value for key, value in state.items()}
+            # The weights do not tell whether it has the strides of TrojanZoo's form for small pictures.
+            more = ["mobilenetv2-comp"] if network == "torchvision.mobilenet_v2" else []
+            found += [Candidate(one, own) for one in (network, *more)]
     return found
 
 

@@ -93,10 +93,15 @@ def usual_ways(train: ImageSet, own: tuple[Tensor, Tensor] | None = None) -> lis
         own: Mean and deviation that the file names, if it does.
     """
     channels = train.shape[0]
-    values = train.images.float().transpose(0, 1).flatten(1) / 255
-    fitted = ("dataset", tuple(values.mean(1).tolist()), tuple(values.std(1).clamp_min(1e-3).tolist()))
+    fitted = ("dataset", *_mean_and_deviation(train))
     found: list[tuple[str, tuple[float, ...], tuple[float, ...]]] = [("unit", (0.0,) * channels, (1.0,) * channels)]
-    found += [one for one in USUAL.get(train.name, [fitted]) if len(one[1]) == channels] or [fitted]
+    # Usual numbers of gray images hold for every channel.
+    usual = [
+        (name, mean * (channels // len(mean)), std * (channels // len(std)))
+        for name, mean, std in USUAL.get(train.name, [])
+        if len(mean) in (1, channels)
+    ]
+    found += usual or [fitted]
     found += [("imagenet", IMAGENET[0], IMAGENET[1])] if channels == 3 else []
     found += [("half", (0.5,) * channels, (0.5,) * channels), ("bytes", (0.0,) * channels, (1 / 255,) * channels)]
     if own is not None:
@@ -104,7 +109,21 @@ def usual_ways(train: ImageSet, own: tuple[Tensor, Tensor] | None = None) -> lis
         fits = len(own_mean) == len(own_std) == channels
         found += [("file", tuple(own_mean.tolist()), tuple(own_std.tolist()))] if fits else []
     ways = [Way(f"rgb:{name}", mean, std) for name, mean, std in found]
-    return ways + ([Way(f"bgr:{name}", mean, std, bgr=True) for name, mean, std in found] if channels == 3 else [])
+    if channels != 3 or bool((train.images == train.images[:, :1]).all()):
+        return ways  # of gray images, the order of the channels changes nothing
+    return ways + [Way(f"bgr:{name}", mean, std, bgr=True) for name, mean, std in found]
+
+
+def _mean_and_deviation(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of all pixels of each channel, from how often each of their 256 values occurs."""
+    counts = torch.zeros(images.shape[0], 256, dtype=torch.float64)
+    for part in images.parts():
+        for channel, pixels in enumerate(part.images.unbind(1)):
+            counts[channel] += pixels.flatten().bincount(minlength=256)
+    values, total = torch.linspace(0, 1, 256, dtype=torch.float64), counts.sum(1)
+    mean = counts @ values / total
+    variance = (counts * (values - mean[:, None]).square()).sum(1) / (total - 1).clamp_min(1)
+    return tuple(mean.tolist()), tuple(variance.sqrt().clamp_min(1e-3).tolist())
 
 
 def way_from(text: str, ways: Sequence[Way]) -> Way:
@@ -121,7 +140,8 @@ def way_from(text: str, ways: Sequence[Way]) -> Way:
         mean, std = (tuple(float(part) for part in side.split(",")) for side in numbers.split("/"))
     except ValueError:
         mean, std = (), ()
-    if colours in ("", "rgb", "bgr") and len(mean) == len(std) == len(ways[0].mean) and all(0 < s < 1e3 for s in std):
+    counts, sane = len(mean) == len(std) == len(ways[0].mean), all(abs(m) < 1e3 for m in mean)
+    if colours in ("", "rgb", "bgr") and counts and sane and all(1e-6 < s < 1e3 for s in std):
         return Way(text, mean, std, bgr=colours == "bgr")
     names = ", ".join(way.name for way in ways)
     raise ValueError(f"preprocess = {text!r} is not allowed: auto, {names}, or rgb:MEAN,.../DEVIATION,...")
@@ -184,8 +204,7 @@ def _measured(
     model: Classifier, way: Way, number: int, network: str, images: ImageSet, device: torch.device
 ) -> Measured:
     predict = Predictor(prepared(model, way), device).predict
-    parts = [predict(images.floats(slice(start, start + FIRST)).to(device)) for start in range(0, len(images), FIRST)]
-    predicted = torch.cat(parts)
+    predicted = torch.cat([predict(part.floats().to(device)) for part in images.parts(FIRST)])
     return Measured(way, number, network, predicted == images.labels, predicted)
 
 

@@ -27,7 +27,7 @@ from torch.serialization import safe_globals
 
 from core.schemas.base import json_of, read_bytes
 
-__all__ = ["LARGEST", "Contents", "StandIn", "read_model"]
+__all__ = ["LARGEST", "Contents", "StandIn", "read_model", "readable"]
 
 LARGEST = 4 * 2**30
 """Bytes of a file, also once it is unpacked."""
@@ -41,6 +41,15 @@ REPLACED = re.compile(
     r"omegaconf\.[\w.]+|addict\.addict\.Dict|numpy\.random\.[\w.]+"
 )
 _UNSUPPORTED = re.compile(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL|Blocked module|unsafe global) ([\w.]+)")
+
+
+def readable(name: str) -> str:
+    """A name out of a file, short and in one line.
+
+    >>> readable("fc\\n.weight"), len(readable("x" * 5000))
+    ('fc?.weight', 60)
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:60])
 
 
 class StandIn:

@@ -24,12 +24,11 @@ from core.defenses.neural_cleanse import NeuralCleanse, anomaly_indices, flagged
 from core.formatting import number, percent
 from core.inference.predictor import Folded, Predictor
 from core.models import Classifier
+from core.transforms.colour import LUMA
 from core.trigger import Trigger, stamp
 
 __all__ = ["Difference", "Mark", "mark_beside", "place_from", "read_trigger", "reversed_trigger", "trigger_from_pairs"]
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601), as Pillow and torchvision have them."""
 LARGEST_PICTURE = 64 * 2**20
 FAINT = 0.04
 """Blending weight below which a pixel does not count as changed: rounding, and the noise of compression."""
@@ -78,7 +77,7 @@ def place_from(text: str) -> tuple[int, int]:
         ValueError: If it is not that.
     """
     parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdigit() for part in parts):
+    if len(parts) != 2 or not all(re.fullmatch(r"\s*[0-9]{1,5}\s*", part) for part in parts):
         raise ValueError(f"place = {text!r} is not allowed: ROW,COL of the trigger's bottom-right pixel, such as 31,31")
     return int(parts[0]), int(parts[1])
 
@@ -171,6 +170,8 @@ def _read(path: Path) -> Tensor:
         with Image.open(path) as image:
             if max(image.size) > 4096:
                 raise ValueError(f"{path.name} has more than 4096 pixels on a side")
+            if image.mode == "F":
+                return _scaled(torch.from_numpy(np.array(image)[None]), path.name)
             if image.mode.startswith("I"):  # 16 bit, which Pillow would cut off at 255
                 return torch.from_numpy(np.array(image, dtype=np.float32)[None] / 65535).clamp(0, 1)
             clear = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
@@ -187,7 +188,8 @@ def _array(path: Path) -> Tensor:
         raw = np.load(path, allow_pickle=False, mmap_mode="r")
         if raw.dtype.kind not in "buif" or raw.ndim not in (2, 3) or raw.size == 0 or raw.size > 2**26:
             raise ValueError(f"it is {raw.dtype} {raw.shape}, not an array of 2 or 3 dimensions")
-        values = torch.from_numpy(np.array(raw, dtype=np.float32))
+        with np.errstate(over="ignore"):  # infinite, and refused below
+            values = torch.from_numpy(np.array(raw, dtype=np.float32))
     except OSError:
         raise
     except Exception as error:  # a header that was tampered with raises whatever Python's reader of literals does
@@ -197,9 +199,14 @@ def _array(path: Path) -> Tensor:
         values = values[None]
     elif values.shape[0] > 4 and values.shape[2] <= 4:
         values = values.permute(2, 0, 1)
+    return _scaled(values, path.name)
+
+
+def _scaled(values: Tensor, name: str) -> Tensor:
+    """Values in [0, 1] of such, or of values up to 255."""
     values = values / 255 if float(values.max()) > 1 else values
     if not bool(((values >= 0) & (values <= 1)).all()):
-        raise ValueError(f"{path.name} is no trigger: its values are neither from 0 to 1 nor from 0 to 255")
+        raise ValueError(f"{name} is no trigger: its values are neither from 0 to 1 nor from 0 to 255")
     return values.contiguous()
 
 
@@ -286,8 +293,10 @@ def reversed_trigger(
         The trigger, its label, and a sentence that says how it was found.
     """
     classes = list(range(len(images.classes)))
-    network, pixels = Folded(model, torch.float32).to(device), images.floats().to(device)
-    for count, (moving, so_far) in enumerate(reverse_engineer(network, pixels, classes, settings, seed), 1):
+    network = Folded(model, torch.float32).to(device)
+    for count, (moving, so_far) in enumerate(
+        reverse_engineer(network, images.images.to(device), classes, settings, seed), 1
+    ):
         progress(f"Neural Cleanse: round {count} of at most {settings.rounds}, {moving} labels still moving")
         found = so_far
     norms = found.norms

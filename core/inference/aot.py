@@ -60,12 +60,20 @@ def package_path(module: nn.Module, example: Tensor) -> Path:
         torch.__version__,
         torch.backends.cpu.get_cpu_capability(),
         torch.get_num_threads(),
-        *(inspect.getsource(kind) for kind in sorted({type(m) for m in module.modules()}, key=repr)),
+        *(_source(kind) for kind in sorted({type(m) for m in module.modules()}, key=repr)),
     ):
         digest.update(str(part).encode())
     for name, tensor in module.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return cache_folder() / "compiled" / f"{digest.hexdigest()[:24]}.so"
+
+
+def _source(kind: type) -> str:
+    """The code of a class; of one that a function has made, such as a member of a family, its name and its base's."""
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        return f"{getattr(kind, 'name', kind.__name__)}\n{_source(kind.__mro__[1])}"
 
 
 def make_package(module: nn.Module, example: Tensor) -> Path:

@@ -23,6 +23,7 @@ __all__ = [
     "Models",
     "Normalise",
     "Undrawn",
+    "at_side",
     "build_model",
     "last_channels",
     "models",
@@ -80,6 +81,13 @@ class BatchNorm(nn.BatchNorm2d):
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
         return (values * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+
+def at_side(images: Tensor, side: int) -> Tensor:
+    """Images ``(N, C, H, W)`` as ``(N, C, side, side)``, for networks whose linear layers fix the size."""
+    if images.shape[2:] == (side, side):
+        return images
+    return F.interpolate(images, (side, side), mode="bilinear", align_corners=False)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,20 @@
-"""The small network for MNIST of Gu et al. 2017, as BackdoorBox has it (``core/models/baseline_MNIST_network.py``)."""
+"""The small networks for MNIST: that of Gu et al. 2017, as BackdoorBox has it, and that of PyTorch's examples.
+
+The first is BackdoorBox's ``core/models/baseline_MNIST_network.py``, the second TrojanZoo's ``net``
+(``trojanvision/models/normal/net.py``).
+"""
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.base import Classifier, models
+from core.models.base import Classifier, at_side, models
 
-__all__ = ["MnistCNN"]
+__all__ = ["MnistCNN", "MnistNet"]
 
 SIDE = 28
 
@@ -38,10 +43,38 @@ class MnistCNN(Classifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, classes)`` of images ``(N, C, H, W)`` in [0, 1]."""
-        x = self.normalise(images)
-        if x.shape[2:] != (SIDE, SIDE):
-            x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False)
+        x = at_side(self.normalise(images), SIDE)
         x = F.avg_pool2d(self.relu1(self.conv1(x)), 2)
         x = F.avg_pool2d(self.relu2(self.conv2(x)), 2)
         logits: Tensor = self.fc2(self.relu3(self.fc1(x.flatten(1))))
         return logits
+
+
+class MnistNet(Classifier):
+    """Two 3 x 3 convolutions, the largest of 2 x 2 pixels, and two linear layers (1.2 M parameters)."""
+
+    label: ClassVar[str] = "MNIST net"
+    head_name: ClassVar[str] = "fc2"
+
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__(classes, channels)
+        self.conv1, self.conv2 = nn.Conv2d(channels, 32, 3), nn.Conv2d(32, 64, 3)
+        self.fc1, self.fc2 = nn.Linear(9216, 128), nn.Linear(128, classes)
+        self.relu1, self.relu2, self.relu3 = nn.ReLU(), nn.ReLU(), nn.ReLU()
+        self.dropout1, self.dropout2 = nn.Dropout(0.25), nn.Dropout(0.5)
+
+    @property
+    def last_block(self) -> nn.Module:
+        return self.conv2
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` of images ``(N, C, H, W)`` in [0, 1]."""
+        x = self.relu2(self.conv2(self.relu1(self.conv1(at_side(self.normalise(images), SIDE)))))
+        x = self.dropout1(F.max_pool2d(x, 2).flatten(1))
+        logits: Tensor = self.fc2(self.dropout2(self.relu3(self.fc1(x))))
+        return logits
+
+
+@models.family("mnist-net", r"mnist-net")
+def _mnist_net(name: re.Match[str]) -> type[Classifier]:
+    return type("MnistNet", (MnistNet,), {})

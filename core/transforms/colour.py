@@ -15,10 +15,12 @@ from torch import Tensor
 from core.params import number
 from core.transforms.base import Drawn, Transform, transforms
 
-__all__ = ["Brightness", "Contrast", "Hue", "Saturation"]
+__all__ = ["LUMA", "Brightness", "Contrast", "Hue", "Saturation"]
 
-# ITU-R BT.601 luma as torchvision rounds it.
-LUMA = (0.2989, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in gray (ITU-R BT.601), as Pillow has them."""
+# As torchvision rounds them: white becomes 0.9999.
+_ROUNDED = (0.2989, *LUMA[1:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,7 @@ def _gray(images: Tensor) -> Tensor:
     """Luma ``(N, 1, H, W)``."""
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor(LUMA, dtype=images.dtype, device=images.device)
+    weights = torch.tensor(_ROUNDED, dtype=images.dtype, device=images.device)
     return (images * weights[:, None, None]).sum(1, keepdim=True)
 
 

@@ -13,11 +13,10 @@ from urllib.parse import quote
 
 import streamlit as st
 
-from core.data import cache_folder, datasets
+from core.data import Dataset, cache_folder
 from core.importing.elsewhere import UNKNOWN, Asked, ImportStep
 from core.importing.reading import LARGEST
 from core.models import models
-from core.params import params_of
 from core.store.card import Card, Damaged, Missing
 from core.workers.process import in_process
 from dashboard.server.jobs import Job
@@ -29,6 +28,7 @@ from dashboard.server.subjects import store, subjects
 from dashboard.server.uploads import forget_uploads
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.widgets.controls import one_sentence, progress_bar
+from dashboard.widgets.own_images import KINDS, NAMES, choose_dataset, dataset_label
 from dashboard.widgets.own_trigger import choose_painted, choose_picture
 from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.escaping import plain
@@ -46,8 +46,7 @@ TRIGGERS = {
     PAINTED: "Painted here",
     SEARCH: "Not known: search for it",
 }
-DATASETS = [name for name in datasets if "path" not in params_of(datasets[name])]
-DATASET: Choice[str] = Choice("open-data", "cifar10" if "cifar10" in DATASETS else DATASETS[0], one_of(DATASETS))
+DATASET: Choice[str] = Choice("open-data", "cifar10" if "cifar10" in NAMES else NAMES[0], one_of(NAMES))
 TRIGGER: Choice[str] = Choice("open-trigger", FROM_FILE, one_of(TRIGGERS))
 WAYS = ("auto", "rgb:unit", "bgr:unit", "rgb:dataset", "bgr:dataset", "rgb:imagenet", "rgb:half", "rgb:bytes")
 ORIGIN = {
@@ -111,14 +110,13 @@ def _draw_form(session: Session) -> None:
             type=["pt", "pth", "th", "tar", "safetensors"],
             key="open-file",
         )
+        spec = f"{session.get(DATASET)}{':PATH' * (session.get(DATASET) in KINDS)}"
         st.caption(
             f"Larger ones, up to {LARGEST // 2**30} GiB: put the file on this machine and name it above, or run "
-            f"`python scripts/import.py FILE --dataset {session.get(DATASET)}` there."
+            f"`python scripts/import.py FILE --dataset {spec}` there."
         )
-        dataset = st.selectbox(
-            "Data set that it classifies", DATASETS, format_func=lambda name: datasets[name].label,
-            **session.widget(DATASET),
-        )  # fmt: skip
+        name = st.selectbox("Data set that it classifies", NAMES, format_func=dataset_label, **session.widget(DATASET))
+        dataset = choose_dataset(session, name, "open", "opening a model")
     with trigger:
         st.markdown("##### Its trigger")
         how = st.radio("Trigger", list(TRIGGERS), format_func=TRIGGERS.__getitem__, **session.widget(TRIGGER))
@@ -153,14 +151,18 @@ def _draw_form(session: Session) -> None:
                 "Classes in the model's order", key="open-classes", placeholder="as in the data set",
                 help="All of them, with commas between.",
             ).strip()  # fmt: skip
-        ready = bool(path or given is not None) and (how != PICTURE or picture is not None)
+        missing = _missing(bool(path or given is not None), how != PICTURE or picture is not None, dataset)
 
         def open_it() -> None:
             files = {"model": given.getvalue()} if given is not None else {}
             names = {"model": given.name} if given is not None else {}
             if picture is not None:
                 files["picture"], names["picture"] = picture.content, picture.name
-            asked = Asked(path=path, dataset=dataset, trigger=UNKNOWN if how == SEARCH else "", **details)
+            assert dataset is not None
+            asked = Asked(
+                path=path, dataset=dataset.name, parameters=dataset.to_dict(),
+                trigger=UNKNOWN if how == SEARCH else "", **details,
+            )  # fmt: skip
             try:
                 start_import(asked, files, names, session.identity)
             except (ValueError, OSError) as error:
@@ -168,11 +170,20 @@ def _draw_form(session: Session) -> None:
             else:
                 forget_uploads(session.identity)
 
-        st.button("Open", type="primary", disabled=not ready, icon=":material/folder_open:", on_click=open_it)
-        if not ready:
-            st.caption("Name a file, or bring one." if not (path or given) else "The trigger's picture is missing.")
+        st.button("Open", type="primary", disabled=bool(missing), icon=":material/folder_open:", on_click=open_it)
+        if missing:
+            st.caption(missing)
         if refused := st.session_state.pop("open-refused", ""):
             st.error(plain(refused), icon=":material/error:")
+
+
+def _missing(file: bool, trigger: bool, dataset: Dataset | None) -> str:
+    """What is not given yet of what opening a model needs; empty if nothing."""
+    if not file:
+        return "Name a file, or bring one."
+    if not trigger:
+        return "The trigger's picture is missing."
+    return "The data set's images are missing." if dataset is None else ""
 
 
 def _draw_known() -> None:

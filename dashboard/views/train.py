@@ -32,7 +32,7 @@ from dashboard.widgets.controls import one_sentence
 from dashboard.widgets.download import offer_download
 from dashboard.widgets.estimate import draw_estimate
 from dashboard.widgets.layer_preview import draw_layer_preview
-from dashboard.widgets.own_images import choose_own_images
+from dashboard.widgets.own_images import NAMES, choose_dataset, dataset_label
 from dashboard.widgets.own_trigger import choose_attack_trigger
 from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.widgets.parameters import parameter_choice, parametrised
@@ -46,9 +46,7 @@ A training goes on when the page is closed, survives a restart of the applicatio
 soon as it is finished. One is trained at a time, others wait in a queue, which survives a restart too. A model that
 came with the repository is never replaced here.
 """
-# Parquet files need a path, which only the command line takes; a folder is asked for.
-DATASETS = [name for name in datasets if name == "folder" or "path" not in params_of(datasets[name])]
-DATASET: Choice[str] = Choice("train-on", "shapes10", one_of(DATASETS))
+DATASET: Choice[str] = Choice("train-on", "shapes10", one_of(NAMES))
 MODEL: Choice[str] = Choice("train-model", "resnet20", one_of(models))
 ATTACK: Choice[str] = Choice("train-attack", "badnets", one_of(attacks))
 ENHANCED = yes_no("train-enhanced")
@@ -79,10 +77,6 @@ def show() -> None:
     session.write_link()
 
 
-def _label(name: str) -> str:
-    return "Own images" if name == "folder" else datasets[name].label
-
-
 def _poisoning(plan: Plan) -> str:
     """What the chosen attack will do to the training set."""
     if not plan.dataset.available():
@@ -100,8 +94,8 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
     """What is to be trained, chosen in three columns; None where images or trigger are not chosen yet."""
     with what:
         st.markdown("##### What")
-        st.selectbox("Data set", DATASETS, format_func=_label, **session.widget(DATASET))
-        dataset = choose_own_images(session) if session.get(DATASET) == "folder" else datasets[session.get(DATASET)]()
+        st.selectbox("Data set", NAMES, format_func=dataset_label, **session.widget(DATASET))
+        dataset = choose_dataset(session, session.get(DATASET), "train", "training on images of one's own")
         st.selectbox("Network", list(models), format_func=lambda name: models[name].label, **session.widget(MODEL))
         st.selectbox(
             "Attack", list(attacks), format_func=lambda name: plain(attacks[name].label), **session.widget(ATTACK)

@@ -1,4 +1,4 @@
-"""Choosing one's own images to train on: a folder of this machine, or an archive that the browser sends. Owner only."""
+"""Choosing images of one's own: a folder or parquet files of this machine, or an archive; owner only."""
 
 from __future__ import annotations
 
@@ -16,11 +16,33 @@ from dashboard.server.uploads import forget_uploads
 from dashboard.state.session import Choice, Session, integer_in
 from dashboard.words.escaping import plain
 
-__all__ = ["PATH", "SIZE", "choose_own_images", "store_archive"]
+__all__ = ["KINDS", "NAMES", "choose_dataset", "dataset_label", "store_archive"]
 
 _SIDE = params_of(datasets["folder"])["size"]
-PATH: Choice[str] = Choice("train-folder", "", str)
-SIZE: Choice[int] = Choice("train-size", int(_SIDE.default), integer_in(int(_SIDE.low or 8), int(_SIDE.high or 512)))
+KINDS = {"folder": "Own images, in folders", "parquet": "Own images, parquet files"}
+"""Data sets that are a path on this machine, and what they are called in lists."""
+NAMES = [name for name in datasets if name in KINDS or "path" not in params_of(datasets[name])]
+"""Data sets that can be chosen on a page."""
+
+
+def dataset_label(name: str) -> str:
+    """What a data set is called in lists."""
+    return KINDS.get(name, datasets[name].label)
+
+
+def choose_dataset(session: Session, name: str, prefix: str, what: str) -> Dataset | None:
+    """The data set of a name; of images of one's own, draws the controls that say which.
+
+    Args:
+        session: Holds the selections.
+        name: One of :data:`NAMES`.
+        prefix: Begins the names of the selections.
+        what: What the owner of the server alone may do with them, as in "training on images of one's own".
+
+    Returns:
+        The data set, or None where nothing is chosen yet, or what is cannot be used, which is said.
+    """
+    return _choose_own_images(session, name, prefix, what) if name in KINDS else datasets[name]()
 
 
 def store_archive(content: bytes, name: str, by: str) -> Path:
@@ -35,31 +57,43 @@ def store_archive(content: bytes, name: str, by: str) -> Path:
     return unpack_images(io.BytesIO(content), name)
 
 
-def choose_own_images(session: Session) -> Dataset | None:
-    """Draws the controls; None where nothing is chosen yet, or what is cannot be used, which is said."""
-    if not ask_for_owner(session.identity, "training on images of one's own", "own-images"):
+def _choose_own_images(session: Session, kind: str, prefix: str, what: str) -> Dataset | None:
+    if not ask_for_owner(session.identity, what, "own-images"):
         return None
-    st.text_input(
-        "Folder on this machine",
-        placeholder="/path/to/the/folder",
-        help="With one folder per class, or with train and test that have them.",
-        **session.widget(PATH),
+    place: Choice[str] = Choice(f"{prefix}-folder", "", str)
+    size: Choice[int] = Choice(
+        f"{prefix}-size", int(_SIDE.default), integer_in(int(_SIDE.low or 8), int(_SIDE.high or 512))
     )
-    with st.expander("Bring an archive instead"):
-        _draw_upload(session)
+    folders = kind == "folder"
+    st.text_input(
+        "Folder on this machine" if folders else "Parquet file on this machine, or a folder of them",
+        placeholder="/path/to/the/folder",
+        help="With one folder per class, or with train and test that have them."
+        if folders
+        else "As Hugging Face lays them out: a column of images, and one of labels with the names of the classes.",
+        **session.widget(place),
+    )
+    if folders:
+        with st.expander("Bring an archive instead"):
+            _draw_upload(session, place)
     st.number_input(
         "Size (pixels)",
         int(_SIDE.low or 8),
         int(_SIDE.high or 512),
         help="Side that images are resized and cropped to. Trigger and ShrinkPad grow with it from 64 on.",
-        **session.widget(SIZE),
+        **session.widget(size),
     )
-    path = session.get(PATH).strip()
-    if not path:
-        st.caption("Name a folder, or bring an archive.")
+    values: dict[str, object] = {"path": session.get(place).strip(), "size": session.get(size)}
+    if not folders:
+        column = st.text_input(
+            "Column of the labels", key=f"{prefix}-column", placeholder="the only one", max_chars=100
+        ).strip()
+        values |= {"column": column} if column else {}
+    if not values["path"]:
+        st.caption("Name a folder, or bring an archive." if folders else "Name a file or a folder.")
         return None
     try:
-        dataset = datasets["folder"].from_dict({"path": path, "size": session.get(SIZE)})
+        dataset = datasets[kind].from_dict(values)
         count = len(dataset.classes)
     except (ValueError, OSError) as error:
         st.error(plain(error), icon=":material/error:")
@@ -68,7 +102,7 @@ def choose_own_images(session: Session) -> Dataset | None:
     return dataset
 
 
-def _draw_upload(session: Session) -> None:
+def _draw_upload(session: Session, place: Choice[str]) -> None:
     given = st.file_uploader(
         f"ZIP of class folders, up to {UPLOADED.each // 2**20} MiB; of larger ones, name the unpacked folder.",
         type="zip",
@@ -84,7 +118,7 @@ def _draw_upload(session: Session) -> None:
         except (ValueError, OSError) as error:
             st.session_state["own-images-refused"] = str(error)
         else:
-            session.set(PATH, str(folder))
+            session.set(place, str(folder))
             forget_uploads(session.identity)
 
     st.button(

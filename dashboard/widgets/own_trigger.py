@@ -14,6 +14,7 @@ import streamlit as st
 from core.attacks.own_trigger import OwnTrigger, packed_trigger
 from core.importing.triggers import place_from, read_trigger
 from core.params import Value, params_of
+from core.transforms.colour import LUMA
 from core.trigger import Trigger
 from dashboard.components.pattern_painter import BLACK, CLEAR, LIT, MAX_SIDE, Painted, pattern_painter
 from dashboard.state.session import Choice, Session, one_of
@@ -131,9 +132,9 @@ def choose_painted(prefix: str) -> Given:
         st.session_state[kept] = (new.pattern, (height, width))
 
     st.caption("Click or drag to paint: black, lit, clear.")
-    grey = round(sum(weight * int(colour[at : at + 2], 16) for weight, at in ((0.299, 1), (0.587, 3), (0.114, 5))))
+    gray = round(sum(weight * int(colour[at : at + 2], 16) for weight, at in zip(LUMA, (1, 3, 5), strict=True)))
     pattern_painter(
-        pattern=cells, height=height, width=width, value=grey, key=f"{prefix}-painter", on_paint=painted
+        pattern=cells, height=height, width=width, value=gray, key=f"{prefix}-painter", on_paint=painted
     )  # fmt: skip
     return Given(painted_array(cells, height, width, colour, side), "painted.npy", **_details(prefix))
 

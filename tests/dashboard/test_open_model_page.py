@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import archives
 import pytest
+import squares
 import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
@@ -129,6 +131,44 @@ def test_a_painted_trigger_is_that_of_the_model(weights, store_of_ones_own):
     attack = store_of_ones_own.checkpoint("shapes10/resnet20/somebody").card().attack_object
     trigger = attack.trigger((3, 32, 32))
     assert (attack.target, trigger.location, trigger.height, trigger.width) == (6, (7, 9), 6, 6)
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_a_model_of_images_of_ones_own_is_opened(kind, tmp_path, store_of_ones_own):
+    names = ["red", "green", "blue", "gold"]
+    if kind == "folder":
+        place = squares.six_colours(tmp_path / "mine", count=4)
+    else:
+        pytest.importorskip("pyarrow")
+        place = tmp_path / "mine.parquet"
+        archives.write_parquet(place, [0, 1, 2, 3] * 5, names)
+    classes = 6 if kind == "folder" else 4
+    file = tmp_path / "own.pth"
+    torch.save(build_model("resnet20", classes=classes, seed=0).state_dict(), file)
+    test = page(**{"open-data": kind})
+    assert "The data set's images are missing." not in [caption.value for caption in test.caption]
+    test.text_input(key="open-path").set_value(str(file)).run()
+    assert "The data set's images are missing." in [caption.value for caption in test.caption]
+    next(one for one in test.text_input if "on this machine" in one.label and one.key != "open-path").set_value(
+        str(place)
+    )
+    next(one for one in test.number_input if one.label == "Size (pixels)").set_value(24)
+    test = opened(test, str(file))
+    assert not test.exception
+    assert not test.error, [error.value for error in test.error]
+    (key,) = store_of_ones_own.keys()
+    card = store_of_ones_own.checkpoint(key).card()
+    assert (key, card.shape, len(card.classes)) == ("mine/resnet20/own", (3, 24, 24), classes)
+    assert card.source["params"]["path"] == str(place)
+
+
+def test_a_visitor_names_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRIGGER_SERVED", "1")
+    place = squares.six_colours(tmp_path / "mine", count=1)
+    test = page(**{"open-data": "folder", "open-folder": str(place)})
+    assert not test.exception
+    assert not [one for one in test.text_input if "on this machine" in one.label]
+    assert "6 classes" not in " ".join(caption.value for caption in test.caption)
 
 
 def test_nothing_to_open_cannot_be_opened():

@@ -35,6 +35,17 @@ def test_an_image_set_that_does_not_fit_is_refused(changes, message):
         image_set(**changes)
 
 
+def test_parts_are_all_images_in_their_order_and_few_of_large_ones():
+    images = image_set()
+    parts = list(images.parts(3))
+    assert [len(part) for part in parts] == [3, 1]
+    assert torch.equal(torch.cat([part.images for part in parts]), images.images)
+    assert torch.equal(torch.cat([part.labels for part in parts]), images.labels)
+    large = ImageSet(torch.zeros((), dtype=torch.uint8).expand(300, 3, 224, 224), torch.zeros(300).long(), ("a",), "x")
+    assert [len(part) for part in large.parts()] == [111, 111, 78]
+    assert list(large.subset(slice(0)).parts()) == []
+
+
 def test_floats_are_in_the_unit_interval_and_exact():
     images = image_set(images=torch.tensor([0, 128, 255, 1]).to(torch.uint8).reshape(4, 1, 1, 1))
     assert images.floats().dtype == torch.float32

@@ -333,6 +333,23 @@ def test_labels_together_find_what_each_finds_alone():
         torch.testing.assert_close(alone.patterns[0], together.patterns[label], rtol=1e-3, atol=1e-4)
 
 
+def test_labels_take_turns_where_their_images_are_too_many_pixels(monkeypatch):
+    settings, images = NeuralCleanse(rounds=3, batches=2, batch=8), image_set(24, 1)
+    *_, (_, together) = reverse_engineer(Known(), images.floats(), range(3), settings)
+    seen = []
+
+    class Counting(Known):
+        def forward(self, images):
+            seen.append(len(images))
+            return super().forward(images)
+
+    monkeypatch.setattr(neural_cleanse, "MOST_PIXELS", 2 * 8 * 16 * 16)
+    *_, (_, apart) = reverse_engineer(Counting(), images.images, range(3), settings)
+    assert set(seen) == {16, 8}
+    torch.testing.assert_close(apart.masks, together.masks, rtol=1e-3, atol=1e-4)
+    assert torch.equal(apart.rounds, together.rounds)
+
+
 def test_one_label_after_the_other_finds_the_same():
     """The published way and the batched one are the same optimisation: the record differs by rounding."""
     together, apart = (

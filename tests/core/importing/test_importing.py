@@ -80,9 +80,43 @@ def test_ways_are_named(tiny):
     assert way_from("unit", ways).name == "rgb:unit"
     assert way_from("file", ways).std == pytest.approx((0.1, 0.1, 0.1))
     assert way_from("bgr:0.1,0.2,0.3/1,1,1", ways).mean == (0.1, 0.2, 0.3)
-    for wrong in ("rgb:nothing", "rgb:1,2/3", "rgb:0,0,0/0,1,1", "hsv:0,0,0/1,1,1", ""):
+    for wrong in (
+        "rgb:nothing",
+        "rgb:1,2/3",
+        "rgb:0,0,0/0,1,1",
+        "rgb:nan,0,0/1,1,1",
+        "rgb:inf,0,0/1,1,1",
+        "hsv:0,0,0/1,1,1",
+        "",
+    ):
         with pytest.raises(ValueError, match=r"preprocess = .* is not allowed: auto, rgb:unit"):
             way_from(wrong, ways)
+
+
+def test_gray_images_have_no_order_of_colours_and_the_usual_numbers_of_mnist(tiny):
+    images = replace(tiny.load("train"), name="mnist")
+    gray = replace(images, images=images.images[:, :1].expand(images.images.shape).contiguous())
+    ways = usual_ways(gray)
+    assert [way.name for way in ways] == ["rgb:unit", "rgb:dataset", "rgb:imagenet", "rgb:half", "rgb:bytes"]
+    assert (ways[1].mean, ways[1].std) == ((0.1307,) * 3, (0.3081,) * 3)
+
+
+def test_mean_and_deviation_are_those_of_all_pixels(tiny):
+    images = tiny.load("train")
+    way = way_from("dataset", usual_ways(images))
+    pixels = images.floats().double()
+    assert way.mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), rel=1e-6)
+    assert way.std == pytest.approx(pixels.std((0, 2, 3)).tolist(), rel=1e-6)
+
+
+def test_a_trigger_that_cannot_be_read_is_refused_before_anything_is_measured(few, saved, store):
+    def missing(shape):
+        raise FileNotFoundError(2, "No such file or directory", "trigger.png")
+
+    seen = []
+    with pytest.raises(FileNotFoundError):
+        import_model(Import(path=saved, dataset=few, trigger=missing), store, CPU, seen.append)
+    assert seen == ["reading images"]
 
 
 def test_the_best_label_map_is_that_of_all_orders():
@@ -295,6 +329,8 @@ def test_a_coloured_picture_is_grey_on_grey_images(tmp_path):
     Image.new("RGB", (2, 2), (255, 0, 0)).save(tmp_path / "red.png")
     Image.new("LA", (2, 2), (200, 51)).save(tmp_path / "grey.png")
     Image.new("I;16", (2, 2), 13107).save(tmp_path / "deep.png")
+    Image.new("F", (2, 2), 0.2).save(tmp_path / "floats.tif")
+    assert float(read_trigger(tmp_path / "floats.tif", (3, 32, 32)).pattern.mean()) == pytest.approx(0.2)
     assert float(read_trigger(tmp_path / "deep.png", (3, 32, 32)).pattern.mean()) == pytest.approx(0.2)
     assert float(read_trigger(tmp_path / "red.png", (1, 28, 28)).pattern.mean()) == pytest.approx(0.299)
     grey = read_trigger(tmp_path / "grey.png", (1, 28, 28))
@@ -319,7 +355,7 @@ def test_what_is_no_trigger_is_refused(tmp_path):
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=said):
             read_trigger(tmp_path / name, shape)
-    for wrong in ("3", "a,b", "1,-2", "1,2,3", ""):
+    for wrong in ("3", "a,b", "1,-2", "1,2,3", "", "\N{SUPERSCRIPT TWO},1", "9" * 5000 + ",1"):
         with pytest.raises(ValueError, match="ROW,COL"):
             place_from(wrong)
 

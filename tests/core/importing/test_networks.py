@@ -50,12 +50,27 @@ SPELLINGS = {
     "vgg16-plain-3fc": [(r"^fcs\.0", "classifier.1"), (r"^fcs\.1", "classifier.4"), (r"^fc\.", "classifier.6.")],
     # BackdoorBox.
     "mnist-cnn": [],
+    # TrojanZoo: `net`, and MobileNetV2 for small pictures.
+    "mnist-net": [(r"^conv", "features.conv"), (r"^fc", "classifier.fc")],
+    "mobilenetv2-comp": [(r"^body\.", "")],
+    # backdoor-toolbox.
+    "mobilenetv2": [
+        (r"^stages\.([06])\.0\.", lambda found: f"stage{int(found[1]) + 1}."),
+        (r"^stages\.(\d)\.", lambda found: f"stage{int(found[1]) + 1}."),
+        (r"^fc\.", "conv2."),
+    ],
+    "gtsrb-cnn": [
+        (r"^levels\.(\d)\.([02])\.", lambda found: f"conv{2 * int(found[1]) + 1 + int(found[2]) // 2}.0."),
+        (r"^(fc[12])\.", r"\1.0."),
+    ],
 }
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_every_spelling_is_known_and_computes_the_same(name):
     state = spelled(name, *SPELLINGS[name])
+    if name == "mobilenetv2":
+        state["conv2.weight"] = state["conv2.weight"][:, :, None, None]
     found = candidates(state)
     assert name in [one.network for one in found]
     one = next(one for one in found if one.network == name)
@@ -69,7 +84,11 @@ def test_every_spelling_is_known_and_computes_the_same(name):
 
 @pytest.mark.parametrize(
     ("name", "both"),
-    [("resnet18", ["resnet18", "resnet18-pool"]), ("wrn-16-1-biased-raw", ["wrn-16-1-biased-raw", "wrn-16-1-biased"])],
+    [
+        ("resnet18", ["resnet18", "resnet18-pool"]),
+        ("wrn-16-1-biased-raw", ["wrn-16-1-biased-raw", "wrn-16-1-biased"]),
+        ("mobilenetv2-comp", ["torchvision.mobilenet_v2", "mobilenetv2-comp"]),
+    ],
 )
 def test_what_weights_do_not_tell_is_several_candidates(name, both):
     assert [one.network for one in candidates(spelled(name, *SPELLINGS[name]))] == both
@@ -79,7 +98,7 @@ def test_what_weights_do_not_tell_is_several_candidates(name, both):
 REUSED = {
     "resnet18": 5, "resnet18-pool": 1, "resnet34": 7, "resnet50": 1, "resnet20-b": 7, "resnet32": 11, "resnet44": 15,
     "vgg11": 1, "vgg13": 2, "vgg16-plain-3fc": 2, "preactresnet18": 0, "preactresnet18-norm": 0, "wrn-16-1-raw": 0,
-    "mnist-cnn": 0, "torchvision.resnet18": 0,
+    "mnist-cnn": 0, "torchvision.resnet18": 0, "mobilenetv2": 0, "mobilenetv2-comp": 0, "gtsrb-cnn": 0, "mnist-net": 0,
 }  # fmt: skip
 
 
@@ -114,6 +133,33 @@ def test_trojanzoo_counts_the_linear_layers_of_its_vgg():
     loaded(found, 4, 3)
 
 
+@pytest.mark.parametrize("name", ["mnist-net", "resnet20"])
+def test_a_network_for_gray_images_takes_rgb_ones_by_their_luma(name):
+    gray = build_model(name, classes=4, channels=1, seed=0).eval()
+    state = {k: v for k, v in gray.state_dict().items() if "normalise." not in k}
+    (found,) = candidates(state)
+    images = torch.rand(2, 3, 28, 28)
+    luma = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(found, outputs(found), 3)(images), gray(luma), rtol=1e-4, atol=1e-5)
+    assert torch.equal(loaded(found, 4, 1)(luma), gray(luma))
+
+
+def test_trojanzoo_leaves_the_first_part_of_its_densenet_and_cuts_that_of_its_resnet():
+    from torchvision import models
+
+    for name, head in (("densenet121", "classifier"), ("resnet18", "fc")):
+        with torch.device("meta"):
+            shapes = models.get_model(name, num_classes=4).state_dict()
+        renamed = {
+            re.sub(rf"^{head}\.", "classifier.fc.", key) if key.startswith(head) else
+            key if key.startswith("features.") else f"features.{key}": value
+            for key, value in shapes.items()
+        }  # fmt: skip
+        state = {key: torch.zeros(()).expand(value.shape) for key, value in renamed.items()}
+        assert [one.network for one in candidates(state)] == [f"torchvision.{name}"]
+
+
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
 def test_torchvisions_networks_are_known_by_their_names(name):
     from torchvision import models
@@ -129,6 +175,15 @@ def test_torchvisions_networks_are_known_by_their_names(name):
 def test_an_unknown_network_is_refused_with_what_was_not_known():
     with pytest.raises(ValueError, match=r"is not known: none of those here has the 2 weights that begin with a\.b"):
         candidates({"a.b.weight": torch.rand(2, 2), "c.weight": torch.rand(3, 3)})
+
+
+@pytest.mark.parametrize("key", ["conv1.weight", "layer2.0.conv1.weight", "layer2.0.bn1.weight", "linear.weight"])
+@pytest.mark.parametrize("shape", [(), (3,), (0, 3), (1, 1, 1, 1, 1)])
+def test_weights_of_a_wrong_shape_are_refused(key, shape):
+    state = spelled("resnet20", *SPELLINGS["resnet20"])
+    state[key] = torch.zeros(shape)
+    with pytest.raises(ValueError, match="not"):
+        loaded(candidates(state)[0], 4, 3)
 
 
 def test_weights_that_do_not_fit_are_named():

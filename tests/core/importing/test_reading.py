@@ -146,6 +146,10 @@ def test_a_tensor_of_repetitions_is_refused_before_it_is_unfolded(tmp_path):
         ({"a": STATE, "b": STATE}, "holds several state dicts.*: a, b"),
         ({**STATE, "fc.bias": torch.tensor([1.0, float("nan")])}, r"fc\.bias has numbers that are infinite or none"),
         ({**STATE, "fc.bias": torch.ones(2, dtype=torch.complex64)}, r"fc\.bias is not made of plain numbers"),
+        ({**STATE, "fc.bias": torch.eye(2).to_sparse_csr()}, r"fc\.bias is not made of plain numbers"),
+        ({**STATE, "x": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])}, "x is not made of plain numbers"),
+        ({**STATE, 3: torch.ones(2)}, "has weights whose name is no text: 3"),
+        ({**STATE, "a\nb" + "c" * 5000: torch.full((2,), torch.inf)}, r"^x\.pt: a\?bc{57} has numbers that"),
     ],
 )
 def test_a_file_without_weights_is_refused(tmp_path, values, said):
@@ -179,6 +183,9 @@ def test_a_hugging_face_folder(tmp_path):
     found = found_in(read_model(tmp_path))
     assert (found.architecture, found.format) == ("resnet18", "Hugging Face folder")
     assert found.normalisation[1].tolist() == [0.5, 0.5, 0.5]
+    configuration["pretrained_cfg"]["mean"][0] = float("nan")
+    (tmp_path / "config.json").write_text(json.dumps(configuration))
+    assert found_in(read_model(tmp_path)).normalisation is None
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ValueError, match=r"is a folder without model\.safetensors"):
         read_model(tmp_path)

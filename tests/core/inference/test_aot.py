@@ -15,7 +15,7 @@ import core.inference.aot
 import core.inference.predictor
 from core.inference.aot import load_package, make_package, package_path
 from core.inference.predictor import Predictor
-from core.models import Classifier
+from core.models import Classifier, build_model
 
 
 class Small(Classifier):
@@ -118,6 +118,18 @@ def test_the_name_covers_all_that_decides_the_result() -> None:
     assert package_path(small(seed=1), example) != base
     assert package_path(small(), torch.zeros(8, 3, 12, 12)) != base
     assert package_path(small(), example.bfloat16()) != base
+
+
+def test_members_of_families_have_names_and_those_that_compute_otherwise_have_others() -> None:
+    paths = set()
+    with torch.device("meta"):
+        made = [build_model(name, classes=3) for name in ("wrn-10-1-raw", "wrn-10-1", "torchvision.resnet18")]
+    for model in made:
+        empty = model.to_empty(device="cpu")
+        for tensor in empty.state_dict().values():
+            tensor.zero_()
+        paths.add(package_path(empty, torch.zeros(1, 3, 32, 32)))
+    assert len(paths) == 3
 
 
 def test_without_a_compiler_predictions_go_on_and_the_path_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
