@@ -11,7 +11,17 @@ from core.paper.constants import SPATIAL, VALUE_SHIFTS
 from core.paper.tables.base import Models, Row, Table, readable
 from core.paper.tables.claims import claims_of, headline
 from core.paper.tables.repairs import flagged, repairs, times, tolerances
-from core.paper.tables.sweeps import appearance, behind, factors, location, max_shrink, models, physical, saliency
+from core.paper.tables.sweeps import (
+    appearance,
+    behind,
+    factors,
+    location,
+    max_shrink,
+    models,
+    physical,
+    saliency,
+    saliency_methods,
+)
 
 __all__ = ["TABLES", "Models", "Row", "Table", "readable", "without_ablation"]
 
@@ -34,6 +44,8 @@ TABLES: dict[str, Table] = {
     "flagged": without_ablation(flagged),
     "max-shrink": max_shrink,
     "saliency": without_ablation(saliency),
+    "saliency-mass": without_ablation(saliency_methods("mass")),
+    "saliency-rank": without_ablation(saliency_methods("rank")),
     "physical": without_ablation(physical),
     "factors": without_ablation(factors),
     "claims": without_ablation(claims_of(lambda source: source == LI)),

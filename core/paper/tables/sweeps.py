@@ -10,6 +10,7 @@ from core.paper.numbers import paper_number
 from core.paper.tables.base import Models, Row, Table, pair, paper_pair, percent, results_by_network
 from core.physical import FACTORS
 from core.sweeps.results import StoredResults
+from core.sweeps.saliency_methods import MEASURES, TRAINED
 from core.transforms import transform_from_spec
 from core.transforms.spatial import LARGEST
 
@@ -113,6 +114,34 @@ def saliency(checkpoints: Models) -> Iterator[Row]:
             areas = [formatting.percent(kind.area, "%") for kind in kinds]
             peaks = [percent(kind.peak_rate) for kind in kinds]
             yield [checkpoint.key, str(result.seen), *shares, *areas, *peaks]
+
+
+def saliency_methods(measure: str) -> Table:
+    """A table of what every saliency method gives on every attack, in one of the measures of localisation.
+
+    Args:
+        measure: One of :data:`core.sweeps.saliency_methods.MEASURES`.
+    """
+
+    def table(checkpoints: Models) -> Iterator[Row]:
+        stored = [(checkpoint, StoredResults(checkpoint).saliency_methods) for checkpoint, _ in checkpoints]
+        found = [(checkpoint.key, methods) for checkpoint, methods in stored if methods is not None]
+        rows: dict[str, dict[str, str]] = {}
+        for key, methods in found:
+            for score in methods.scores:
+                if score.network != TRAINED:
+                    continue
+                taken = MEASURES[measure].of
+                pair = [taken(energy) for energy in (score.energies.attacked, score.energies.transformed)]
+                shown = " / ".join(formatting.percent(one.value) if one is not None else "" for one in pair)
+                star = "*" if methods.survives(score, MEASURES[measure]) else ""
+                rows.setdefault(score.label, {})[key] = shown + star
+        keys = [key for key, _ in found]
+        yield [f"{MEASURES[measure].label} (%), attacked / behind {SHRINKPAD_LABEL}", *keys]
+        for label, cells in rows.items():
+            yield [label, *(cells.get(key, "") for key in keys)]
+
+    return table
 
 
 def physical(checkpoints: Models) -> Iterator[Row]:
