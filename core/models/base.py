@@ -206,7 +206,8 @@ class Models(Registry[Classifier]):
                     try:
                         return super().__getitem__(name)
                     except UnknownName as error:
-                        raise UnknownName(f"{error}; also {', '.join(self.families())}") from None
+                        also = ", ".join(shown.partition(",")[0] for shown in self.families())
+                        raise UnknownName(f"{error}; also {also}") from None
             return self._members[name]
 
     def __contains__(self, name: object) -> bool:

@@ -390,8 +390,8 @@ def test_clean_accuracy_and_success_are_those_of_the_defended_model() -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "said"),
     [
-        ("location", {"before": "blur"}, "before = 'blur'; allowed is a list such as flip,shrinkpad:4"),
-        ("defenses", {"defense": "blur"}, "defense = 'blur'; allowed is one of flip, shrinkpad"),
+        ("location", {"before": "fog"}, "before = 'fog'; allowed is a list such as flip,shrinkpad:4"),
+        ("defenses", {"defense": "fog"}, "defense = 'fog'; allowed is one of flip, shrinkpad"),
         ("defenses", {"shrinkpad-strength": "9"}, "shrinkpad-strength = '9'; allowed is an integer from 0 to 8"),
         ("defenses", {"then": "hue:7"}, "then = 'hue:7'; allowed is a list such as flip,shrinkpad:4"),
         ("saliency", {"method": "magic"}, "method = 'magic'; allowed is one of ablation, deeplift, gradcam, gradient"),

@@ -152,10 +152,10 @@ def test_train_names_a_store_that_cannot_be_written(script, folder_of_images, tm
         (["colour"], ["colour", "location", "appearance", "strength"]),
         (["location", "--checkpoint", "a/b/c+"], ["train.py --dataset a --model b --attack c --enhanced"]),
         (["location", "--checkpoint", "a/b/c+max6"], ["--attack c --enhanced --max-shrink 6"]),
-        (["location", "--before", "blur"], ["there is no transform 'blur'"]),
+        (["location", "--before", "fog"], ["there is no transform 'fog'"]),
         (["location", "--transform", "flip"], ["--transform is not allowed here"]),
         (["strength", "--before", "flip"], ["--before is not allowed here"]),
-        (["strength", "--transform", "blur"], ["there is no transform 'blur'"]),
+        (["strength", "--transform", "fog"], ["there is no transform 'fog'"]),
     ],
     ids=lambda value: " ".join(value)[:32],
 )

@@ -295,8 +295,8 @@ def test_labels_say_what_differs_from_the_paper():
 
 
 def test_a_wrong_enhancement_is_refused():
-    with pytest.raises(UnknownName, match="there is no transform 'blur'"):
-        Enhancement(transforms="blur")
+    with pytest.raises(UnknownName, match="there is no transform 'fog'"):
+        Enhancement(transforms="fog")
     with pytest.raises(ValueError, match="max_shrink = 6 is not allowed beside transforms"):
         Enhancement(max_shrink=6, transforms="hue")
     with pytest.raises(ValueError, match="max_shrink = 129 is not allowed: an integer from 0 to 128"):
