@@ -1,4 +1,4 @@
-"""The page *Defenses* with transformations that are no defense of the paper: they are measured where nothing is stored."""
+"""The page *Defenses* with transformations that no table of the paper has: what is not stored is measured there."""
 
 from __future__ import annotations
 
