@@ -31,6 +31,7 @@ from dashboard.saving.tables import evaluated_rows, max_shrink_rows, strength_ro
 from dashboard.server.resources import Tested, jobs, results_of, tested
 from dashboard.server.subjects import Subject, store, subjects
 from dashboard.state.session import Choice, Session, integer_in
+from dashboard.tables.attack_map import draw_attack_map
 from dashboard.tables.defenses import coloured, one_decimal
 from dashboard.tables.rows import Evaluated, evaluated, siblings
 from dashboard.widgets.controls import (
@@ -79,6 +80,7 @@ def show() -> None:
         _draw_shrink_sizes(readable, main)
     with right:
         _draw_max_shrink(main)
+    draw_attack_map(readable.values(), main)
     _draw_study(main)
     session.write_link()
 
