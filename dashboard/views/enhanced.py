@@ -290,10 +290,10 @@ def _draw_study(main: Subject) -> None:
     st.markdown(f"### How strong the trigger of the Consistent Attack must be: {network}, {main.dataset_label}")
     table = pd.DataFrame(
         {
-            "Alpha": run.alpha,
+            "Alpha": f"{run.alpha:g}",
             "Epochs": run.epochs,
             "Surrogate": run.surrogate,
-            "Epsilon (of 255)": run.epsilon,
+            "Epsilon (of 255)": f"{run.epsilon:g}",
             "Attack success rate (%)": round(100 * run.attack_success_rate.value, 1),
             "95% interval": formatting.interval(run.attack_success_rate.interval),
             "Clean accuracy (%)": round(100 * run.clean_accuracy.value, 1),
