@@ -214,7 +214,9 @@ def test_a_cell_of_the_saliency_table_opens_its_maps(page: Page, url: str) -> No
     last = methods.count() - 1
     assert "FlashTorch" in (methods.nth(last).text_content() or "")
     grid.scroll_into_view_if_needed()
-    grid.click(position={"x": 220, "y": 35 * (last + 1) + 17})
+    box = grid.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 220, box["y"] + 35 * (last + 1) + 17)
     for chosen in (
         r"model=cifar10(/|%2F)resnet20(/|%2F)badnets(&|$)",
         "explain=predicted",
