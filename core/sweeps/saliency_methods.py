@@ -140,7 +140,7 @@ class MethodScores:
         from core.attribution.methods import methods
 
         label = methods[self.method].label
-        return label if self.explain == "target" else f"{label} (FlashTorch's)"
+        return label if self.explain == "target" else f"{label}, as FlashTorch: largest signed value, predicted class"
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.attribution.methods import methods
 from core.params import params_of
-from core.sweeps.saliency_methods import CLEAN, MEASURES, RANDOMISED, TRAINED, SaliencyMethods
+from core.sweeps.saliency_methods import CLEAN, MEASURES, RANDOMISED, TRAINED, MethodScores, SaliencyMethods
 from dashboard.figures.saliency import method_map
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import method_rows
@@ -33,6 +33,12 @@ TO_THE_TOP = "document.querySelector('[data-testid=\"stMain\"]').scrollTo({top: 
 Compared = Sequence[tuple[Subject, SaliencyMethods]]
 
 
+def _label(score: MethodScores) -> str:
+    """Name of the method in few words; the caption says what it means."""
+    label = methods[score.method].label
+    return label if score.explain == "target" else f"{label} (FlashTorch's)"
+
+
 def method_table(compared: Compared, measure: str, kind: str, network: str) -> pd.DataFrame:
     """One row per method, one column per attack, in percent.
 
@@ -50,11 +56,11 @@ def method_table(compared: Compared, measure: str, kind: str, network: str) -> p
         for score in stored.scores:
             if score.network != network:
                 continue
-            row = rows.setdefault(score.label, {})
+            row = rows.setdefault(_label(score), {})
             estimate = MEASURES[measure].of(getattr(score.energies, kind))
             row[subject.label] = 100 * estimate.value if estimate is not None else float("nan")
             if stored.survives(score, MEASURES[measure]):
-                surviving.setdefault(score.label, []).append(subject.label)
+                surviving.setdefault(_label(score), []).append(subject.label)
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame = frame[[subject.label for subject, _ in compared if subject.label in frame]]
     frame.index.name = "Method"
@@ -112,7 +118,7 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
     if cells and cells[0][1] in numbers:
         row, column = cells[0]
         subject, stored = next(pair for pair in compared if pair[0].label == column)
-        score = next(score for score in stored.scores if score.label == frame.index[row])
+        score = next(score for score in stored.scores if _label(score) == frame.index[row])
         session.set(choices["method"], score.method)
         session.set(choices["explain"], score.explain)
         for param, declared in params_of(methods[score.method]).items():
