@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from core.metrics import Rate
 from core.sweeps.physical import PhysicalResult
 from dashboard.figures.base import COLOURS, error_bars
+from dashboard.words.photographs import factor_word
 
 __all__ = ["factor_bars", "place_map", "places_of"]
 
@@ -66,7 +67,7 @@ def place_map(result: PhysicalResult, current: tuple[float, float] | None) -> go
             [distance, yaw, 100 * rate.value, *(100 * end for end in rate.interval), rate.hits, rate.total]
             for _, _, distance, yaw, rate in listed
         ],
-        hovertemplate="distance %{customdata[0]}, yaw %{customdata[1]}°: %{customdata[2]:.1f} % "
+        hovertemplate="distance %{customdata[0]}, turned by %{customdata[1]}°: %{customdata[2]:.1f} % "
         "(%{customdata[3]:.1f} to %{customdata[4]:.1f}, %{customdata[5]} of %{customdata[6]})<extra></extra>",
         showlegend=False,
     )
@@ -74,7 +75,7 @@ def place_map(result: PhysicalResult, current: tuple[float, float] | None) -> go
         i, j = distances.index(current[0]), yaws.index(current[1])
         box = {"x0": j - 0.5, "x1": j + 0.5, "y0": i - 0.5, "y1": i + 0.5}
         figure.add_shape(type="rect", **box, line={"color": COLOURS[0], "width": 3})
-    figure.update_xaxes(title="yaw of the sheet", type="category", constrain="domain")
+    figure.update_xaxes(title="sheet turned to the side (yaw)", type="category", constrain="domain")
     figure.update_yaxes(title="distance", type="category")
     figure.update_layout(margin={"l": 10, "r": 10, "t": 10, "b": 10}, height=330, dragmode=False)
     return figure
@@ -91,7 +92,7 @@ def factor_bars(named: Sequence[tuple[str, PhysicalResult]], group: str, ends: M
     figure = go.Figure()
     for (name, result), colour in zip(named, COLOURS, strict=False):
         listed = {ends[preset]: rate for preset, (_, rate) in result.of("preset").items() if preset in ends}
-        listed |= {factor: rate for factor, (_, rate) in result.of(group).items()}
+        listed |= {factor_word(factor): rate for factor, (_, rate) in result.of(group).items()}
         values = [100 * rate.value for rate in listed.values()]
         spread = [tuple(100 * end for end in rate.interval) for rate in listed.values()]
         figure.add_bar(

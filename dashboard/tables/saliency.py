@@ -9,25 +9,34 @@ import streamlit as st
 
 from core.attribution.methods import methods
 from core.params import params_of
-from core.sweeps.saliency_methods import CLEAN, MEASURES, RANDOMISED, TRAINED, SaliencyMethods
+from core.sweeps.saliency_methods import CLEAN, MEASURES, RANDOMISED, TRAINED, MethodScores, SaliencyMethods
+from dashboard.figures.saliency import method_map
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import method_rows
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.tables.defenses import coloured
-from dashboard.widgets.controls import csv_button
+from dashboard.widgets.controls import downloads
 from dashboard.widgets.parameters import parameter_choice
 
 __all__ = ["draw_methods", "method_table"]
 
-KINDS = {"attacked": "Attacked images", "transformed": "Behind ShrinkPad"}
-EXPLAINED = {TRAINED: "The attacked network", RANDOMISED: "Random weights", CLEAN: "The clean model"}
+KINDS = {"attacked": "Attacked", "transformed": "Behind ShrinkPad"}
+BEHIND = {"attacked": "", "transformed": " behind ShrinkPad"}
+EXPLAINED = {TRAINED: "Attacked", RANDOMISED: "Random weights", CLEAN: "Clean"}
 MEASURE: Choice[str] = Choice("measure", "mass", one_of(MEASURES))
 KIND: Choice[str] = Choice("images-of", "attacked", one_of(KINDS))
 NETWORK: Choice[str] = Choice("explained", TRAINED, one_of(EXPLAINED))
 SURVIVES = "Random weights"
+TO_THE_TOP = "document.querySelector('[data-testid=\"stMain\"]').scrollTo({top: 0, behavior: 'smooth'})"
 
 Compared = Sequence[tuple[Subject, SaliencyMethods]]
+
+
+def _label(score: MethodScores) -> str:
+    """Name of the method in few words; the caption says what it means."""
+    label = methods[score.method].label
+    return label if score.explain == "target" else f"{label} (FlashTorch's)"
 
 
 def method_table(compared: Compared, measure: str, kind: str, network: str) -> pd.DataFrame:
@@ -47,17 +56,22 @@ def method_table(compared: Compared, measure: str, kind: str, network: str) -> p
         for score in stored.scores:
             if score.network != network:
                 continue
-            row = rows.setdefault(score.label, {})
+            row = rows.setdefault(_label(score), {})
             estimate = MEASURES[measure].of(getattr(score.energies, kind))
             row[subject.label] = 100 * estimate.value if estimate is not None else float("nan")
             if stored.survives(score, MEASURES[measure]):
-                surviving.setdefault(score.label, []).append(subject.label)
+                surviving.setdefault(_label(score), []).append(subject.label)
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame = frame[[subject.label for subject, _ in compared if subject.label in frame]]
     frame.index.name = "Method"
     if network == TRAINED:
-        frame[SURVIVES] = [", ".join(surviving.get(method, ())) for method in frame.index]
+        frame[SURVIVES] = [_named(surviving.get(method, []), len(frame.columns)) for method in frame.index]
     return frame
+
+
+def _named(attacks: list[str], count: int) -> str:
+    """The attacks of ``count``, in few words where they are all."""
+    return "all attacks" if len(attacks) == count > 1 else ", ".join(attacks)
 
 
 def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Choice[str]]) -> None:
@@ -66,17 +80,16 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
     Args:
         session: Holds the selections.
         compared: The attacks and what was measured of each.
-        choices: The selections that a cell sets: ``method``, ``model`` and ``explain``.
+        choices: The selections that a cell sets: ``method``, ``model``, ``explain``, and ``transform``, to its default.
     """
     st.markdown("### Which method finds the trigger")
-    pick, which, whose = st.columns([3, 3, 4])
-    with pick:
-        st.selectbox("Measure", list(MEASURES), format_func=lambda n: MEASURES[n].label, **session.widget(MEASURE))
-    with which:
+    with st.container(horizontal=True, gap="medium"):
+        st.selectbox(
+            "Measure", list(MEASURES), format_func=lambda n: MEASURES[n].label, width=300, **session.widget(MEASURE)
+        )
         st.segmented_control(
             "Images", list(KINDS), format_func=lambda n: KINDS[n], required=True, **session.widget(KIND)
         )
-    with whose:
         st.segmented_control(
             "Network explained",
             list(EXPLAINED),
@@ -99,27 +112,34 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
         selection_mode="single-cell",
         width="stretch",
         height="content",
+        column_config={"_index": st.column_config.Column(width=190)},
     )
     cells = event.selection.get("cells", []) if network == TRAINED else []
     if cells and cells[0][1] in numbers:
         row, column = cells[0]
         subject, stored = next(pair for pair in compared if pair[0].label == column)
-        score = next(score for score in stored.scores if score.label == frame.index[row])
+        score = next(score for score in stored.scores if _label(score) == frame.index[row])
         session.set(choices["method"], score.method)
         session.set(choices["explain"], score.explain)
         for param, declared in params_of(methods[score.method]).items():
             session.set(parameter_choice(score.method, param, declared), score.params.get(param, declared.default))
         session.set(choices["model"], subject.key)
+        session.set(choices["transform"], choices["transform"].default)
         st.session_state["saliency-cell"] = turn + 1
+        st.session_state["saliency-opened"] = True
         st.rerun()
+    if st.session_state.pop("saliency-opened", False):
+        st.html(f"<script>{TO_THE_TOP}</script>", unsafe_allow_javascript=True)
     counts = sorted({score.energies.images for _, stored in compared for score in stored.scores})
     caption, tools = st.columns([4, 1], vertical_alignment="center")
     caption.caption(
         f"{MEASURES[measure].help} In percent, of {' or '.join(map(str, counts))} images; the file that can be saved "
-        f"has the intervals. A click on a cell shows its maps above. *{SURVIVES}*: attacks for which the method is "
-        "about as good on a network that has learned nothing (Adebayo et al. 2018), so that it shows nothing learned."
+        f"has the intervals. A click on a cell shows its maps, at the top. *{SURVIVES}*: attacks for which the method "
+        "is about as good on a network that has learned nothing (Adebayo et al. 2018): it shows nothing learned. "
+        "*FlashTorch's*: the largest signed value instead of the largest absolute one, of the predicted class."
     )
     with tools:
-        name = file_name("saliency-methods", Source.of(compared[0][0]).all_attacks())
+        name = file_name(f"saliency-methods-{measure}", Source.of(compared[0][0]).all_attacks())
         numbers_of = [(Source.of(subject), stored) for subject, stored in compared]
-        csv_button(name, lambda: method_rows(numbers_of))
+        title = f"{MEASURES[measure].label}, attacked images{BEHIND[kind]}"
+        downloads(name, lambda: method_rows(numbers_of), lambda: method_map(frame[numbers], title))

@@ -163,7 +163,7 @@ def _draw_live(
                     name = subject.classes[label]
                     hit = label == subject.attack.target
                     st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
-                    taken_for = f"{subject.label}: {subject.success_label}"
+                    taken_for = f"{subject.label}: images taken for “{subject.target_name}”"
                     note = stored_note if kept else live_note
                     readings.append(Reading(taken_for, measured[1], colour, note(measured[1])))
                     clean = f"{subject.label}: clean accuracy"
@@ -228,7 +228,7 @@ def _draw_places(
         "Measure with the settings above",
         **session.widget(own),
         help=f"{MAP_IMAGES} test images at each place; the stored maps have the settings of “near”, "
-        "but pitch, roll and aim are 0 in every map.",
+        "but the sheet is not tilted, rotated or off centre in any map.",
     )
     requested: list[PhysicalResult | Job[PhysicalResult] | None] = []
     for subject, kept in zip(pair, stored, strict=True):
@@ -281,9 +281,7 @@ def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: t
     caption, tools = st.columns([3, 1.4], vertical_alignment="center")
     if counts:
         images = str(max(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-        caption.caption(
-            f"{images} photographs of each, all with pitch, roll and aim 0. Click a place for its distance and yaw."
-        )
+        caption.caption(f"{images} photographs of each, not tilted, rotated or off centre. Click a place to go there.")
     with tools:
         places = physical_figures.places_of(result)
         downloads(file_name("photographs", source), partial(place_rows, [(source, places)]), lambda: figure)

@@ -120,7 +120,7 @@ def show() -> None:
     compared = [(subject, stored) for subject, stored in every if stored is not None]
     if compared:
         model = model_choice(found, main.key)
-        draw_methods(session, compared, {"method": METHOD, "explain": EXPLAIN, "model": model})
+        draw_methods(session, compared, {"method": METHOD, "explain": EXPLAIN, "model": model, "transform": transform})
     session.write_link()
 
 

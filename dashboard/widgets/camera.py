@@ -22,6 +22,7 @@ from dashboard.server.resources import Tested, jobs, predictor, tested_for
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session
 from dashboard.widgets.parameters import control, parameter_choice
+from dashboard.words.photographs import SETTINGS, factor_word
 
 __all__ = [
     "GROUPS",
@@ -100,6 +101,7 @@ def preset_controls(session: Session) -> None:
     st.segmented_control("Photograph", list(PRESETS), format_func=str.capitalize, key="preset", on_change=picked)
     st.pills(
         "Factors switched on", list(FACTORS), selection_mode="multi", help="What is off does not happen at all.",
+        format_func=factor_word,
         **session.widget(FACTORS_ON),
     )  # fmt: skip
 
@@ -116,9 +118,9 @@ def camera_controls(session: Session) -> None:
         with st.expander(title, expanded=title == next(iter(GROUPS))):
             off = [f for f in FACTORS if f not in session.get(FACTORS_ON) and set(FACTORS[f]) & set(names)]
             if off:
-                st.caption(f"Switched off: {', '.join(off)}.")
+                st.caption(f"Switched off: {', '.join(map(factor_word, off))}.")
             for name in names:
-                control(session, _choice(name), name, params_of(Camera)[name])
+                control(session, _choice(name), name, params_of(Camera)[name], label=SETTINGS[name])
 
 
 def pair_of(readable: Mapping[str, Subject], main: Subject) -> list[Subject]:

@@ -100,9 +100,11 @@ def parametrised(
     return cls(**values)
 
 
-def control(session: Session, choice: Choice[Any], name: str, param: Param, classes: Sequence[str] = ()) -> Any:
-    """Draws the control of one declared parameter, and returns what is selected."""
-    label = name.replace("_", " ").capitalize() + (f" ({param.unit})" if param.unit else "")
+def control(
+    session: Session, choice: Choice[Any], name: str, param: Param, classes: Sequence[str] = (), label: str = ""
+) -> Any:
+    """Draws the control of one declared parameter, by default under its name, and returns what is selected."""
+    label = label or name.replace("_", " ").capitalize() + (f" ({param.unit})" if param.unit else "")
     arguments: dict[str, Any] = {"help": param.help, **session.widget(choice)}
     if param.is_label and classes:
         st.selectbox(label, range(len(classes)), format_func=lambda index: classes[index], **arguments)

@@ -203,6 +203,30 @@ def test_maps_change_with_the_method_and_while_the_trigger_moves(page: Page, url
     expect(maps.nth(1)).not_to_have_attribute("src", moved, timeout=30_000)
 
 
+def test_a_cell_of_the_saliency_table_opens_its_maps(page: Page, url: str) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{url}/saliency?model=cifar10/resnet20/blended&transform=flip", timeout=120_000)
+    grid = page.locator('[data-testid="data-grid-canvas"]')
+    grid.wait_for(timeout=60_000)
+    methods = grid.locator('[role="gridcell"][aria-colindex="1"]')
+    # The last row is the vanilla gradient as FlashTorch reduces it; rows are as high as the head.
+    last = methods.count() - 1
+    assert "FlashTorch" in (methods.nth(last).text_content() or "")
+    grid.scroll_into_view_if_needed()
+    box = grid.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 220, box["y"] + 35 * (last + 1) + 17)
+    for chosen in (
+        r"model=cifar10(/|%2F)resnet20(/|%2F)badnets(&|$)",
+        "explain=predicted",
+        "gradient-reduction=signed",
+    ):
+        expect(page).to_have_url(re.compile(chosen), timeout=30_000)
+    expect(page).not_to_have_url(re.compile("transform=|method="))  # at their defaults
+    expect(page.get_by_role("heading", name="Saliency", exact=True)).to_be_in_viewport(timeout=30_000)
+
+
 def test_a_painted_pattern_goes_into_the_link_and_back(page: Page, url: str) -> None:
     from playwright.sync_api import expect
 

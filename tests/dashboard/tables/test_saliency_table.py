@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import streamlit as st
 from pages import _alone, component, page  # noqa: F401
@@ -13,6 +14,8 @@ from core.metrics import Rate
 from core.store.local import DEFAULT_ROOT, Store
 from core.sweeps.saliency import Energies, Energy, Localisation, Mean
 from core.sweeps.saliency_methods import RANDOMISED, TRAINED, MethodScores, SaliencyMethods
+from dashboard.figures.saliency import method_map
+from dashboard.saving.figures import to_html
 
 KEY = "shapes10/resnet20/badnets"
 
@@ -73,3 +76,12 @@ def test_all_attacks_follow_the_trigger_where_that_is_asked_for() -> None:
     assert moved["html"].count('class="pair"') == grid.count('class="pair"')
     assert moved["html"] != grid
     assert not [html for html in followed.get("html") if 'class="pair"' in html.proto.body]
+
+
+def test_the_table_is_saved_as_a_figure() -> None:
+    frame = pd.DataFrame({"BadNets": [80.0, float("nan")]}, index=["Vanilla gradient", "Grad-CAM"])
+    figure = method_map(frame, "Relevance mass accuracy")
+    assert list(figure.data[0].x) == ["BadNets"]
+    assert list(figure.data[0].y) == ["Vanilla gradient", "Grad-CAM"]
+    assert figure.data[0].z[0][0] == 80
+    assert "Grad-CAM" in to_html(figure, "saliency-methods")
