@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from latency import ROOT, free_port, start_server
+from latency import ROOT, family, free_port, is_worker, start_server
 from load import Client
 from tried import Tried
 
@@ -242,26 +242,6 @@ def served(users: int) -> list[Tried]:
     ended = Tried("the server's end after all that")
     ended.check(server.returncode == 0, f"it ends with {server.returncode}")
     return [*found, ended]
-
-
-def family(pid: int) -> list[int]:
-    """Numbers of all processes that a process has started, and that these have."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parents.setdefault(int(entry.read_text().rsplit(")", 1)[1].split()[1]), []).append(int(entry.parent.name))
-    found = list(parents.get(pid, ()))
-    for child in found:
-        found += parents.get(child, ())
-    return found
-
-
-def is_worker(pid: int) -> bool:
-    """Whether a process does a job of :mod:`core.workers.process`."""
-    try:
-        return b"core.workers.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 async def begun(port: int, page: str, query: str, press: str) -> bool:
