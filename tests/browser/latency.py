@@ -28,8 +28,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +123,19 @@ def training(wanted: bool) -> Iterator[None]:
             process.wait()
 
 
-def open_beside(browser: Any, port: int, link: str, press: str) -> None:
-    """Opens a page as another user, presses the first button whose text begins so, if any, and leaves it open."""
+def open_beside(browser: Any, port: int, link: str, press: str, fields: Mapping[str, str] | None = None) -> None:
+    """Opens a page as another user, fills fields by their labels, and presses the first button whose text begins so.
+
+    The page stays open; without a text nothing is pressed.
+    """
     page = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
     page.goto(f"http://127.0.0.1:{port}/{link}", timeout=120_000)
     page.locator("h1").first.wait_for(timeout=120_000)
+    for label, text in (fields or {}).items():
+        field = page.get_by_role("textbox", name=label)
+        field.fill(text, timeout=120_000)
+        field.press("Enter")
+        page.wait_for_timeout(2000)
     if press:
         button = page.get_by_role("button", name=re.compile(rf"\b{re.escape(press)}")).first
         more = page.get_by_text("More", exact=True)
@@ -147,6 +155,7 @@ def measure(
     stopped: bool = False,
     beside: Sequence[str] = (),
     press: str = "",
+    fields: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Starts the application, opens the page, drags ``steps`` times, with the server stopped if that is wanted."""
     from playwright.sync_api import sync_playwright
@@ -168,7 +177,8 @@ def measure(
                 raise ValueError(f"--stopped is not allowed with {model} {query}: the browser does not know this look")
             alone = [step(page, number) for number in range(steps)] if beside else []
             for link in beside:
-                open_beside(browser, port, link, press)
+                open_beside(browser, port, link, press, fields)
+            workers = sum(map(is_worker, family(server.pid)))
             spent = cpu_seconds(server.pid)
             if stopped:
                 server.send_signal(signal.SIGSTOP)
@@ -188,6 +198,7 @@ def measure(
         "known": known,
         "stopped": stopped,
         "beside": list(beside),
+        "workers": workers,
         "server_cpu_s": round(spent, 2),
         "steps": steps,
         "p50_ms": round(statistics.median(latencies), 1),
@@ -209,6 +220,26 @@ def cpu_seconds(pid: int) -> float:
     except OSError:
         return float("nan")
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """Numbers of all processes that a process has started, and that these have."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents.setdefault(int(entry.read_text().rsplit(")", 1)[1].split()[1]), []).append(int(entry.parent.name))
+    found = list(parents.get(pid, ()))
+    for child in found:
+        found += parents.get(child, ())
+    return found
+
+
+def is_worker(pid: int) -> bool:
+    """Whether a process does a job of :mod:`core.workers.process`."""
+    try:
+        return b"core.workers.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def step(page: Any, number: int) -> float:
