@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 
@@ -20,8 +21,10 @@ from core.store.local import Store
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# Bit-for-bit comparisons need one number of threads, and tests share the machine with others.
+# Bit-for-bit comparisons need one number of threads, and tests share the machine with others; so do the processes that
+# tests begin, which would wait for each other's threads.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)

@@ -170,9 +170,10 @@ def test_a_training_that_began_under_another_name_goes_on_there(empty: Store, pl
         Trainings(empty, tmp_path / "here").start(listed.plan, "me", "cpu")
 
 
-def test_it_is_said_how_long_it_will_take_when_somebody_asks(empty: Store) -> None:
+def test_it_is_said_how_long_it_will_take_when_somebody_asks(empty: Store, tmp_path: Path) -> None:
     """Opening the page computes nothing; the button times steps in another process, and the page knows from then on."""
-    query = {"train-epochs": "2"}  # too short to be compiled
+    query = {"train-on": "folder", "train-folder": str(six_colours(tmp_path / "six"))}
+    query["train-epochs"] = "2"  # too short to be compiled
     test = page("train", **query)
     assert any("has not been measured yet" in text.value for text in test.markdown)
     assert not jobs()._jobs
