@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import os
 import threading
 import time
 import weakref
@@ -15,7 +16,10 @@ import torch
 from core.inference.predictor import Predictor
 from core.workers.precompile import compile_in_background
 
-__all__ = ["compile_aside"]
+__all__ = ["SETTING", "compile_aside"]
+
+SETTING = "TRIGGER_COMPILE"
+"""Environment variable that switches compiling off with ``0``: predictions are slower, and nothing runs in between."""
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,7 @@ def compile_aside(predictor: Predictor, folder: Path, shape: tuple[int, int, int
     """Lets a predictor take the compiled model as soon as there is one, one model at a time.
 
     Also what is compiled already is loaded aside, and when the page is drawn: importing the loader takes a second.
+    Nothing is done where :data:`SETTING` is ``0``.
 
     Args:
         predictor: The model, ready to predict uncompiled.
@@ -37,6 +42,8 @@ def compile_aside(predictor: Predictor, folder: Path, shape: tuple[int, int, int
         shape: Channels, height and width of an image.
         repair: The stored repair whose model it is, or none.
     """
+    if os.environ.get(SETTING) == "0":
+        return
     thread = threading.Thread(target=_compile, args=(predictor, folder, shape, repair), daemon=True)
     _threads.add(thread)
     thread.start()

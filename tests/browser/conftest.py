@@ -96,7 +96,8 @@ def serve(logs: dict[str, IO[bytes]], servers: dict[str, subprocess.Popen[bytes]
         process = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", str(script), *(f"--{k}={v}" for k, v in options.items())],
             cwd=ROOT,
-            env={**os.environ, **(env or {})},
+            # Every server here has a cache of its own, in which each model would be compiled again for half a minute.
+            env={**os.environ, "TRIGGER_COMPILE": "0", **(env or {})},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
