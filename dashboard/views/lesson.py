@@ -74,6 +74,9 @@ STYLE = """
   .stMain:has(.st-key-lesson-beside .ts-strip) .ts-rate .value {font-size: 1.7rem; line-height: 1.1}
   .st-key-lesson-below {gap: .4rem}
 }
+@media (min-width: 641px) and (max-height: 800px) {
+  .st-key-lesson-beside .ts-strip {max-width: 88%}
+}
 /* Notes stay on the screen, whatever is above them. */
 .stVerticalBlock > :has(> .st-key-lesson-notes), .st-key-lesson-notes {position: sticky; bottom: 0; z-index: 5;
   background: var(--st-background-color, Canvas)}
