@@ -71,7 +71,7 @@ def show() -> None:
     with long:
         if plan is not None:
             _offer(session, plan)
-    if plan is not None:
+    if plan is not None and not isinstance(plan.attack, Enhanced):
         _draw_examples(plan)
     draw_trainings(trainings(str(store().root)), session.identity)
     session.write_link()
@@ -149,31 +149,23 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
 
 
 def _draw_examples(plan: Plan) -> None:
-    """Test images with the chosen trigger, and, of an enhanced attack, as the model is trained on them."""
+    """Test images with the trigger of a standard attack, nothing where there is none, or the images are not here."""
     attack = plan.attack
-    base = attack.base if isinstance(attack, Enhanced) else attack
-    if not plan.dataset.available() or isinstance(base, Benign):
+    if not plan.dataset.available() or isinstance(attack, Benign):
         return
     images, labels = _examples(_described(plan.dataset))
-    _, *sizes = images.shape
-    shape = sizes[0], sizes[1], sizes[2]
+    _, channels, height, width = images.shape
     try:
-        stamped = stamp(images, attack.trigger(shape))
+        stamped = stamp(images, attack.trigger((channels, height, width)))
     except ValueError:
         return  # it is said beside the button
-    rows = [("Test images with this trigger", stamped)]
-    if isinstance(attack, Enhanced):
-        rows.append(
-            ("Flipped and shrunk at random, as in training", attack.enhancement.layer.seeded(plan.seed)(stamped))
-        )
     classes, target = plan.dataset.classes, plan.dataset.classes[attack.target]
-    for title, shown in rows:
-        st.markdown(f"##### {title}")
-        pictures = [
-            Shown(data_url(image), f"to be “{target}”", classes[label], False)
-            for image, label in zip(shown, labels.tolist(), strict=True)
-        ]
-        st.html(f'<div class="ts-ten">{strip(pictures, target)}</div>')
+    st.markdown("##### Test images with this trigger")
+    pictures = [
+        Shown(data_url(image), f"to be “{target}”", classes[label], False)
+        for image, label in zip(stamped, labels.tolist(), strict=True)
+    ]
+    st.html(f'<div class="ts-ten">{strip(pictures, target)}</div>')
     st.html("<style>.ts-ten .ts-strip {grid-template-columns: repeat(auto-fill, minmax(6rem, 1fr))}</style>")
 
 
