@@ -27,7 +27,7 @@ from dashboard.server.scheduler import waiting_file
 from dashboard.server.subjects import store, subjects
 from dashboard.server.uploads import forget_uploads
 from dashboard.state.session import Choice, Session, one_of
-from dashboard.widgets.controls import one_sentence, progress_bar
+from dashboard.widgets.controls import GOES_ON, one_sentence, progress_bar
 from dashboard.widgets.own_images import KINDS, NAMES, choose_dataset, dataset_label
 from dashboard.widgets.own_trigger import choose_painted, choose_picture
 from dashboard.widgets.page_head import begin, read_link, say
@@ -276,6 +276,7 @@ def _draw_progress(session: Session, job: Job[ImportStep]) -> None:
         progress_bar(
             snapshot.done, [job], "stop-import", text, stop=partial(stop_import, job, me), stoppable=is_owner(me)
         )
+        st.caption(GOES_ON)
 
     progress()
 

@@ -33,7 +33,7 @@ from dashboard.server.scheduler import waiting_file
 from dashboard.server.subjects import Subject, store
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.views.pruning import draw_pruning
-from dashboard.widgets.controls import PLOT_CONFIG, downloads, image_picker, progress_bar
+from dashboard.widgets.controls import GOES_ON, PLOT_CONFIG, downloads, image_picker, progress_bar
 from dashboard.widgets.live import draw_answers
 from dashboard.widgets.page_head import say
 from dashboard.widgets.parameters import parametrised
@@ -159,6 +159,7 @@ def _draw_run(session: Session, main: Subject, repair: Repair, stored: Repaired 
         text = f"{repair.label}: {note}, {snapshot.seconds:.0f} s"
         stop = partial(stop_repair, running, me)
         progress_bar(snapshot.done, [running], "stop-repair", text, stop=stop, stoppable=is_owner(me))
+        st.caption(GOES_ON)
 
     progress()
 

@@ -32,6 +32,7 @@ from dashboard.widgets.model_warnings import draw_warnings
 from dashboard.words.escaping import plain
 
 __all__ = [
+    "GOES_ON",
     "IMAGES",
     "PLOT_CONFIG",
     "Chosen",
@@ -55,6 +56,7 @@ IMAGES: Choice[int] = Choice("n", 256, lambda text: int(one_of(map(str, IMAGE_CO
 NOBODY = "-"
 VALUE_HELP = "Brightness of the trigger's non-black pixels, 0 to 255."
 OPACITY_HELP = "How much the trigger hides of the image below it: 100% all, 0% nothing (alpha of Eq. 1)."
+GOES_ON = "It goes on when this page is left. Should the server end meanwhile, it has to be started again."
 # What a link without a model means: the attack of Fig. 4 and Fig. 5, on photographs where there are any.
 FIRST = ("cifar10/resnet20/badnets-gray", "shapes10/resnet20/badnets-gray")
 

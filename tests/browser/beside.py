@@ -32,7 +32,7 @@ WORK = {
     ),
     "report": ("an audit report", "location?model=shapes10/resnet20/benign", "Make an audit report"),
     "training": ("a training", "", ""),
-    "import": ("the opening of a model", "open_model?open-data=shapes10", "folder_open"),
+    "import": ("the opening of a model", "open_model?open-data=shapes10", "Open"),
     "map": ("a map of all places", "location?model=shapes10/resnet20/badnets&value=91", ""),
     "auto-encoder": ("an auto-encoder", f"{REPAIRS}auto-encoder", "Run"),
     "neural-cleanse": ("Neural Cleanse", f"{REPAIRS}neural-cleanse", "Run"),

@@ -137,7 +137,9 @@ def open_beside(browser: Any, port: int, link: str, press: str, fields: Mapping[
         field.press("Enter")
         page.wait_for_timeout(2000)
     if press:
-        button = page.get_by_role("button", name=re.compile(rf"\b{re.escape(press)}")).first
+        # Also by its text: lists have a button of the name Open without one.
+        name = re.compile(rf"\b{re.escape(press)}")
+        button = page.get_by_role("button", name=name).filter(has_text=press).first
         more = page.get_by_text("More", exact=True)
         button.or_(more).first.wait_for(timeout=120_000)
         page.wait_for_timeout(1000)

@@ -122,7 +122,11 @@ async def strangers(port: int, users: int) -> list[Tried]:
     async def opened() -> Stranger:
         return Stranger(await connect(address, subprotocols=["streamlit"], max_size=None, ping_timeout=None))  # type: ignore[list-item]
 
-    links, forged, values = Tried("hostile links"), Tried("forged messages"), Tried("forged widget values")
+    links, forged, values = (
+        Tried("links with values that no page has"),
+        Tried("messages of another kind, damaged or 30 MB large"),
+        Tried("values that no widget can have, on nine pages"),
+    )
     for query in LINKS:
         one = await opened()
         await one.send(query)
@@ -161,7 +165,7 @@ async def strangers(port: int, users: int) -> list[Tried]:
 
 def uploads(port: int) -> Tried:
     """Files for sessions that are not there, without the token against forged requests, and far too large ones."""
-    tried = Tried("forged uploads")
+    tried = Tried("uploads without a session or token, 60 MB large, paths from outside")
     base = f"http://127.0.0.1:{port}"
     for path in (
         "_stcore/upload_file/nobody/1",
@@ -184,7 +188,7 @@ def uploads(port: int) -> Tried:
 
 async def many(opened: Callable[[], Any], users: int) -> Tried:
     """Pages opened all at once, and all closed."""
-    tried = Tried(f"{users} users open pages at one moment")
+    tried = Tried(f"{users} users open different looks at one moment")
 
     async def visit(number: int) -> None:
         try:
