@@ -18,7 +18,7 @@ from core.store.local import DEFAULT_ROOT, Store
 from core.sweeps.results import StoredResults
 
 KEY = "shapes10/resnet20/badnets"
-KINDS = ("location", "appearance", "strengths", "saliency", "physical", "out_of_sample", "repairs")
+KINDS = ("saliency_methods", "location", "appearance", "strengths", "saliency", "physical", "out_of_sample", "repairs")
 
 
 @pytest.fixture
