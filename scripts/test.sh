@@ -31,5 +31,6 @@ ruff check .
 ruff format --check .
 mypy
 # Every test computes on one thread, and many wait for a server or a browser: three files at a time keep two cores busy.
-# A file stays in one process, with its servers and models.
-exec python -m pytest -n 3 --dist loadfile "$@"
+# A file stays in one process, with its servers and models. Trainings in the background take a lower priority than who
+# starts them; at the lowest one, they and the tests that wait for them have equal shares.
+exec nice -n 19 python -m pytest -n 3 --dist loadfile "$@"
