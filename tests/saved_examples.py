@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from core.metrics import Rate
@@ -24,6 +25,7 @@ from dashboard.figures import repairs as repair_figures
 from dashboard.figures import sweeps as figures
 from dashboard.figures.base import COLOURS
 from dashboard.figures.paper import Drawn, cost_figure, paper_figure, shrink_figure
+from dashboard.figures.saliency import method_map
 from dashboard.figures.sweeps import Curve, StrengthLine
 from dashboard.saving import tables as saved_tables
 from dashboard.saving.names import Source
@@ -43,6 +45,7 @@ _NINE = np.full(len(_COUNTS), 9)
 PHOTOGRAPHS = PhysicalResult(_COUNTS, _NINE, conditions(), _COUNTS, _NINE, 9, 9 * len(_COUNTS))
 ENERGIES = Energies(Energy(100, 0.3, 0.1, 0.01, 40), Energy(100, 0.2, 0.1, 0.01, 30), 100, 100)
 METHODS = SaliencyMethods((MethodScores("gradient", {"reduction": "absolute"}, "target", TRAINED, ENERGIES),), 1)
+SCORES = pd.DataFrame({"BadNets": [29.8, np.nan], LONG: [3.1, 44.1]}, index=["Feature ablation", "Guided Grad-CAM"])
 NAMED = [("BadNets", PHOTOGRAPHS), ("BadNets+", PHOTOGRAPHS)]
 RECORD = {
     "norms": [10.0 * (label + 1) for label in range(10)],
@@ -78,6 +81,7 @@ def all_figures() -> dict[str, go.Figure]:
         "strength_curves": figures.strength_curves(lines, "ShrinkPad: size (pixels)", 2, trained=4),
         "max_shrink_curves": figures.max_shrink_curves([("BadNets+ behind ShrinkPad-4", COLOURS[0], "solid", shrink)]),
         "location_map": figures.location_map(MAP, (31, 31), f"{LONG}, JPEG-re-encoded CIFAR-10, behind ShrinkPad-4"),
+        "method_map": method_map(SCORES, "Relevance mass accuracy, attacked images behind ShrinkPad"),
         "place_map": physical_figures.place_map(PHOTOGRAPHS, (1.1, 0.0)),
         "factor_bars": physical_figures.factor_bars(NAMED, "only", {"off": "not printed"}),
         "norms": repair_figures.norms(CLASSES, RECORD["norms"], RECORD["indices"], [0]),
