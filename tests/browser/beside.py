@@ -1,6 +1,6 @@
 """Measures a drag beside each kind of work that the application can start, and writes the table.
 
-    python tests/browser/beside.py --update scripts/README.md
+    python tests/browser/beside.py --update dashboard/README.md
     python tests/browser/beside.py --steps 5 --only report --only map        # whether it works
 
 For each, ``latency.py`` starts a server of its own, drags alone and then while another user has started the work: what

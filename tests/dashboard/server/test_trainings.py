@@ -155,7 +155,7 @@ def test_the_queue_outlives_the_server(every: Trainings, plan: Plan, begun: dict
     until(lambda: plans[1].key in begun)
     begun[plans[1].key].returncode = 0
     until(lambda: plans[2].key in begun)
-    assert after._queue.waiting() == ()
+    until(lambda: after._queue.waiting() == ())
     assert len(json.loads(kept)["waiting"]) == 2
 
 
