@@ -204,17 +204,23 @@ def test_maps_change_with_the_method_and_while_the_trigger_moves(page: Page, url
 
 
 def test_a_cell_of_the_saliency_table_opens_its_maps(page: Page, url: str) -> None:
-    from playwright.sync_api import expect
+    from playwright.sync_api import TimeoutError, expect
 
     page.goto(f"{url}/saliency?model=cifar10/resnet20/blended&transform=flip", timeout=120_000)
     grid = page.locator('[data-testid="data-grid-canvas"]')
     grid.wait_for(timeout=60_000)
     grid.locator("table").wait_for(state="attached")  # it is drawn, and can be clicked
-    grid.scroll_into_view_if_needed()
-    # The last row, which is the vanilla gradient as FlashTorch reduces it, and the first attack.
-    box = grid.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 220, box["y"] + box["height"] - 18)
+    for _ in range(4):  # what is drawn above it meanwhile may have moved it
+        grid.scroll_into_view_if_needed()
+        # The last row, which is the vanilla gradient as FlashTorch reduces it, and the first attack.
+        box = grid.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + 220, box["y"] + box["height"] - 18)
+        try:
+            page.wait_for_url(re.compile("explain=predicted"), timeout=10_000)
+            break
+        except TimeoutError:
+            continue
     for chosen in (
         r"model=cifar10(/|%2F)resnet20(/|%2F)badnets(&|$)",
         "explain=predicted",
