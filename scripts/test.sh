@@ -29,8 +29,16 @@ fi
 
 ruff check .
 ruff format --check .
-mypy
+# Types are checked while the tests run, many of which wait; what is wrong is said at the end.
+types="$(mktemp)"
+mypy >"$types" 2>&1 &
+checking=$!
 # Every test computes on one thread, and many wait for a server or a browser: three files at a time keep two cores busy.
 # A file stays in one process, with its servers and models. Trainings in the background take a lower priority than who
 # starts them; at the lowest one, they and the tests that wait for them have equal shares.
-exec nice -n 19 python -m pytest -n 3 --dist loadfile "$@"
+failed=0
+nice -n 19 python -m pytest -n 3 --dist loadfile "$@" || failed=$?
+wait "$checking" || { [ "$failed" != 0 ] || failed=1; }
+cat "$types"
+rm -f "$types"
+exit "$failed"

@@ -50,8 +50,20 @@ from dashboard.words.escaping import plain
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("key", [key for key in SHIPPED if key.startswith("shapes10/")])
+# Every model on two pages, and one clean, standard and enhanced one on all.
+EVERYWHERE = ("/benign", "/badnets", "/consistent+")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        (name, key)
+        for key in SHIPPED
+        if key.startswith("shapes10/")
+        for name in ALL
+        if name in ("location", "saliency") or key.endswith(EVERYWHERE)
+    ],
+)
 def test_every_shipped_model_shows(name: str, key: str) -> None:
     test = page(name, model=key)
     assert not test.exception
