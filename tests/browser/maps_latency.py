@@ -55,7 +55,8 @@ def measure(model: str, steps: int) -> dict[str, Any]:
                     page.mouse.down()
                     page.wait_for_timeout(2000)
                     continue
-                page.evaluate(WATCH, [row, col])
+                # The trigger is held by its middle, one pixel from the corner that is its place.
+                page.evaluate(WATCH, [row + 1, col + 1])
                 page.mouse.move(x, y)
                 latencies.append(float(page.evaluate("window.changed.then(at => at - window.moved)")))
             page.mouse.up()
