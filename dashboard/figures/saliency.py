@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import pandas as pd
 import plotly.graph_objects as go
 
 __all__ = ["method_map"]
+
+
+WIDE, LINES = 12, 4
+"""Characters of a line of an attack's name, and its lines; what is more is cut."""
 
 
 def method_map(table: pd.DataFrame, title: str) -> go.Figure:
@@ -17,7 +23,7 @@ def method_map(table: pd.DataFrame, title: str) -> go.Figure:
     """
     figure = go.Figure(
         go.Heatmap(
-            x=[str(name) for name in table.columns],
+            x=["<br>".join(wrap(str(name), WIDE, max_lines=LINES, placeholder=" …")) for name in table.columns],
             y=[str(name) for name in table.index],
             z=table.to_numpy(dtype=float),
             zmin=0,
@@ -30,7 +36,7 @@ def method_map(table: pd.DataFrame, title: str) -> go.Figure:
             hovertemplate="%{y}, %{x}: %{z:.1f} %<extra></extra>",
         )
     )
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(type="category", tickangle=0)
     figure.update_yaxes(type="category", autorange="reversed")
-    figure.update_layout(title=title, height=120 + 34 * len(table))
+    figure.update_layout(title=title, height=120 + 16 * LINES + 34 * len(table))
     return figure
