@@ -7,14 +7,13 @@ that was chosen by it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.metrics import Rate
-from core.runtime.atomic_files import write_atomically
-from core.schemas.base import Count, Number, Share, Spent, Text, checked, read_json
+from core.reproduction.runs import read_runs, write_runs
+from core.schemas.base import Count, Number, Share, Spent, Text
 
 __all__ = ["FILE", "Run", "read_study", "smallest_alpha", "write_study"]
 
@@ -68,12 +67,7 @@ def read_study(folder: Path) -> list[Run]:
     Raises:
         ValueError: If the file cannot be read.
     """
-    try:
-        return sorted(checked(Study, read_json(folder / FILE), "").runs, key=lambda run: run.order)
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder.name}/{FILE} is damaged; delete it to begin anew: {error}") from error
+    return read_runs(folder / FILE, Study)
 
 
 def write_study(folder: Path, runs: Iterable[Run]) -> None:
@@ -82,9 +76,7 @@ def write_study(folder: Path, runs: Iterable[Run]) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    kept = sorted({run.plan: run for run in runs}.values(), key=lambda run: run.order)
-    lines = ",\n".join("  " + json.dumps(asdict(run)) for run in kept)
-    write_atomically(folder / FILE, f'{{"runs": [\n{lines}\n]}}\n'.encode())
+    write_runs(folder / FILE, runs)
 
 
 def smallest_alpha(runs: Iterable[Run]) -> float | None:

@@ -6,17 +6,16 @@ training set are kept apart, the benign model is trained on the others, and the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from core.data import Dataset
 from core.data.images import ImageSet, Split
 from core.metrics import Rate
-from core.runtime.atomic_files import write_atomically
-from core.schemas.base import Count, Number, Spent, Text, checked, read_json
+from core.reproduction.runs import read_runs, write_runs
+from core.schemas.base import Count, Number, Spent, Text
 
 __all__ = ["FILE", "HeldOut", "RecipeRun", "fewest_epochs", "read_recipe_study", "write_recipe_study"]
 
@@ -110,12 +109,7 @@ def read_recipe_study(folder: Path) -> list[RecipeRun]:
     Raises:
         ValueError: If the file cannot be read.
     """
-    try:
-        return sorted(checked(_File, read_json(folder / FILE), "").runs, key=lambda run: run.order)
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder.name}/{FILE} is damaged; delete it to begin anew: {error}") from error
+    return read_runs(folder / FILE, _File)
 
 
 def write_recipe_study(folder: Path, runs: Iterable[RecipeRun]) -> None:
@@ -124,9 +118,7 @@ def write_recipe_study(folder: Path, runs: Iterable[RecipeRun]) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    kept = sorted({run.plan: run for run in runs}.values(), key=lambda run: run.order)
-    lines = ",\n".join("  " + json.dumps(asdict(run)) for run in kept)
-    write_atomically(folder / FILE, f'{{"runs": [\n{lines}\n]}}\n'.encode())
+    write_runs(folder / FILE, runs)
 
 
 def fewest_epochs(runs: Iterable[RecipeRun], accuracy: float) -> int | None:

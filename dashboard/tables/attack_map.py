@@ -21,7 +21,7 @@ from dashboard.figures.base import COLOURS
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import evaluated_rows
 from dashboard.server.subjects import Subject
-from dashboard.tables.rows import NO_DEFENSE, Evaluated, evaluated, transform_names
+from dashboard.tables.rows import NO_DEFENSE, Evaluated, evaluated, transforms_offered
 from dashboard.widgets.controls import csv_button
 
 __all__ = ["attack_map", "draw_attack_map", "map_html"]
@@ -42,7 +42,7 @@ def attack_map(subjects: Iterable[Subject]) -> Cells:
     ShrinkPad has its other even strengths too, which is what the enhanced attacks differ in.
     """
     listed = list(subjects)
-    names = [*transform_names(), *(name for name in transforms if name not in transform_names())]
+    names = transforms_offered()
     wanted = {NO_DEFENSE}
     for subject in listed:
         wanted |= {transforms[name].sized(subject.card.shape).label for name in names}

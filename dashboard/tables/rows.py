@@ -20,6 +20,7 @@ __all__ = [
     "repaired",
     "siblings",
     "transform_names",
+    "transforms_offered",
     "unrepaired",
 ]
 
@@ -31,6 +32,11 @@ def transform_names() -> list[str]:
     """Transformations with stored results: those that move pixels first, as in the paper."""
     names = [name for name in transforms if transforms[name].evaluated]
     return sorted(names, key=lambda name: (not transforms[name].spatial, name not in ("flip", "noise"), name))
+
+
+def transforms_offered() -> list[str]:
+    """All transformations: those with stored results first."""
+    return [*transform_names(), *(name for name in transforms if not transforms[name].evaluated)]
 
 
 def siblings(subjects: Mapping[str, Subject], main: Subject, titles: Sequence[str] = ATTACKS) -> list[Subject]:

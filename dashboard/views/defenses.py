@@ -28,7 +28,7 @@ from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.defenses import REPAIRS, defense_tables
-from dashboard.tables.rows import siblings, transform_names
+from dashboard.tables.rows import siblings, transforms_offered
 from dashboard.views.cost import draw_cost
 from dashboard.views.repairs import draw_repairs
 from dashboard.widgets.controls import (
@@ -59,7 +59,7 @@ rate** down and keeps the **clean accuracy** up.
 CURVE_IMAGES = 512
 POLL_SECONDS = 0.3
 # Those of the paper first; of others, which can be trained with too, curves are measured here.
-OFFERED = [*transform_names(), *(name for name in transforms if not transforms[name].evaluated)]
+OFFERED = transforms_offered()
 DEFENSE: Choice[str] = Choice("defense", "shrinkpad", one_of(OFFERED))
 MOST_SHOWN = 9
 PARTS = {"transforms": "Transformations", "repairs": "Repairs", "cost": "Cost against effect"}
