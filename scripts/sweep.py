@@ -42,7 +42,7 @@ from core.sweeps.location import LocationMap
 from core.sweeps.physical import PhysicalResult
 from core.sweeps.place_classes import PlaceClasses
 from core.sweeps.results import StoredResults
-from core.sweeps.runner import COUNTS, Measured, Sweep, carry_out
+from core.sweeps.runner import COUNTS, Measured, Sweep, carry_out, store_examples
 from core.sweeps.saliency_examples import RESULT as EXAMPLES
 from core.sweeps.saliency_methods import SaliencyMethods
 from core.sweeps.strength import StrengthCurve
@@ -294,8 +294,7 @@ def main() -> None:
         if sweep.kind in ("location", "classes") and sweep.is_kept:
             add_answers(options, checkpoint, model, predictor)
         if sweep.kind == "saliency":
-            for _ in carry_out(Sweep(EXAMPLES), checkpoint, model, predictor, COUNTS[EXAMPLES]):
-                pass
+            store_examples(checkpoint, model, predictor)
     write_json(options.json, results[0] if len(results) == 1 else {"sweeps": results})
 
 

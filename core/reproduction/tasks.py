@@ -32,8 +32,7 @@ from core.store.card import Card, Damaged, Missing
 from core.store.card_images import images_of
 from core.store.local import Checkpoint, Store
 from core.sweeps.repair import repair_sweep, result_name
-from core.sweeps.runner import COUNTS, OTHER_PICTURES, Sweep, carry_out
-from core.sweeps.saliency_examples import RESULT as EXAMPLES
+from core.sweeps.runner import COUNTS, OTHER_PICTURES, Sweep, carry_out, store_examples
 from core.training.trainer import Plan, train
 from core.transforms import transforms
 
@@ -319,9 +318,8 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
         model, predictor = _ready(checkpoint.folder.as_posix(), checkpoint.card().weights, task.key, str(device))
         for measured in carry_out(sweep, checkpoint, model, predictor, task.images or None):
             yield Progress(measured.result.done)
-        if task.name == "saliency":  # the pictures beside the numbers; a moment
-            for _ in carry_out(Sweep(EXAMPLES), checkpoint, model, predictor, COUNTS[EXAMPLES]):
-                pass
+        if task.name == "saliency":
+            store_examples(checkpoint, model, predictor)
 
 
 @lru_cache(maxsize=1)

@@ -31,7 +31,7 @@ from core.sweeps.strength import strength_sweep
 from core.transforms import Compose, Transform, transform_from_spec
 from core.trigger import Trigger
 
-__all__ = ["COUNTS", "OTHER_PICTURES", "Measured", "Sweep", "carry_out", "foreign_map"]
+__all__ = ["COUNTS", "OTHER_PICTURES", "Measured", "Sweep", "carry_out", "foreign_map", "store_examples"]
 
 COUNTS = {
     "location": 1000,
@@ -231,6 +231,16 @@ def carry_out(
     if stored:
         checkpoint.save_result(name, values | source, model=model)
     yield Measured(result, source, stored, other_images(card, data))
+
+
+def store_examples(checkpoint: Checkpoint, model: Classifier, predictor: Predictor) -> None:
+    """Stores a few saliency maps of a model beside its shares; a moment.
+
+    Raises:
+        As :func:`carry_out`.
+    """
+    for _ in carry_out(Sweep(EXAMPLES), checkpoint, model, predictor, COUNTS[EXAMPLES]):
+        pass
 
 
 def _is_better(values: dict[str, Any], stored: dict[str, Any] | None, card: Card) -> bool:
