@@ -11,7 +11,7 @@ Five ways to a location map on the same model and images, taking turns:
     adaptive  the same path, every location on as many images as its interval needs
 
 With ``--networks vgg19,resnet34`` it times steps of their training instead, alone and beside a busy process, for the
-batches of ``--batches``: images a second, their share of the measured bfloat16 matrix rate, page faults a step.
+batches of ``--batches``: images a second, their share of the measured matrix rate, page faults a step.
 
 A map of equal guarantee has every location known to within 5 points: the first four need the number of images that
 makes an exact 95% interval of any rate that narrow, the adaptive one takes as many as it takes.

@@ -64,12 +64,15 @@ def left_to_run(
 ) -> list[Repair]:
     """The repairs that are not stored yet, and those stored that were run with some of the seeds only.
 
+    What is stored as it would be run again is finished: where a command was ended after it had stored everything, the
+    same command has nothing left to do.
+
     Raises:
-        ValueError: If there is none, and what is stored is not to be replaced.
+        ValueError: If there is none, one is stored that was run otherwise, and what is stored is not to be replaced.
     """
     if replace:
         return list(repairs)
-    kept = {}
+    kept, finished = {}, set[str]()
     for repair in repairs:
         stored = StoredResults(checkpoint).repair(repair.name)
         if stored is None:
@@ -77,7 +80,9 @@ def left_to_run(
         run, same = {run.seed for run in stored.runs}, {"name": repair.name, "params": repair.to_dict()}
         if stored.defense != same or not run or not run < set(seeds):
             kept[repair.name] = repair
-    if len(kept) == len(repairs):
+        if stored.defense == same and run == set(seeds):
+            finished.add(repair.name)
+    if len(kept) == len(repairs) and finished != set(kept):
         names = " and ".join(kept)
         raise ValueError(f"{names} of {checkpoint.key} is stored already: --replace runs it anew in its place")
     for name in kept:
@@ -110,18 +115,33 @@ def described(result: Repaired) -> str:
     return "\n".join(lines)
 
 
+def tell(
+    options: argparse.Namespace, key: str, repair: Repair, result: Repaired | None, results: list[dict[str, Any]]
+) -> None:
+    """Prints a result, and adds it to those that are written as JSON."""
+    assert result is not None
+    results.append({"key": key} | result.to_dict())
+    say(options, f"{repair.label} on {key}\n{described(result)}")
+    if result.warning:
+        say(options, f"warning: {result.warning}")
+
+
 def main() -> None:
     options, repairs = parse(sys.argv[1:])
     checkpoint = open_store(options.store).checkpoint(options.checkpoint)
     card = checkpoint.card()
     name_data_anew(options, card)
     seeds = range(options.seed, options.seed + options.runs)
-    repairs = left_to_run(checkpoint, repairs, seeds, options.replace)
+    left = left_to_run(checkpoint, repairs, seeds, options.replace)
     images_of(card, "train", limit=1)  # what is wrong with the data is said in one line, before there is a bar
     device = select_device(options.device)
     results: list[dict[str, Any]] = []
     for repair in repairs:
         result: Repaired | None = None
+        if repair not in left:
+            result = StoredResults(checkpoint).repair(repair.name)
+            tell(options, checkpoint.key, repair, result, results)
+            continue
         with tqdm(total=100, unit="%", desc=repair.label, bar_format="{l_bar}{bar}| {elapsed} {postfix}") as bar:
             steps = repair_sweep(
                 checkpoint, repair, device, seed=options.seed, more_seeds=seeds[1:], replace=options.replace
@@ -129,11 +149,7 @@ def main() -> None:
             for result in steps:
                 bar.update(round(100 * result.done) - bar.n)
                 bar.set_postfix_str(result.note)
-        assert result is not None
-        results.append({"key": checkpoint.key} | result.to_dict())
-        say(options, f"{repair.label} on {checkpoint.key}\n{described(result)}")
-        if result.warning:
-            say(options, f"warning: {result.warning}")
+        tell(options, checkpoint.key, repair, result, results)
     write_json(options.json, results[0] if len(results) == 1 else {"repairs": results})
 
 

@@ -26,7 +26,7 @@ from core.attacks import attacks
 from core.data import dataset_from
 from core.models import build_model
 from core.recipe import recipe_for
-from core.runtime.device import select_device
+from core.runtime.device import fast_type, select_device
 from core.runtime.machine_speed import matrix_rate, operations
 from core.runtime.seeding import generator_for
 from core.training.allocator import kept_memory, with_huge_pages
@@ -49,7 +49,8 @@ class NetworkSpeed:
         batch: Images of a step.
         company: Whether another process was busy meanwhile.
         images_per_second: From the median step.
-        matrix_rate: Floating-point operations a second of a bfloat16 matrix product, measured in the same process.
+        matrix_rate: Floating-point operations a second of a matrix product in the type that is fastest here, measured in
+            the same process.
         share: Operations of the step, a second, as a share of it.
         page_faults: Of one step.
     """
@@ -75,7 +76,7 @@ def measure_step(model: str, batch: int, steps: int, device: torch.device, *, co
     taken = Steps(attack, built, Optimizer(built, recipe), data, data.labels, poisoned)
     generator, index = generator_for(0, "benchmark", device=device), torch.arange(len(data), device=device)
     times, faults = [], []
-    rate = matrix_rate(torch.bfloat16, device)
+    rate = matrix_rate(fast_type(device), device)
     with kept_memory():
         for _ in range(steps + 2):
             begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt

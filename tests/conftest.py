@@ -25,6 +25,8 @@ settings.load_profile("patient")
 # tests begin, which would wait for each other's threads.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+# What tests wait for does not step back before other tests.
+os.environ["TRIGGER_NICE"] = "0"
 
 
 @pytest.fixture(autouse=True)

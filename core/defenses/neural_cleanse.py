@@ -23,7 +23,7 @@ from core.defenses.fine_pruning import extractor_of, pruned_predictions
 from core.inference.predictor import Folded
 from core.models import Classifier
 from core.params import choice, flag, integer, number
-from core.runtime.device import has_fast_bfloat16
+from core.runtime.device import fast_type
 from core.runtime.seeding import generator_for
 
 __all__ = [
@@ -286,7 +286,7 @@ class NeuralCleanse(Repair):
     def run(self, model: Classifier, material: Material, device: torch.device, seed: int = 0) -> Iterator[Progress]:
         if len(material.validation) == 0 or len(material.train) == 0:
             raise ValueError("neural cleanse needs clean images")
-        dtype = torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+        dtype = fast_type(device)
         network = Folded(model, dtype).to(device)
         images = material.validation.images.to(device)
         classes = range(len(material.validation.classes))

@@ -22,7 +22,7 @@ from core.inference.aot import Run, load_package, make_package
 from core.inference.cuda_graph import Captured
 from core.inference.incremental import Later, PlacesPredict, Reuse, activations, at_places, pays
 from core.models import Classifier
-from core.runtime.device import has_fast_bfloat16
+from core.runtime.device import fast_type
 from core.trigger import Trigger
 
 __all__ = ["BATCH", "Folded", "Predictor", "fold_batch_norm"]
@@ -100,7 +100,7 @@ class Predictor:
     ) -> None:
         self.device = torch.device(device)
         self.batch = batch or (AT_ONCE["cuda"] if self.device.type == "cuda" else BATCH)
-        self.dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32)
+        self.dtype = dtype or fast_type(self.device)
         self._eager = Folded(model, self.dtype).to(self.device)
         self._later = Later(self._eager.body)
         self._compiled: Run | None = None

@@ -18,6 +18,7 @@ from core.models import models
 from core.models.base import Undrawn
 from core.recipe import Recipe
 from core.reproduction.tasks import TRAINING, Task
+from core.runtime.device import fast_type
 from core.runtime.machine_speed import matrix_rate, operations
 from core.sweeps.physical import conditions, presets
 from core.training.speeds import known_speed
@@ -27,7 +28,7 @@ from core.transforms import transforms
 __all__ = ["Cost", "hours_of"]
 
 TRAINING_SHARE, PASSING_SHARE = 0.2, 0.3
-"""Usual shares of the bfloat16 matrix rate that training steps and forward passes reach."""
+"""Usual shares of the matrix rate that training steps and forward passes reach."""
 TEST, TRAIN = 10_000, 50_000
 """Images of a test set and a training set whose number is not known before they are read."""
 BACKWARD = 3
@@ -36,7 +37,7 @@ BACKWARD = 3
 
 def hours_of(tasks: Iterable[Task], device: torch.device) -> dict[str, float]:
     """Estimated hours of every task, by its id; 0 for one that is not possible, which says so when it is begun."""
-    cost, hours = Cost(matrix_rate(torch.bfloat16, device), device), {}
+    cost, hours = Cost(matrix_rate(fast_type(device), device), device), {}
     for task in tasks:
         hours[task.id] = 0.0
         with contextlib.suppress(ValueError):

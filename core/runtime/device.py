@@ -6,7 +6,7 @@ import platform
 
 import torch
 
-__all__ = ["has_fast_bfloat16", "select_device"]
+__all__ = ["fast_type", "has_fast_bfloat16", "select_device"]
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -34,3 +34,8 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu" and platform.machine() in {"x86_64", "AMD64"}:
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
+
+
+def fast_type(device: torch.device) -> torch.dtype:
+    """What the device multiplies matrices fastest in: bfloat16, or else float32."""
+    return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32

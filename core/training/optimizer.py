@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from core.recipe import Recipe
+from core.runtime.device import has_fast_bfloat16
+from core.training.muon import Float32Muon
 
 __all__ = ["Optimizer"]
 
@@ -39,7 +41,8 @@ class Optimizer:
             self._matrices = [_matrix(weight.detach()) for weight in self._weights]
             if any(m.data_ptr() != w.data_ptr() for m, w in zip(self._matrices, self._weights, strict=True)):
                 raise ValueError("the model's convolutions do not lie in memory with channels last")
-            muon = torch.optim.Muon(
+            kind = torch.optim.Muon if has_fast_bfloat16(self._matrices[0].device) else Float32Muon
+            muon = kind(
                 self._matrices,
                 lr=recipe.rate,
                 weight_decay=recipe.weight_decay,

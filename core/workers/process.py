@@ -34,6 +34,8 @@ __all__ = ["end_with_parent", "in_process", "lower_priority"]
 
 ROOT = Path(__file__).resolve().parents[2]
 NICE = 10
+AT_MOST = "TRIGGER_NICE"
+"""Environment variable: the most by which the processes that the application starts lower their priority."""
 PATIENCE = 0.25
 """Seconds after which what is known is yielded again, so that whoever consumes it can stop."""
 
@@ -135,10 +137,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def lower_priority() -> None:
-    """Lets everything else on the machine go before this process."""
-    if hasattr(os, "nice"):
-        os.nice(NICE)
+def lower_priority(by: int = NICE) -> None:
+    """Lets everything else on the machine go before this process, and before what it starts.
+
+    Where Linux shares a processor among sessions first (``man 7 sched``, *The autogroup feature*), what a process that
+    leads one takes from others is decided by the group's nice value, not by its own.
+
+    Args:
+        by: What is added to the nice value. The environment's :data:`AT_MOST`, where it is set, is the most.
+    """
+    by = min(by, int(os.environ.get(AT_MOST, by)))
+    if hasattr(os, "nice") and by > 0:
+        nice = os.nice(by)
+        if os.getsid(0) == os.getpid():
+            with contextlib.suppress(OSError):  # no such feature, or changed too often within a short time
+                Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def end_with_parent() -> None:

@@ -20,8 +20,12 @@ from core.store.card_images import at
 from core.store.remote import open_store
 from core.training.allocator import with_huge_pages
 from core.training.trainer import Plan, train
+from core.workers.process import lower_priority
 
 __all__ = ["train_in_background"]
+
+NICE = 5
+"""Whoever drags a trigger meanwhile comes first."""
 
 
 def train_in_background(
@@ -61,8 +65,7 @@ def main() -> None:
     parser.add_argument("--courtesy", type=Path, help="file that says when somebody last waited for this machine")
     options = parser.parse_args()
     courtesy = Courtesy(options.courtesy) if options.courtesy is not None else None
-    if hasattr(os, "nice"):
-        os.nice(5)  # whoever drags a trigger meanwhile comes first
+    lower_priority(NICE)
     try:
         plan = Plan.from_dict(json.loads(options.plan.read_text()))
         plan = replace(plan, at=at(plan.dataset, options.data)) if options.data is not None else plan

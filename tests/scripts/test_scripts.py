@@ -709,9 +709,13 @@ def test_defend_replaces_nothing_that_is_not_to_be_replaced(script, trained):
     path = store.checkpoint(key).folder / "repair-neural-cleanse.json"
     before = path.read_bytes()
     said = f"neural-cleanse of {key} is stored already: --replace runs it anew in its place"
-    for other in (quick, [*quick, "--seed", 1], ["--rounds", 2, "--batches", 1, "--runs", 2]):
+    for other in ([*quick, "--seed", 1], ["--rounds", 2, "--batches", 1], ["--rounds", 2, "--batches", 1, "--runs", 2]):
         assert_refused(script("defend", "neural-cleanse", *options, *other), said)
         assert path.read_bytes() == before
+    # The same command again is finished: it may have been ended after it had stored everything.
+    status, _, err = script("defend", "neural-cleanse", *options, *quick)
+    assert (status, "stored already and left as it is" in err) == (0, True)
+    assert path.read_bytes() == before
     # More seeds of the same are more of what is stored.
     status, _, err = script("defend", "neural-cleanse", *options, *quick, "--runs", 2)
     assert status == 0, err

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from core.models import build_model
 from core.recipe import Recipe
+from core.training.muon import Float32Muon
 from core.training.optimizer import REST_DECAY, REST_RATE, Optimizer
 
 
@@ -56,6 +58,42 @@ def test_muon_moves_every_direction_of_a_convolution_equally_far(channels):
         scale = max(1, moved.shape[0] / moved.shape[1]) ** 0.5
         singular = torch.linalg.svdvals(moved) / (0.02 * scale)
         assert 0.5 < float(singular.min()) <= float(singular.max()) < 1.3, name
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(16, 27), (64, 9), (8, 8)])
+def test_newton_schulz_in_float32_is_torchs_own_but_for_rounding(rows, columns):
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = (torch.nn.Parameter(torch.ones(rows, columns)) for _ in range(2))
+    settings = {"lr": 0.05, "weight_decay": 0.1, "momentum": 0.9, "nesterov": True, "ns_steps": 5}
+    float32, own = Float32Muon([ours], **settings), torch.optim.Muon([theirs], **settings)
+    for _ in range(3):
+        ours.grad = torch.randn(rows, columns, generator=generator)
+        theirs.grad = ours.grad.clone()
+        before = ours.detach().clone()
+        float32.step()
+        own.step()
+        step = float((ours.detach() - before).norm())
+        assert float((ours - theirs).detach().norm()) < 0.05 * step
+    assert torch.equal(float32.state[ours]["momentum_buffer"], own.state[theirs]["momentum_buffer"])
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_products_are_in_bfloat16_where_the_device_is_fast_at_it(monkeypatch, fast):
+    monkeypatch.setattr("core.training.optimizer.has_fast_bfloat16", lambda device: fast)
+    model = model_of()
+    gradients(model, 0)
+    types = set()
+
+    class Types(TorchFunctionMode):
+        def __torch_function__(self, func, _, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            if func is torch.addmm:
+                types.add(result.dtype)
+            return result
+
+    with Types():
+        Optimizer(model, Recipe()).step(0.02)
+    assert types == {torch.bfloat16 if fast else torch.float32}
 
 
 def test_the_rest_takes_sgd():

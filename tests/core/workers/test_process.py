@@ -61,9 +61,15 @@ def test_it_yields_what_the_function_yields_from_another_process():
 
 
 @pytest.mark.skipif(not hasattr(os, "nice"), reason="there are no priorities here")
-def test_it_steps_back():
-    *_, last = in_process("working:priority", {}, Count(0))
-    assert last.number == min(19, os.nice(0) + 10)
+@pytest.mark.parametrize(("at_most", "by"), [(None, 10), ("3", 3), ("0", 0)])
+def test_it_steps_back_with_all_that_it_starts(monkeypatch, at_most, by):
+    if at_most is None:
+        monkeypatch.delenv("TRIGGER_NICE")
+    else:
+        monkeypatch.setenv("TRIGGER_NICE", at_most)
+    own, *group = [one.number for one in in_process("working:priority", {}, Count(0)) if one.process]
+    assert own == min(19, os.nice(0) + by)
+    assert set(group) <= ({own} if by else {own, 0})
 
 
 @pytest.mark.parametrize(
