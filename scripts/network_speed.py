@@ -49,8 +49,8 @@ class NetworkSpeed:
         batch: Images of a step.
         company: Whether another process was busy meanwhile.
         images_per_second: From the median step.
-        matrix_rate: Floating-point operations a second of a matrix product in the type that is fastest here, measured in
-            the same process.
+        matrix_rate: Floating-point operations a second of a matrix product, in the type that is fastest here, measured
+            in the same process.
         share: Operations of the step, a second, as a share of it.
         page_faults: Of one step.
     """

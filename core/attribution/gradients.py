@@ -53,7 +53,15 @@ class GradientMethod(Method):
         help="Of the channels' values, the largest without its sign, or the largest positive one as in FlashTorch.",
     )
 
-    def _of_channels(self, values: Tensor) -> Tensor:
+    def of_gradients(self, images: Tensor, gradients: Tensor) -> Tensor:
+        """The values, of images and the gradients there, ``(n, C, H, W)``, where these say all that is needed.
+
+        Raises:
+            NotImplementedError: If the method needs more than them.
+        """
+        raise NotImplementedError
+
+    def of_channels(self, values: Tensor) -> Tensor:
         """One value a pixel, ``(n, H, W)``, of those of all channels, ``(n, C, H, W)``."""
         return values.abs().amax(1) if self.reduction == "absolute" else values.amax(1).clamp_min(0)
 
@@ -65,8 +73,11 @@ class VanillaGradient(GradientMethod):
 
     label: ClassVar[str] = "Vanilla gradient"
 
+    def of_gradients(self, images: Tensor, gradients: Tensor) -> Tensor:
+        return gradients
+
     def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-        return self._of_channels(Gradient(model).attribute(images, targets, abs=False))
+        return self.of_channels(Gradient(model).attribute(images, targets, abs=False))
 
 
 @methods.register("guided")
@@ -77,7 +88,7 @@ class Guided(GradientMethod):
     label: ClassVar[str] = "Guided Backprop"
 
     def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-        return self._of_channels(GuidedBackprop(model).attribute(images, targets))
+        return self.of_channels(GuidedBackprop(model).attribute(images, targets))
 
 
 @methods.register("integrated")
@@ -94,7 +105,7 @@ class Integrated(GradientMethod):
         values = IntegratedGradients(model).attribute(
             images, torch.zeros_like(images), targets, n_steps=self.steps, internal_batch_size=BATCH
         )
-        return self._of_channels(values)
+        return self.of_channels(values)
 
 
 @methods.register("smoothgrad")
@@ -119,7 +130,7 @@ class SmoothGrad(GradientMethod):
             target=targets,
             abs=False,
         )
-        return self._of_channels(values)
+        return self.of_channels(values)
 
 
 @methods.register("inputxgradient")
@@ -129,8 +140,11 @@ class Weighted(GradientMethod):
 
     label: ClassVar[str] = "Input x Gradient"
 
+    def of_gradients(self, images: Tensor, gradients: Tensor) -> Tensor:
+        return images * gradients
+
     def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
-        return self._of_channels(InputXGradient(model).attribute(images.requires_grad_(), targets))
+        return self.of_channels(InputXGradient(model).attribute(images.requires_grad_(), targets))
 
 
 class _InTurn(nn.Module):
@@ -171,7 +185,7 @@ class DeepLifted(GradientMethod):
 
     def _attribute(self, model: Classifier, images: Tensor, targets: Tensor) -> Tensor:
         _use_every_relu_once(model, images[:1])
-        return self._of_channels(DeepLift(model).attribute(images, torch.zeros_like(images), targets))
+        return self.of_channels(DeepLift(model).attribute(images, torch.zeros_like(images), targets))
 
 
 @methods.register("gradientshap")
@@ -199,4 +213,4 @@ class ShapGradient(GradientMethod):
             ]
         finally:
             np.random.set_state(state)  # noqa: NPY002
-        return self._of_channels(torch.cat(values))
+        return self.of_channels(torch.cat(values))

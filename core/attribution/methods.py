@@ -15,7 +15,9 @@ import copy
 import threading
 import warnings
 from abc import abstractmethod
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -45,6 +47,12 @@ class Explained:
         for module in self.model.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False  # a hook cannot see what is overwritten
+
+    @cached_property
+    def kind(self) -> Hashable:
+        """Equal for models of the same modules, with weights of the same shapes."""
+        shapes = tuple((name, tuple(tensor.shape)) for name, tensor in self.model.state_dict().items())
+        return str(self.model), shapes, str(self.device)
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class GuidedCam(GradientMethod):
         values = GuidedGradCam(model, model.last_block).attribute(
             images.requires_grad_(), targets, interpolate_mode="bilinear"
         )
-        return self._of_channels(values)
+        return self.of_channels(values)
 
 
 @methods.register("ablation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,8 @@ from dashboard.words.escaping import plain
 
 if TYPE_CHECKING:
     from core.attribution.methods import Explained
+    from core.attribution.together import Together
+
 from dashboard.server.subjects import Subject, store
 
 __all__ = ["Tested", "jobs", "present", "results_of", "results_of_network", "tested"]
@@ -91,6 +94,24 @@ def explained(subject: Subject) -> Explained:
         Damaged: If they cannot be read.
     """
     return _explained(subject.weights, subject)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _together(identities: tuple[str, ...], _models: Sequence[Explained]) -> Together:
+    from core.attribution.together import Together
+
+    return Together(_models)
+
+
+def explained_together(each: Sequence[Subject]) -> Together:
+    """The models of some subjects, to be explained in one pass.
+
+    Raises:
+        ValueError: If they are not of one network.
+        Missing: If the weights of one are not stored.
+        Damaged: If they cannot be read.
+    """
+    return _together(tuple(subject.weights for subject in each), [explained(subject) for subject in each])
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import streamlit as st
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from core.attribution import measures
 from core.attribution.methods import Method, displayed, methods
+from core.attribution.together import takes
 from core.metrics import Rate
 from core.runtime.seeding import generator_for
 from core.sweeps.saliency import targets_of
@@ -22,7 +24,7 @@ from dashboard.figures.heatmap import heat, overlaid
 from dashboard.figures.panels import Block, Panel, block_html
 from dashboard.saving.names import Entry, Mean, Source, table
 from dashboard.saving.tables import PEAK, SHARE
-from dashboard.server.resources import Tested, explained, jobs
+from dashboard.server.resources import Tested, explained, explained_together, jobs
 from dashboard.server.subjects import Subject
 from dashboard.words.escaping import plain
 
@@ -109,19 +111,47 @@ def is_drawn(before: Compose, shape: tuple[int, int, int]) -> bool:
     return not torch.equal(moved, moved[:1].expand_as(moved))
 
 
-def maps_of(subject: Subject, trigger: Trigger, data: Tested, index: int, asked: Asked) -> Maps:
-    """Explains one stamped image, as it is and behind the transformation; without weights, by what is stored."""
+def maps_of(wanted: Sequence[tuple[Subject, Trigger]], data: Tested, index: int, asked: Asked) -> list[Maps]:
+    """Explains one image as each model has it stamped, as it is and behind the transformation.
+
+    Models of one network are explained in one pass where the method allows it; those without weights, by what is
+    stored.
+
+    Args:
+        wanted: The models, each with what is stamped.
+        data: The test images.
+        index: Which of them.
+        asked: What is asked.
+    """
     image, label = data.images[index : index + 1], data.labels[index : index + 1].repeat(2)
-    images, masks = shown_twice(image, trigger, asked.before, _generator(index, asked.draw))
-    stored = None if subject.checkpoint.has_weights else stored_example(subject, trigger, index, asked)
-    if stored is not None:
-        saliency, classes = stored
-        return Maps(subject, trigger, images, masks, saliency, torch.tensor(classes))
-    model = explained(subject)
-    with jobs().turnstile.interactive():
-        predicted = model.predict(images)
-        wanted = targets_of(asked.explain, predicted, label, subject.attack.target)
-        return Maps(subject, trigger, images, masks, asked.method(model, images, wanted), predicted)
+    found: dict[int, Maps] = {}
+    alike: dict[Hashable, list[int]] = {}
+    twice = [shown_twice(image, trigger, asked.before, _generator(index, asked.draw)) for _, trigger in wanted]
+    for n, (subject, trigger) in enumerate(wanted):
+        stored = None if subject.checkpoint.has_weights else stored_example(subject, trigger, index, asked)
+        if stored is not None:
+            found[n] = Maps(subject, trigger, *twice[n], stored[0], torch.tensor(stored[1]))
+        else:
+            alike.setdefault(explained(subject).kind if takes(asked.method) else n, []).append(n)
+
+    def targets(of: Sequence[int], predicted: Tensor) -> Tensor:
+        """The classes that are explained, of the predicted ones, both int64 ``(len(of), 2)``."""
+        each = zip(of, predicted, strict=True)
+        return torch.stack([targets_of(asked.explain, said, label, wanted[n][0].attack.target) for n, said in each])
+
+    for of in alike.values():
+        images = torch.stack([twice[n][0] for n in of])
+        with jobs().turnstile.interactive():
+            if len(of) > 1:
+                every = explained_together([wanted[n][0] for n in of])
+                predicted, saliency = every.explain(asked.method, images, partial(targets, of))
+            else:
+                model = explained(wanted[of[0]][0])
+                predicted = model.predict(images[0])[None]
+                saliency = asked.method(model, images[0], targets(of, predicted)[0])[None]
+        for n, its, said in zip(of, saliency, predicted, strict=True):
+            found[n] = Maps(*wanted[n], *twice[n], its, said)
+    return [found[n] for n in range(len(wanted))]
 
 
 def stored_example(
@@ -168,10 +198,9 @@ def recent(kept: str, wanted: Sequence[tuple[Subject, Trigger]], data: Tested, i
     of = data.name, index, repr(replace(asked, layout="", common=False))
     keys = [(subject.identity, subject.weights, trigger.fingerprint, *of) for subject, trigger in wanted]
     before: dict[Hashable, Maps] = st.session_state.get(kept, {})
-    now: dict[Hashable, Maps] = {}
-    for key, (subject, trigger) in zip(keys, wanted, strict=True):
-        if key not in now:
-            now[key] = before.get(key) or maps_of(subject, trigger, data, index, asked)
+    new = {key: pair for key, pair in zip(keys, wanted, strict=True) if key not in before}
+    computed = dict(zip(new, maps_of(list(new.values()), data, index, asked), strict=True))
+    now = {key: before[key] if key in before else computed[key] for key in keys}
     st.session_state[kept] = now
     return [now[key] for key in keys]
 

@@ -110,7 +110,7 @@ def test_stamping(images):
     assert_there(stamp(images, trigger))
     for reduction in ("absolute", "signed"):
         method = attribution.methods["gradient"].from_dict({"reduction": reduction})
-        assert_there(method._of_channels(images), (COUNT, 32, 32))
+        assert_there(method.of_channels(images), (COUNT, 32, 32))
 
 
 @pytest.mark.parametrize("name", [name for name in attacks if name != "own-trigger"])

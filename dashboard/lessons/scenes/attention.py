@@ -57,11 +57,8 @@ class Attention(Scene):
             return
         asked = Asked(methods["gradient"](), "target", transform_from_spec(self.transform), "beside")
         listed = [subject for subject in (stage.main, stage.enhanced) if subject is not None]
-        maps = [
-            (subject.label, maps_of(subject, subject.trigger, stage.data, stage.index, asked))
-            for subject in listed
-            if subject.checkpoint.has_weights
-        ]
+        wanted = [(subject, subject.trigger) for subject in listed if subject.checkpoint.has_weights]
+        maps = [(each.subject.label, each) for each in maps_of(wanted, stage.data, stage.index, asked)]
         with places.beside:
             st.html(maps_html(blocks_of(maps, asked)))
         with places.pictures:

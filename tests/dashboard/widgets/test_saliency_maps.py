@@ -13,8 +13,9 @@ from core.attribution.methods import methods
 from core.transforms import Compose, transform_from_spec
 from dashboard.figures.heatmap import heat
 from dashboard.saving.names import to_json
+from dashboard.server.resources import tested
 from dashboard.server.subjects import subjects
-from dashboard.widgets.saliency_maps import Asked, Maps, blocks_of, colour_bar, is_drawn, largest_of, map_rows
+from dashboard.widgets.saliency_maps import Asked, Maps, blocks_of, colour_bar, is_drawn, largest_of, map_rows, maps_of
 
 SHAPE = (3, 32, 32)
 
@@ -51,6 +52,23 @@ def test_a_draw_changes_what_is_behind_the_transformation_and_nothing_else() -> 
     assert first[:2] == third[:2]
     assert first[2] != third[2]
     assert first[3] != third[3]
+
+
+@pytest.mark.parametrize("explain", ["target", "predicted", "true"])
+def test_models_of_one_network_have_together_the_maps_that_each_has_alone(explain: str) -> None:
+    network = WHITE.rpartition("/")[0]
+    each = [subjects()[0][f"{network}/{name}"] for name in ("badnets", "badnets+", "blended")]
+    wanted = [(each[0], each[0].trigger.at(20, 9)), (each[1], each[1].trigger), (each[2], each[2].trigger)]
+    data = tested(each[0])
+    assert data is not None
+    together = maps_of(wanted, data, 3, asked(explain=explain))
+    for maps, (subject, trigger) in zip(together, wanted, strict=True):
+        assert (maps.subject, maps.trigger) == (subject, trigger)
+        (alone,) = maps_of([(subject, trigger)], data, 3, asked(explain=explain))
+        assert torch.equal(maps.images, alone.images)
+        assert torch.equal(maps.masks, alone.masks)
+        assert torch.equal(maps.predicted, alone.predicted)
+        assert float((maps.saliency - alone.saliency).abs().sum()) < 0.005 * float(alone.saliency.sum())
 
 
 def test_maps_on_a_common_scale_can_be_compared() -> None:
