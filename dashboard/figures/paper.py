@@ -157,10 +157,11 @@ def _shrink(results: Results) -> go.Figure | None:
 
 def _ablation(results: Results) -> go.Figure | None:
     lines = []
-    for title, curves in results.ablation().items():
-        if len(curves) < 2:
+    for title, ablation in results.ablation().items():
+        if len(ablation.curves) < 2:
             continue
         for size, dash, what in ((0, "dot", "without a defense"), (SHRINK, "solid", f"behind {SHRINKPAD_LABEL}")):
-            points = [(largest, curve.at(size).success) for largest, curve in curves.items()]
-            lines.append((f"{attack_label(title)} {what}", colour_of(title), dash, points))
+            points = [(largest, curve.at(size).success) for largest, curve in ablation.curves.items()]
+            name = f"{attack_label(title)} {what} ({ablation.epochs} epochs)"
+            lines.append((name, colour_of(title), dash, points))
     return figures.max_shrink_curves(lines) if lines else None
