@@ -165,15 +165,16 @@ def _by_size(measured: Mapping[str, Curves]) -> list[Verdict]:
             note=_unmeasured({title: sizes(curves, wanted) for title, curves in there.items()}, wanted),
         )
 
-    every_size = {title: sizes(curves, (*WITHIN, *BEYOND)) for title, curves in whole.items()}
+    every_size = (*WITHIN, *BEYOND)
+    beyond = {title: curves for title, curves in whole.items() if sizes(curves, BEYOND)}
     return [
         judge(
             ENHANCED_ALONG,
-            whole,
+            beyond,
             ENHANCED,
             _falls_along,
-            lambda curves: numbers_of(curves, shrinkpad(*sizes(curves, (*WITHIN, *BEYOND)))),
-            note=_unmeasured(every_size, (*WITHIN, *BEYOND)),
+            lambda curves: numbers_of(curves, shrinkpad(*sizes(curves, every_size))),
+            note=_unmeasured({title: sizes(curves, every_size) for title, curves in beyond.items()}, every_size),
         ),
         judged(ENHANCED_WITHIN, WITHIN, lambda curves, place: at_least(success(curves, place), HIGH)),
         judged(
