@@ -197,8 +197,8 @@ def test_each_size_of_the_defense_is_judged_and_named():
     slow = by_id(judge_defenses({title: curves(0.97, KEPT | {5.0: 0.4, 6.0: 0.19}) for title in ENHANCED}))
     assert slow["enhanced-fall"].outcome == HOLDS
     assert slow["enhanced-stopped-above"].detail == (
-        "holds for ShrinkPad-7 and ShrinkPad-8, not for ShrinkPad-5, undecided for ShrinkPad-6 (the bound is within the "
-        "95% interval)"
+        "holds for ShrinkPad-7 and ShrinkPad-8, not for ShrinkPad-5, undecided for ShrinkPad-6 (the bound is within "
+        "the 95% interval)"
     )
     numbers = found["enhanced-falls-along"].numbers["blended+"]
     assert [numbers[f"ShrinkPad-{size}, %"] for size in range(1, 9)] == [98, 97, 96, 95, 15, 12, 10, 10]
