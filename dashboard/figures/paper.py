@@ -33,7 +33,7 @@ from dashboard.figures.base import COLOURS
 from dashboard.figures.sweeps import Curve, StrengthLine
 from dashboard.tables.paper import attack_label
 
-__all__ = ["Drawn", "cost_figure", "paper_figure", "shrink_figure"]
+__all__ = ["Drawn", "ablation_gaps", "cost_figure", "paper_figure", "shrink_figure"]
 
 # One per attack, standard and enhanced alike.
 LINES = (COLOURS[0], COLOURS[1], "#009e73")
@@ -112,6 +112,13 @@ def paper_figure(name: str, results: Results) -> go.Figure | None:
     """
     make = {"fig1": _cost, "fig4": _location, "fig5": _appearance, "fig11": _photographs, "fig13": _shrink}
     return (make | {"fig14": _ablation})[name](results) if name in make or name == "fig14" else None
+
+
+def ablation_gaps(results: Results) -> str:
+    """What Fig. 14 lacks, attack by attack in sentences; empty where it is whole."""
+    found = results.ablation()
+    gaps = {title: found[title].gaps if title in found else "no size is measured" for title in ENHANCED}
+    return " ".join(f"{attack_label(title)}: {gap}." for title, gap in gaps.items() if gap)
 
 
 def _drawn(results: Results, titles: Iterable[str]) -> list[Drawn]:
