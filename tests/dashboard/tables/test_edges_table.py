@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from pages import page
+from pages import _alone, page
 
 from core.attacks import Enhanced, Enhancement, attack_from_dict
 from core.paper.results import Results
@@ -17,6 +17,7 @@ from dashboard.figures.paper import ablation_gaps
 from dashboard.server.subjects import subjects
 from dashboard.tables.edges import CLEAN, ONLY, TOO, edges_table, settings
 
+__all__ = ["_alone"]
 FRONT = "shapes10/resnet20"
 MAIN = f"{FRONT}/badnets+"
 
