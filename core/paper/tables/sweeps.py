@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from core import formatting
 from core.paper.ablation import SIZES
-from core.paper.claims.base import label_of
 from core.paper.claims.edges import CLEAN_MODEL
 from core.paper.constants import (
     DISTANCES,
@@ -126,12 +125,11 @@ def edges(checkpoints: Models) -> Iterator[Row]:
             continue
         if not checkpoint.key.endswith(f"/{title}") or not set(sizes) <= set(curve.strengths):
             continue
-        rates = [rate for size in sizes if (rate := curve.benign_at(size)) is not None]
-        if rates:
-            name = f"{checkpoint.key.rpartition('/')[0]}/{label_of(title)}"
-            success = "" if title == CLEAN_MODEL else percent(curve.at(SHRINK).success)
-            epochs = str(card.recipe["params"].get("epochs", ""))
-            yield [name, epochs, str(rates[0].total), *map(percent, rates), success]
+        rates = [curve.benign_at(size) for size in sizes]
+        shown = [percent(rate) if rate is not None else "" for rate in rates]  # older curves have not counted them
+        success = "" if title == CLEAN_MODEL else percent(curve.at(SHRINK).success)
+        epochs = str(card.recipe["params"].get("epochs", ""))
+        yield [checkpoint.key, epochs, str(curve.total.max()), *shown, success]
 
 
 def saliency(checkpoints: Models) -> Iterator[Row]:
