@@ -1,10 +1,11 @@
-"""How numbers are written for people, everywhere alike: so many decimals, always, and no zero with a sign."""
+"""How numbers and lists are written for people, everywhere alike: so many decimals, always, and no zero with a sign."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
-__all__ = ["interval", "number", "percent", "progress", "seconds", "signed"]
+__all__ = ["interval", "listed", "number", "percent", "progress", "seconds", "signed"]
 
 
 def number(value: float | None, decimals: int = 1) -> str:
@@ -55,6 +56,16 @@ def seconds(value: float | None) -> str:
     ('4.6', '133.0', '')
     """
     return number(value)
+
+
+def listed(words: Iterable[str]) -> str:
+    """Words with commas and a last "and".
+
+    >>> listed(["a", "b", "c"]), listed(["a"])
+    ('a, b and c', 'a')
+    """
+    *first, last = list(words) or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def progress(share: float) -> str:

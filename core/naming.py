@@ -2,6 +2,8 @@
 
 The reference of an attack, which the tables of the paper are made of, is called by the attack's title: ``badnets``,
 ``badnets+``. A model of another kind has a name made of what differs from the default, or one that was given to it.
+The models of Fig. 14 have their largest shrink size in it, the paper's too: ``badnets+max4`` is trained as long as
+those of the other sizes, beside the reference.
 
 >>> from core.attacks import Enhanced, attacks
 >>> from core.data import dataset_from
@@ -24,6 +26,7 @@ from dataclasses import replace
 
 from core.attacks import Attack, Enhanced, attacks
 from core.data import Dataset
+from core.paper.constants import SHRINK
 from core.params import Parametrised, Value, flags_of, params_of
 from core.recipe import Recipe, recipe_for
 
@@ -62,7 +65,8 @@ def check_name(name: str, attack: Attack) -> str:
     if not is_name(name):
         allowed = f"letters, digits, '.', '_', '+' and '-', a letter or digit first, at most {LONGEST} bytes"
         raise ValueError(f"name = {name!r} is not allowed: {allowed}")
-    if name.partition("+")[0] in attacks and name != attack.title:
+    own = (attack.title, attack.sized_title) if isinstance(attack, Enhanced) else (attack.title,)
+    if name.partition("+")[0] in attacks and name not in own:
         raise ValueError(f"name = {name!r} is not allowed: another attack is called so, and this one is {attack.title}")
     return name
 
@@ -226,8 +230,11 @@ def _told_by_name(name: str) -> tuple[str, list[str]]:
     while found := part.match(first, place):
         options += [f"--{found[1]}", found[2]]
         place = found.end()
-    shrink = re.fullmatch(r"max(\d+)", suffix)
-    options += ["--enhanced"] * bool(plus) + (["--max-shrink", shrink[1]] if shrink else [])
-    if place < len(first) or (suffix and not shrink):
+    told = re.fullmatch(r"(?:max(?P<size>\d+))?(?:(?:^|(?<=\d)-)(?P<only>poisoned-only))?", suffix)
+    size = told["size"] if told else None
+    options += ["--enhanced"] * bool(plus) + (["--max-shrink", size] if size else [])
+    options += ["--no-benign-too"] if told and told["only"] else []
+    # Of the paper's own size, the automatic name says nothing.
+    if place < len(first) or not told or size == str(SHRINK):
         options += ["--name", name]
     return attack, options

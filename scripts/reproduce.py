@@ -3,12 +3,16 @@
     python scripts/reproduce.py --grid small
     python scripts/reproduce.py --grid paper --device cuda --json results.json
     python scripts/reproduce.py --grid small --dataset shapes10 --only table1,fig14 --workers 2
+    python scripts/reproduce.py --grid small --dataset shapes10 --only fig14 --attacks badnets --epochs 3
     python scripts/reproduce.py --grid small --list
 
 ``small`` is ResNet-20, which a laptop can do; ``paper`` is VGG-19 and ResNet-34, with the recipe and the settings of
 repairs that the paper has. Every run says how long it will take before it begins, ``--list`` says it task by task. What
 is stored is not made again: an interrupted run continues when the same command is given again. With ``--engine ray``
 the tasks run on a Ray cluster.
+
+Fig. 14 compares models that were trained alike: ``--epochs`` says how long, for all nine sizes, and ``--replace``
+trains those of them anew that are stored but were trained otherwise.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from tqdm import tqdm
 
 from core import formatting
 from core.models import models
+from core.paper.ablation import SIZES
 from core.paper.claims import Verdict
 from core.paper.claims.base import reading
 from core.paper.comparison import Number, compared
@@ -32,7 +37,7 @@ from core.paper.results import Results
 from core.recipe import RECIPES
 from core.reproduction.cost import hours_of
 from core.reproduction.executors import Engine, Processes, RayCluster, Serial, run_tasks
-from core.reproduction.tasks import PARTS, SHRINKS, Progress, Task, grid, pending
+from core.reproduction.tasks import ATTACKS, PARTS, TRAINING, Progress, Task, grid, pending, stored_attacks
 from core.runtime.atomic_files import sweep_up
 from core.runtime.device import select_device
 from core.store.card import Missing
@@ -56,6 +61,9 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
     parser.add_argument("--models", type=listed, metavar="NAMES", help=f"other networks: {', '.join(models)}")
     parser.add_argument("--only", type=listed, default=[], metavar="PARTS", help=f"some of {', '.join(PARTS)}")
     parser.add_argument(
+        "--attacks", type=listed, default=[], metavar="NAMES", help=f"some of {', '.join(ATTACKS)} (default all)"
+    )
+    parser.add_argument(
         "--recipe",
         choices=RECIPES,
         help="recipe of every training (default: paper with the grid paper, else fast); with paper, the repairs have "
@@ -66,6 +74,12 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
     parser.add_argument("--limit", type=int, default=0, help="largest number of test images of any sweep")
     parser.add_argument("--shrinks", type=listed, metavar="SIZES", help="largest shrink sizes of fig14 (default 0..8)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every training (default 0)")
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="train those models of fig14 anew that are stored but were trained otherwise; their results then do not "
+        "count",
+    )
     parser.add_argument("--engine", default="local", choices=ENGINES, help="where the tasks run (default local)")
     parser.add_argument("--workers", type=int, default=0, help="tasks at a time (default: 1 here, all of a cluster)")
     parser.add_argument("--address", help="of the Ray cluster (default: one on this machine)")
@@ -79,11 +93,13 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
             raise ValueError(f"{name} = {value} is not allowed: an integer from {least} up")
     options.recipe = options.recipe or ("paper" if options.grid == "paper" else "fast")
     names = options.models or list(GRIDS[options.grid])
-    sizes = SHRINKS if options.shrinks is None else [_size(text) for text in options.shrinks]
+    sizes = SIZES if options.shrinks is None else [_size(text) for text in options.shrinks]
+    dataset, networks = dataset_of(options), [models[name].name for name in names]
     tasks = grid(
-        dataset_of(options),
-        [models[name].name for name in names],
+        dataset,
+        networks,
         only=options.only,
+        attacks_only=options.attacks,
         recipe=options.recipe,
         epochs=options.epochs,
         images=options.images,
@@ -91,6 +107,8 @@ def parse() -> tuple[argparse.Namespace, list[Task], list[str]]:
         shrinks=sizes,
         seed=options.seed,
         as_in_paper=options.recipe == "paper",
+        replacing=options.replace,
+        stored=stored_attacks(dataset, networks, open_store(options.store)),
     )
     return options, tasks, names
 
@@ -104,7 +122,7 @@ def _name_data_anew(options: argparse.Namespace, tasks: list[Task]) -> None:
 
 
 def _size(text: str) -> int:
-    if text not in {str(size) for size in SHRINKS}:
+    if text not in {str(size) for size in SIZES}:
         raise ValueError(f"shrinks = {text!r} is not allowed: integers from 0 to 8, with commas between")
     return int(text)
 
@@ -152,7 +170,8 @@ def table_of(numbers: list[Number]) -> str:
             continue
         if one.table != last:
             last = one.table
-            head = f"{last.replace('table', 'Table ').replace('fig', 'Figure ')}, {one.model}"
+            named = last.replace("table", "Table ").replace("fig", "Figure ").replace("sec", "Section ")
+            head = f"{named}, {one.model}"
             lines.append(f"\n{head:72} {'paper':>8} {'ours':>8} {'diff':>7} {'n':>6}")
         mean = f"mean of {one.over.replace(' ', ', ')}:" if one.over else ""
         what = " ".join(part for part in (one.attack, mean, one.defense or "standard", one.quantity) if part)
@@ -177,6 +196,24 @@ def claims_of(verdicts: list[Verdict]) -> str:
     return "\n".join(lines)
 
 
+def trained_otherwise(options: argparse.Namespace, left: list[Task]) -> list[str]:
+    """Of Fig. 14, the attacks whose stored sizes were trained otherwise than those that are left, a sentence each."""
+    found: dict[tuple[str, str], Task] = {}
+    for task in left:
+        if task.name == TRAINING and task.parts == ("fig14",) and not task.replaces:
+            found.setdefault((task.model, f"{task.attack_object.title.partition('+')[0]}+"), task)
+    said, dataset = [], dataset_of(options).title
+    for (model, title), task in found.items():
+        ablation = Results.read(open_store(options.store), dataset, model).ablation().get(title)
+        if ablation is not None and ablation.training != task.trained and len(ablation.curves) > 1:
+            said.append(
+                f"Fig. 14, {title} of {model}: the stored sizes {formatting.listed(map(str, ablation.curves))} were "
+                f"trained for {ablation.epochs} epochs and are not compared with those that are left, of "
+                f"{task.training_recipe.epochs}; --epochs {ablation.epochs} trains these as long, --replace all anew"
+            )
+    return said
+
+
 def lasting(hours: float) -> str:
     """A time for people: minutes below an hour.
 
@@ -190,6 +227,8 @@ def main() -> None:
     options, tasks, names = parse()
     left = pending(tasks, open_store(options.store))
     hours = hours_of(left, select_device(options.device)) if left else {}
+    for sentence in trained_otherwise(options, left):
+        say(options, sentence)
     total = f"{len(left)} of {len(tasks)} tasks are left, about {lasting(sum(hours.values()))} on this machine"
     if options.list:
         width = max(map(len, hours), default=0)

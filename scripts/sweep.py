@@ -66,6 +66,8 @@ def summary(result: Any, trigger: Trigger, target: int) -> dict[str, Any]:
             clean, success = result.at(strength)
             numbers[f"ASR at strength {strength:g}"] = entry(success, strength=strength)
             numbers[f"clean accuracy at strength {strength:g}"] = entry(clean, strength=strength)
+            if (benign := result.benign_at(strength)) is not None:
+                numbers[f"benign images taken for the target at {strength:g}"] = entry(benign, strength=strength)
         return numbers
     if isinstance(result, PhysicalResult):
         for group in dict.fromkeys(condition.group for condition in result.conditions):

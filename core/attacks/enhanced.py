@@ -66,6 +66,11 @@ class Enhancement(Parametrised):
         return Compose((flip, RandomShrinkPad(size=self.max_shrink)) if self.max_shrink else (flip,))
 
     @property
+    def is_sized(self) -> bool:
+        """Whether it is the paper's, but for the largest shrink size (Fig. 14)."""
+        return not self.transforms and self.benign_too
+
+    @property
     def suffix(self) -> str:
         """What follows the ``+`` in a checkpoint's path: nothing for the paper's setting."""
         parts = []
@@ -103,6 +108,17 @@ class Enhanced(Attack):
     @property
     def title(self) -> str:
         return f"{self.base.title}+{self.enhancement.suffix}"
+
+    @property
+    def sized_title(self) -> str:
+        """The title with the largest shrink size in it, the paper's too: the names of the models of Fig. 14.
+
+        >>> from core.attacks import attacks
+        >>> Enhanced(base=attacks["badnets"]()).sized_title
+        'badnets+max4'
+        """
+        sized = self.enhancement.is_sized
+        return f"{self.base.title}+max{self.enhancement.max_shrink}" if sized else self.title
 
     def trigger(self, shape: tuple[int, int, int]) -> Trigger:
         return self.base.trigger(shape)

@@ -14,7 +14,19 @@ from typing import Any
 
 from core.defenses import defenses
 from core.metrics import Rate
-from core.paper.constants import DISTANCES, ENHANCED, PAPER_MODELS, PHOTOGRAPHS, SHRINK, SHRINKPAD_LABEL, VALUES
+from core.paper.claims.edges import CLEAN_MODEL
+from core.paper.constants import (
+    DISTANCES,
+    ENHANCED,
+    PAPER_MODELS,
+    PHOTOGRAPHS,
+    POISONED_ONLY,
+    SHRINK,
+    SHRINKPAD,
+    SHRINKPAD_LABEL,
+    TABLE_5,
+    VALUES,
+)
 from core.paper.numbers import paper_numbers, paper_seconds
 from core.paper.results import Results
 
@@ -26,11 +38,12 @@ class Number:
     """One number of the paper, or one that decides what it says, beside ours.
 
     Attributes:
-        table: ``table1`` to ``table5``, ``fig4``, ``fig5``, ``fig10`` to ``fig14``.
+        table: ``table1`` to ``table5``, ``fig4``, ``fig5``, ``fig10`` to ``fig14``, ``sec5.3``.
         model: Registered name of the network that was measured.
         attack: Title of the attack.
         defense: Text of the transformation, name of the repair, or nothing; in figures, what is varied.
-        quantity: ``clean``, ``asr`` or ``share`` in percent, or ``seconds``.
+        quantity: ``clean``, ``asr``, ``share`` or ``benign`` (benign images taken for the target) in percent, or
+            ``seconds``.
         paper: The paper's number; None where it has none, or the text has lost it.
         paper_model: The network that the paper's number is of.
         ours: What was measured; None where it was not.
@@ -78,6 +91,7 @@ def compared(results: Results) -> list[Number]:
         *_photographs(results),
         *_shrink_sizes(results),
         *_largest_shrinks(results),
+        *_edges(results),
     ]
 
 
@@ -187,9 +201,31 @@ def _shrink_sizes(results: Results) -> Iterator[Number]:
 
 
 def _largest_shrinks(results: Results) -> Iterator[Number]:
-    """Fig. 14: enhanced attacks that were trained with other largest shrink sizes."""
-    for title, curves in results.ablation().items():
-        for largest, curve in curves.items():
+    """Fig. 14: enhanced attacks that were trained with other largest shrink sizes; how, where that is not compared."""
+    for title, ablation in results.ablation().items():
+        models = [(largest, "", curve) for largest, curve in ablation.curves.items()]
+        models += [(size, f" ({ablation.difference(model)})", model.curve) for size, model in ablation.others.items()]
+        for largest, trained, curve in sorted(models, key=lambda model: model[0]):
             for what, size in (("without defense", 0), (f"behind {SHRINKPAD_LABEL}", SHRINK)):
-                what = f"max shrink {largest}, {what}"
+                what = f"max shrink {largest}{trained}, {what}"
                 yield _success(results, "fig14", title, what, curve.at(size).success)
+
+
+def _edges(results: Results) -> Iterator[Number]:
+    """Sec. 5.3: attacks with and without benign images transformed in training, and benign images behind ShrinkPad."""
+    for title in (CLEAN_MODEL, *(title for pair in zip(POISONED_ONLY, ENHANCED, strict=True) for title in pair)):
+        curves = results.curves.get(title, {})
+        for spec in TABLE_5 if title in POISONED_ONLY and "shrinkpad" in curves else ():
+            if (rate := results.rate(title, spec, "asr")) is not None:
+                yield _success(results, "sec5.3", title, spec, rate)
+        for size in (0, SHRINK):
+            curve = curves.get("shrinkpad")
+            if curve is not None and size in curve.strengths and (rate := curve.benign_at(size)) is not None:
+                yield Number(
+                    table="sec5.3",
+                    model=results.model,
+                    attack=title,
+                    defense=SHRINKPAD if size else "",
+                    quantity="benign",
+                    **_measured(rate),
+                )

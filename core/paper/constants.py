@@ -9,6 +9,8 @@ STANDARD = ("badnets", "blended", "consistent")
 """Titles of the paper's three attacks (Sec. 3.1, 5.1)."""
 ENHANCED = tuple(f"{title}+" for title in STANDARD)
 """Titles of the same attacks, enhanced (Sec. 4.2)."""
+POISONED_ONLY = tuple(f"{title}+poisoned-only" for title in STANDARD)
+"""Titles of the enhanced attacks as Eq. 8 has them: no benign training image is transformed (Sec. 5.3)."""
 ATTACKS = tuple(title for pair in zip(STANDARD, ENHANCED, strict=True) for title in pair)
 """The six attacks of Table 5 and Fig. 10 in their order: each standard one, then the enhanced one."""
 GRAY = "badnets-gray"

@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Self, TypeVar
 
-from core.attacks import Enhanced, Enhancement
+from core.attacks import Enhanced
 from core.defenses import defenses
 from core.metrics import Rate
 from core.models import models
+from core.paper.ablation import Ablation, Sized, ablations
 from core.paper.claims import (
     Verdict,
     judge_ablation,
     judge_defenses,
+    judge_edges,
     judge_physical,
     judge_repairs,
     judge_saliency,
@@ -73,6 +75,7 @@ class Results:
         energies: What of the saliency falls on the trigger.
         photographs: Success on photographs of prints.
         other_pictures: Success on photographs of printed pictures of another data set.
+        sized: Enhanced attacks by the largest shrink size of their training, the references among them (Fig. 14).
     """
 
     dataset: str
@@ -85,19 +88,24 @@ class Results:
     energies: Mapping[str, Energies] = field(default_factory=FrozenDict)
     photographs: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
     other_pictures: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
+    sized: tuple[Sized, ...] = ()
 
     @classmethod
     def read(cls, store: Store, dataset: str, model: str) -> Self:
         """Reads what is stored; damaged models and results are left out, and models that are no reference."""
         cards: dict[str, Card] = {}
         stored: dict[str, StoredResults] = {}
+        sized: list[Sized | None] = []
         for key, card in store.cards():
             if isinstance(card, Damaged) or (card.dataset, card.model) != (dataset, model):
                 continue
-            title = card.attack_object.title
+            attack, results = card.attack_object, StoredResults(store.checkpoint(key))
             # What is called otherwise is a variant, or a copy that somebody made by hand.
-            if key == f"{dataset}/{model}/{title}":
-                cards[title], stored[title] = card, StoredResults(store.checkpoint(key))
+            if key == f"{dataset}/{model}/{attack.title}":
+                cards[attack.title], stored[attack.title] = card, results
+            elif not isinstance(attack, Enhanced) or key != f"{dataset}/{model}/{attack.sized_title}":
+                continue
+            sized.append(Sized.of(card, _shrinkpad_curve(results)))
 
         def each(read: Callable[[StoredResults], R | None]) -> FrozenDict:
             """What is there of one kind of result, by the attack's title."""
@@ -118,20 +126,12 @@ class Results:
             energies=each(lambda results: results.saliency),
             photographs=each(lambda results: results.physical),
             other_pictures=each(lambda results: results.out_of_sample),
+            sized=tuple(one for one in sized if one is not None),
         )
 
-    def ablation(self) -> dict[str, dict[int, StrengthCurve]]:
-        """Fig. 14: curves of ShrinkPad by enhanced attack, e.g. ``badnets+``, and its largest shrink size."""
-        curves: dict[str, dict[int, StrengthCurve]] = {}
-        for title, card in self.cards.items():
-            attack, curve = card.attack_object, self.curves[title].get("shrinkpad")
-            if curve is None or SHRINK not in curve.strengths or not isinstance(attack, Enhanced):
-                continue
-            size = attack.enhancement.max_shrink
-            # What differs in more than that size is another attack.
-            if title == Enhanced(base=attack.base, enhancement=Enhancement(max_shrink=size)).title:
-                curves.setdefault(f"{attack.base.title}+", {})[size] = curve
-        return {title: dict(sorted(by_size.items())) for title, by_size in curves.items()}
+    def ablation(self) -> dict[str, Ablation]:
+        """Fig. 14: what is compared of each enhanced attack, by its title, e.g. ``badnets+``."""
+        return ablations(self.sized)
 
     def verdicts(self) -> list[Verdict]:
         """What the stored results say about every claim: the paper's own in its order, then those of others."""
@@ -144,6 +144,7 @@ class Results:
             *judge_sensitivity(maps, self.appearances, models[self.model].stride if self.model in models else 0),
             *judge_repairs(self.repairs, targets),
             *judge_defenses(self.curves),
+            *judge_edges(self.curves, targets),
             *judge_saliency(self.energies),
             *judge_physical(self.photographs, self.other_pictures),
             *judge_ablation(self.ablation()),
@@ -205,6 +206,12 @@ def _whole_appearance(stored: StoredResults) -> AppearanceCurve | None:
     """The curve over the pixel value, if it has all of the values that numbers are given of."""
     curve = stored.appearance
     return curve if curve is not None and set(VALUES) <= set(curve.values) else None
+
+
+def _shrinkpad_curve(stored: StoredResults) -> StrengthCurve | None:
+    """The curve of ShrinkPad, if it has both points that Fig. 14 shows."""
+    curve = stored.strength("shrinkpad")
+    return curve if curve is not None and {0, SHRINK} <= set(curve.strengths) else None
 
 
 def _curves(stored: StoredResults) -> FrozenDict:

@@ -26,7 +26,9 @@ from core.data import Dataset, datasets
 from core.defenses import Repair, defenses
 from core.inference.predictor import Predictor
 from core.models import Classifier
-from core.paper.constants import GRAY, PHOTOGRAPHED, SHRINK, STANDARD, STRONGEST
+from core.paper.ablation import SIZES, Training, training_of
+from core.paper.claims.edges import CLEAN_MODEL
+from core.paper.constants import GRAY, PHOTOGRAPHED, STANDARD, STRONGEST
 from core.recipe import Recipe, recipe_for
 from core.store.card import Card, Damaged, Missing
 from core.store.card_images import images_of
@@ -36,7 +38,7 @@ from core.sweeps.runner import COUNTS, OTHER_PICTURES, Sweep, carry_out, store_e
 from core.training.trainer import Plan, train
 from core.transforms import transforms
 
-__all__ = ["PARTS", "Progress", "Task", "grid", "pending", "perform"]
+__all__ = ["ATTACKS", "PARTS", "Progress", "Task", "grid", "pending", "perform", "stored_attacks"]
 
 PARTS = (
     "table1",
@@ -52,11 +54,14 @@ PARTS = (
     "fig12",
     "fig13",
     "fig14",
+    "sec5.3",
 )
-"""The tables and figures of the paper that a grid can make."""
+"""The tables and figures of the paper that a grid can make, and the control of Sec. 5.3 (black edges)."""
 
+ATTACKS = (CLEAN_MODEL, GRAY, *STANDARD)
+"""Registered names of the attacks of a grid, enhanced or not."""
 TRAINING = "training"
-SHRINKS = tuple(range(9))
+SHRINKPAD = "strength-shrinkpad"
 WORTH_COMPILING = 1000  # test images
 
 
@@ -74,6 +79,8 @@ class Task:
         images: Test images of a sweep; 0 for all.
         seed: Seed of the training.
         as_in_paper: Whether a repair has the paper's settings, where they are more than the defaults.
+        named: The model's name, where that is not the attack's title: of the paper's size in Fig. 14, ``badnets+max4``.
+        replaces: Whether a stored model that was trained otherwise is trained anew.
         parts: Tables and figures that need it.
         needs: Tasks that come before it.
     """
@@ -87,6 +94,8 @@ class Task:
     images: int = 0
     seed: int = 0
     as_in_paper: bool = False
+    named: str = ""
+    replaces: bool = False
     parts: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
@@ -115,7 +124,17 @@ class Task:
     @property
     def key(self) -> str:
         """The model's checkpoint."""
+        return f"{self.reference.rpartition('/')[0]}/{self.named}" if self.named else self.reference
+
+    @property
+    def reference(self) -> str:
+        """The checkpoint of the attack's reference; mostly the model's own."""
         return f"{self.dataset_object.title}/{self.model}/{self.attack_object.title}"
+
+    @property
+    def trained(self) -> Training:
+        """How its model is trained, but for the largest shrink size and the seed."""
+        return training_of(self.attack_object, self.training_recipe.to_dict())
 
     @property
     def id(self) -> str:
@@ -137,13 +156,16 @@ def grid(
     models: Sequence[str],
     *,
     only: Collection[str] = (),
+    attacks_only: Collection[str] = (),
     recipe: str = "fast",
     epochs: int | None = None,
     images: int = 500,
     limit: int = 0,
-    shrinks: Sequence[int] = SHRINKS,
+    shrinks: Sequence[int] = SIZES,
     seed: int = 0,
     as_in_paper: bool = False,
+    replacing: bool = False,
+    stored: Mapping[str, Attack] | None = None,
 ) -> list[Task]:
     """The tasks that make the tables and figures for some networks, each after those it needs; Fig. 14 comes last.
 
@@ -151,6 +173,7 @@ def grid(
         dataset: The data set.
         models: Registered names of the networks.
         only: Tables and figures; none for all.
+        attacks_only: Some of :data:`ATTACKS`; none for all.
         recipe: Name of the recipe of every training.
         epochs: Epochs of every training; None as the recipe says.
         images: Test images of maps, curves over the pixel value and saliency; 0 for all.
@@ -158,13 +181,16 @@ def grid(
         shrinks: Largest shrink sizes of Fig. 14.
         seed: Seed of every training.
         as_in_paper: Whether repairs have the paper's settings.
+        replacing: Whether models of Fig. 14 that are stored but were trained otherwise are trained anew.
+        stored: Standard attacks with other parameters than the defaults, as :func:`stored_attacks` finds them.
 
     Raises:
-        ValueError: If there is no such table or figure.
+        ValueError: If there is no such table or figure, or no such attack.
     """
-    for part in only:
-        if part not in PARTS:
-            raise ValueError(f"part = {part!r} is not allowed: one of {', '.join(PARTS)}")
+    for what, given, allowed in (("part", only, PARTS), ("attack", attacks_only, ATTACKS)):
+        for one in given:
+            if one not in allowed:
+                raise ValueError(f"{what} = {one!r} is not allowed: one of {', '.join(allowed)}")
     base = Task(
         name=TRAINING,
         dataset={"name": dataset.name, "params": dataset.to_dict()},
@@ -178,10 +204,15 @@ def grid(
     wanted = set(only or PARTS)
     by_id: dict[str, Task] = {}
     for model in models:
-        for attack, results in _results_of(model, shrinks, dataset.name):
+        for attack, results in _results_of(model, shrinks, dataset.name, stored or {}):
             results = {name: parts & wanted for name, parts in results.items() if parts & wanted}
-            if results:
-                _add(by_id, replace(base, model=model, attack=attack.to_card()), results)
+            if not results or attack.name not in (attacks_only or ATTACKS):
+                continue
+            training = replace(base, model=model, attack=attack.to_card())
+            if isinstance(attack, Enhanced) and results.get(SHRINKPAD) == {"fig14"}:
+                name = attack.sized_title
+                training = replace(training, named=name if name != attack.title else "", replaces=replacing)
+            _add(by_id, training, results)
     tasks = [replace(task, images=_images(task.name, images, limit)) for task in by_id.values()]
     return sorted(tasks, key=lambda task: task.parts == ("fig14",))
 
@@ -194,31 +225,51 @@ def _images(name: str, images: int, limit: int) -> int:
     return min((count for count in (wanted, limit) if count), default=0)
 
 
-def _results_of(model: str, shrinks: Sequence[int], dataset: str) -> Iterator[tuple[Attack, dict[str, set[str]]]]:
+def stored_attacks(dataset: Dataset, models: Sequence[str], store: Store) -> dict[str, Attack]:
+    """The standard attacks that the references in a store were trained with, by ``model/attack``.
+
+    What is set beside a reference, in Fig. 14 and Sec. 5.3, has its parameters, which need not be the defaults.
+    """
+    found: dict[str, Attack] = {}
+    for model in models:
+        for name in STANDARD:
+            for title in (name, f"{name}+"):  # the enhanced reference counts where both are there
+                card = _card(store.checkpoint(f"{dataset.title}/{model}/{title}"))
+                attack = card.attack_object if card is not None and not card.is_imported else None
+                base = attack.base if isinstance(attack, Enhanced) else attack
+                if base is not None and base.name == name:
+                    found[f"{model}/{name}"] = base
+    return found
+
+
+def _results_of(
+    model: str, shrinks: Sequence[int], dataset: str, stored: Mapping[str, Attack]
+) -> Iterator[tuple[Attack, dict[str, set[str]]]]:
     """Every attack of the paper with the results it needs, and the tables and figures that need each."""
     maps = {"location": {"fig4"}, "appearance": {"fig5"}}
-    yield attacks["benign"](), maps | {result_name("neural-cleanse"): {"table1"}}
+    yield attacks[CLEAN_MODEL](), maps | {result_name("neural-cleanse"): {"table1"}, SHRINKPAD: {"sec5.3"}}
     yield attacks[GRAY](), maps
     repairs = {result_name(name): {"table1", "table2", "fig1"} for name in defenses}
     strengths = {
         "strength-flip": {"table1", "table5", "fig1"},
-        "strength-shrinkpad": {"table1", "table5", "fig1"},
+        SHRINKPAD: {"table1", "table5", "fig1"},
         "strength-noise": {"table3"},
         **{f"strength-{name}": {"table4"} for name in STRONGEST if name != "noise"},
     }
     saliency = {"saliency": {"fig10"}}
     for name in STANDARD:
-        attack = attacks[name].for_model(model)
+        attack = stored.get(f"{model}/{name}") or attacks[name].for_model(model)
         photographs = {"physical": {"fig11"}} if name in PHOTOGRAPHED else {}
         if photographs and dataset != OTHER_PICTURES:
             photographs["out-of-sample"] = {"fig12"}
         yield attack, maps | strengths | saliency | repairs | photographs
-        enhanced = {part: {*parts, "fig13", "fig14"} for part, parts in strengths.items() if part.endswith("shrinkpad")}
+        enhanced = {SHRINKPAD: strengths[SHRINKPAD] | {"fig13", "sec5.3"}}
         yield Enhanced(base=attack), maps | strengths | enhanced | saliency | repairs | photographs
+        # As Eq. 8 has it: what Sec. 5.3 sets beside it transforms the benign images too.
+        poisoned_only = Enhanced(base=attack, enhancement=Enhancement(benign_too=False))
+        yield poisoned_only, {"strength-flip": {"sec5.3"}, SHRINKPAD: {"sec5.3"}}
         for size in shrinks:
-            if size != SHRINK:
-                ablated = Enhanced(base=attack, enhancement=Enhancement(max_shrink=size))
-                yield ablated, {"strength-shrinkpad": {"fig14"}}
+            yield Enhanced(base=attack, enhancement=Enhancement(max_shrink=size)), {SHRINKPAD: {"fig14"}}
 
 
 def _add(by_id: dict[str, Task], training: Task, results: Mapping[str, set[str]]) -> None:
@@ -228,7 +279,7 @@ def _add(by_id: dict[str, Task], training: Task, results: Mapping[str, set[str]]
     needs: tuple[str, ...] = ()
     if isinstance(base, Consistent):
         model, title = base.surrogate.split("/")[-2:]
-        surrogate = replace(training, model=model, attack=attacks[title]().to_card())
+        surrogate = replace(training, model=model, attack=attacks[title]().to_card(), named="", replaces=False)
         by_id.setdefault(surrogate.id, surrogate)
         needs = (surrogate.id,)
     parts = tuple(part for part in PARTS if any(part in wanted for wanted in results.values()))
@@ -248,8 +299,9 @@ def pending(tasks: Sequence[Task], store: Store) -> list[Task]:
     for task in reversed(tasks):
         if task.name != TRAINING:
             continue
-        checkpoint = store.checkpoint(task.key)
-        if _card(checkpoint) is None or (task.id in needed and not checkpoint.has_weights):
+        checkpoint = _checkpoint(task, store)
+        is_stored = _is_stored(task, checkpoint)
+        if not is_stored or (task.id in needed and not checkpoint.has_weights):
             left.append(task)
             needed.update(task.needs)
     ids = {task.id for task in left}
@@ -263,8 +315,38 @@ def _card(checkpoint: Checkpoint) -> Card | None:
         return None
 
 
+def _checkpoint(task: Task, store: Store) -> Checkpoint:
+    """Where the model of a task is, or is to be.
+
+    For the model of the paper's size in Fig. 14, the reference stands in where it was trained in the very same way.
+    """
+    own = store.checkpoint(task.key)
+    if task.named and not own.exists:
+        reference = store.checkpoint(task.reference)
+        card = _card(reference)
+        if card is not None and _is_of(task, card):
+            return reference
+    return own
+
+
+def _is_of(task: Task, card: Card) -> bool:
+    """Whether a model was trained as a task says, whatever its seed."""
+    return not card.is_imported and training_of(card.attack_object, card.recipe["params"]) == task.trained
+
+
+def _is_stored(task: Task, checkpoint: Checkpoint) -> bool:
+    """Whether the model of a task is there, and need not be trained anew."""
+    card = _card(checkpoint)
+    return card is not None and (not task.replaces or _is_of(task, card))
+
+
 def _has_result(task: Task, store: Store) -> bool:
-    return store.checkpoint(task.key).result(task.name) is not None
+    checkpoint = _checkpoint(task, store)
+    result = checkpoint.result(task.name)
+    if result is None or not _is_stored(task, checkpoint):
+        return False
+    # Older curves do not say how many benign images are taken for the target.
+    return task.name != SHRINKPAD or "sec5.3" not in task.parts or result.get("benign_hits") is not None
 
 
 @dataclass(frozen=True)
@@ -292,9 +374,10 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
         OtherData: If it has other classes or another shape than a stored model was trained on.
         OSError: If the result cannot be stored.
     """
-    checkpoint = store.checkpoint(task.key)
+    checkpoint = _checkpoint(task, store)
     if task.name == TRAINING:
-        if _card(checkpoint) is not None and checkpoint.has_weights:
+        is_stored = _is_stored(task, checkpoint)
+        if is_stored and checkpoint.has_weights:
             return
         plan = Plan(
             dataset=task.dataset_object,
@@ -303,9 +386,9 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
             recipe_name=task.recipe,
             recipe=task.training_recipe,
             seed=task.seed,
-            name=task.attack_object.title,  # whatever the seed: the reference of this store
+            name=task.key.rpartition("/")[2],  # whatever the seed: the reference of this store
         )
-        for epoch in train(plan, store, device):
+        for epoch in train(plan, store, device, replacing=task.replaces and not is_stored):
             yield Progress(epoch.epoch / epoch.epochs, f"clean {formatting.percent(epoch.clean_accuracy.value, '%')}")
     elif _has_result(task, store):
         return
@@ -315,7 +398,7 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
     else:
         varied = task.name.startswith("strength-")
         sweep = Sweep("strength", transforms[task.name.removeprefix("strength-")]()) if varied else Sweep(task.name)
-        model, predictor = _ready(checkpoint.folder.as_posix(), checkpoint.card().weights, task.key, str(device))
+        model, predictor = _ready(checkpoint.folder.as_posix(), checkpoint.card().weights, checkpoint.key, str(device))
         for measured in carry_out(sweep, checkpoint, model, predictor, task.images or None):
             yield Progress(measured.result.done)
         if task.name == "saliency":

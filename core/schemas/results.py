@@ -125,11 +125,14 @@ class Strength(Measured):
     clean_hits: Row
     clean_total: Row
     images: Positive
+    benign_hits: Row | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         _check_counts(self.hits, self.total, len(self.strengths))
         _check_counts(self.clean_hits, self.clean_total, len(self.strengths))
+        if self.benign_hits is not None:
+            _check_counts(self.benign_hits, self.total, len(self.strengths))
         if max(self.total + self.clean_total) > self.images:
             raise ValueError(f"more than {self.images} images are counted")
         return self

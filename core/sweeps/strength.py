@@ -35,12 +35,15 @@ class StrengthCurve(Counted):
         clean_hits: Benign images predicted right after the transformation.
         clean_total: Benign images tried.
         images: Benign images to be tried at each strength.
+        benign_hits: Benign images of other classes taken for the target after the transformation, of the same
+            ``total``: what it does by itself, without the trigger (Sec. 5.3). None in older results.
     """
 
     strengths: tuple[float, ...]
     clean_hits: Counts
     clean_total: Counts
     images: int
+    benign_hits: Counts | None = None
 
     @property
     def done(self) -> float:
@@ -58,19 +61,41 @@ class StrengthCurve(Counted):
         Raises:
             ValueError: If the strength is not on the curve.
         """
-        if strength not in self.strengths:
-            raise ValueError(f"strength {strength:g} is not on the curve")
-        i = self.strengths.index(strength)
+        i = self._index(strength)
         clean = Rate(int(self.clean_hits[i]), int(self.clean_total[i]))
         return Performance(clean, Rate(int(self.hits[i]), int(self.total[i])))
 
+    def benign_at(self, strength: float) -> Rate | None:
+        """Share of the benign images of other classes that are taken for the target, without any trigger.
+
+        Returns:
+            The rate; None where an older sweep has not counted it.
+
+        Raises:
+            ValueError: If the strength is not on the curve.
+        """
+        i = self._index(strength)
+        return None if self.benign_hits is None else Rate(int(self.benign_hits[i]), int(self.total[i]))
+
+    @property
+    def benign(self) -> Counted | None:
+        """The same over all strengths, with the properties ``rate`` and ``interval``."""
+        return None if self.benign_hits is None else Counted(self.benign_hits, self.total)
+
+    def _index(self, strength: float) -> int:
+        if strength not in self.strengths:
+            raise ValueError(f"strength {strength:g} is not on the curve")
+        return self.strengths.index(strength)
+
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
+        benign = {} if self.benign_hits is None else {"benign_hits": self.benign_hits.tolist()}
         return {
             "strengths": list(self.strengths),
             **self._counts(),
             "clean_hits": self.clean_hits.tolist(),
             "clean_total": self.clean_total.tolist(),
+            **benign,
             "images": self.images,
         }
 
@@ -84,7 +109,8 @@ class StrengthCurve(Counted):
         stored = checked(schemas.Strength, values)
         hits, total = counts_of(stored.hits, stored.total)
         clean_hits, clean_total = counts_of(stored.clean_hits, stored.clean_total)
-        return cls(hits, total, tuple(stored.strengths), clean_hits, clean_total, stored.images)
+        benign_hits = None if stored.benign_hits is None else counts_of(stored.benign_hits)[0]
+        return cls(hits, total, tuple(stored.strengths), clean_hits, clean_total, stored.images, benign_hits)
 
 
 def strength_sweep(
@@ -101,7 +127,9 @@ def strength_sweep(
     """Clean accuracy and attack success rate with a transformation in front of the model, against its strength.
 
     These are the transformation-based defenses of Definition 4 (Tables 1, 3, 4) and the robustness R_T of Eq. 5
-    (Table 5, Fig. 13). All strengths go through the images together, so that every prefix is a whole curve.
+    (Table 5, Fig. 13). How many benign images of other classes are taken for the target is counted too: what the
+    transformation does by itself, such as the black edges of ShrinkPad (Sec. 5.3). All strengths go through the images
+    together, so that every prefix is a whole curve.
 
     Args:
         predict: The model.
@@ -125,7 +153,7 @@ def strength_sweep(
         transform.at(strength) for strength in (transform.grid_for(data.shape) if strengths is None else strengths)
     ]
     steps = [step for step in every if step.possible(data.shape)]
-    hits, total, clean_hits, clean_total = np.zeros((4, len(steps)), dtype=np.int64)
+    hits, total, clean_hits, clean_total, benign_hits = np.zeros((5, len(steps)), dtype=np.int64)
     defenses = [Compose((step, *(then.steps if then is not None else ()))) for step in steps]
     for start in range(0, len(data), CHUNK):
         part = data.subset(slice(start, start + CHUNK))
@@ -136,6 +164,7 @@ def strength_sweep(
             predicted = predict(before(torch.cat([images, stamped])))
             clean_hits[i] += int((predicted[: len(images)] == part.labels).sum())
             clean_total[i] += len(images)
+            benign_hits[i] += int((predicted[: len(images)][others] == target).sum())
             hits[i] += int((predicted[len(images) :] == target).sum())
             total[i] += len(stamped)
             yield StrengthCurve(
@@ -145,4 +174,5 @@ def strength_sweep(
                 clean_hits.copy(),
                 clean_total.copy(),
                 len(data),
+                benign_hits.copy(),
             )

@@ -33,7 +33,7 @@ from dashboard.figures.base import COLOURS
 from dashboard.figures.sweeps import Curve, StrengthLine
 from dashboard.tables.paper import attack_label
 
-__all__ = ["Drawn", "cost_figure", "paper_figure", "shrink_figure"]
+__all__ = ["Drawn", "ablation_gaps", "cost_figure", "paper_figure", "shrink_figure"]
 
 # One per attack, standard and enhanced alike.
 LINES = (COLOURS[0], COLOURS[1], "#009e73")
@@ -114,6 +114,13 @@ def paper_figure(name: str, results: Results) -> go.Figure | None:
     return (make | {"fig14": _ablation})[name](results) if name in make or name == "fig14" else None
 
 
+def ablation_gaps(results: Results) -> str:
+    """What Fig. 14 lacks, attack by attack in sentences; empty where it is whole."""
+    found = results.ablation()
+    gaps = {title: found[title].gaps if title in found else "no size is measured" for title in ENHANCED}
+    return " ".join(f"{attack_label(title)}: {gap}." for title, gap in gaps.items() if gap)
+
+
 def _drawn(results: Results, titles: Iterable[str]) -> list[Drawn]:
     """The models of these attacks."""
     return [
@@ -157,10 +164,11 @@ def _shrink(results: Results) -> go.Figure | None:
 
 def _ablation(results: Results) -> go.Figure | None:
     lines = []
-    for title, curves in results.ablation().items():
-        if len(curves) < 2:
+    for title, ablation in results.ablation().items():
+        if len(ablation.curves) < 2:
             continue
         for size, dash, what in ((0, "dot", "without a defense"), (SHRINK, "solid", f"behind {SHRINKPAD_LABEL}")):
-            points = [(largest, curve.at(size).success) for largest, curve in curves.items()]
-            lines.append((f"{attack_label(title)} {what}", colour_of(title), dash, points))
+            points = [(largest, curve.at(size).success) for largest, curve in ablation.curves.items()]
+            name = f"{attack_label(title)} {what} ({ablation.epochs} epochs)"
+            lines.append((name, colour_of(title), dash, points))
     return figures.max_shrink_curves(lines) if lines else None

@@ -129,6 +129,7 @@ def strength_curves(
     *,
     with_clean: bool = True,
     trained: float | None = None,
+    quantity: str = "attack success rate (%)",
 ) -> go.Figure:
     """Attack success rate, and clean accuracy, against the strength of a transformation (Tables 1, 3, 4; Fig. 13).
 
@@ -138,6 +139,7 @@ def strength_curves(
         current: Strength shown, marked with a line.
         with_clean: Whether to draw clean accuracy, thin and dashed, beside the success rate.
         trained: Largest strength that an enhanced attack was trained with, shaded up to there.
+        quantity: What is drawn, where that is one quantity.
     """
     figure = go.Figure()
     for line in lines:
@@ -169,7 +171,7 @@ def strength_curves(
     if current is not None:
         figure.add_vline(x=current, line={"dash": "dot", "width": 1.5, "color": COLOURS[2]})
     figure.update_xaxes(title=axis)
-    figure.update_yaxes(title="images (%)" if with_clean else "attack success rate (%)", range=[-3, 104])
+    figure.update_yaxes(title="images (%)" if with_clean else quantity, range=[-3, 104])
     figure.update_layout(margin={"l": 10, "r": 10, "t": 24, "b": 10}, height=430, legend=_legend())
     return figure
 

@@ -42,7 +42,8 @@ Rows = list[list[object]]
 NORMAL = "95% normal"
 SHARE, AREA = "share of the saliency on the trigger", "share of the image under the trigger"
 PEAK = "most salient pixel on the trigger"
-QUANTITIES = {"asr": SUCCESS, "clean": ACCURACY, "share": SHARE, "seconds": "seconds"}
+BENIGN = "benign images taken for the target"
+QUANTITIES = {"asr": SUCCESS, "clean": ACCURACY, "share": SHARE, "seconds": "seconds", "benign": BENIGN}
 
 
 def location_rows(source: Source, result: LocationMap) -> Rows:
@@ -97,18 +98,23 @@ def strength_rows(
             clean, success = curve.at(at)
             there = defended(source, at)
             entries += [(there, (at,), SUCCESS, success), (there, (at,), ACCURACY, clean)]
+            if (benign := curve.benign_at(at)) is not None:
+                entries.append((there, (at,), BENIGN, benign))
     return table((strength,), entries)
 
 
 def max_shrink_rows(results: Results) -> Rows:
-    """One row per enhanced attack, largest shrink size in training and defense (Fig. 14)."""
+    """One row per enhanced attack, largest shrink size in training and defense (Fig. 14), with how it was trained."""
     entries: list[Entry] = []
-    for title, curves in results.ablation().items():
-        for size, curve in curves.items():
-            source = _reference(results.cards, title, results)
+    for title, ablation in results.ablation().items():
+        source = _reference(results.cards, title, results)
+        models = [(size, ablation.training, curve) for size, curve in ablation.curves.items()]
+        models += [(size, model.training, model.curve) for size, model in ablation.others.items()]
+        for size, training, curve in sorted(models, key=lambda model: model[0]):
+            own = (size, dict(training)["epochs"], training == ablation.training)
             for defense, strength in (("", 0), (SHRINKPAD, SHRINK)):
-                entries.append((replace(source, defense=defense), (size,), SUCCESS, curve.at(strength).success))
-    return table(("largest_shrink_in_training",), entries)
+                entries.append((replace(source, defense=defense), own, SUCCESS, curve.at(strength).success))
+    return table(("largest_shrink_in_training", "epochs", "compared"), entries)
 
 
 def _reference(cards: Mapping[str, Card], title: str, results: Results) -> Source:

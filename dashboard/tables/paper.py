@@ -9,8 +9,9 @@ import pandas as pd
 
 from core import formatting
 from core.defenses import defenses
+from core.formatting import listed
 from core.models import models
-from core.paper.claims.base import label_of, listed
+from core.paper.claims.base import label_of
 from core.paper.comparison import Number
 from core.paper.constants import STANDARD
 from core.physical import PRESETS
@@ -24,7 +25,13 @@ __all__ = ["FAR", "agreement", "attack_label", "link_of", "mean_label", "number_
 FAR = 20.0
 """Points of difference at which a cell has the full colour."""
 
-QUANTITIES = {"asr": "ASR (%)", "clean": "Clean (%)", "share": "Share in trigger (%)", "seconds": "Seconds"}
+QUANTITIES = {
+    "asr": "ASR (%)",
+    "clean": "Clean (%)",
+    "share": "Share in trigger (%)",
+    "seconds": "Seconds",
+    "benign": "Benign images taken for the target (%)",
+}
 MEASURED, DIFFERENCE = "Measured", "Difference"
 
 

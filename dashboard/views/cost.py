@@ -9,8 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.defenses import defenses
+from core.formatting import listed
 from core.models import models
-from core.paper.claims.base import listed
 from core.paper.constants import FREE, PAPER_MODELS, STANDARD
 from core.paper.numbers import paper_seconds
 from core.paper.results import Results

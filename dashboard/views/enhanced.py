@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from html import escape
 
@@ -17,7 +18,6 @@ from core.attacks import Enhanced, attacks
 from core.attacks.consistent import Consistent
 from core.attacks.pgd import Surrogate
 from core.models import models
-from core.naming import command_for
 from core.paper.constants import ATTACKS, PAPER_MODELS, SHRINKPAD_LABEL, STANDARD, TABLE_5
 from core.reproduction.alpha_study import read_study, smallest_alpha
 from core.runtime.seeding import generator_for
@@ -25,7 +25,7 @@ from core.store.card_images import same_kind
 from core.transforms import transform_from_spec
 from core.trigger import stamp
 from dashboard.figures.html import data_url
-from dashboard.figures.paper import Drawn, paper_figure, shrink_figure
+from dashboard.figures.paper import Drawn, ablation_gaps, paper_figure, shrink_figure
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import evaluated_rows, max_shrink_rows, strength_rows
 from dashboard.server.resources import Tested, jobs, results_of, tested
@@ -33,6 +33,7 @@ from dashboard.server.subjects import Subject, store, subjects
 from dashboard.state.session import Choice, Session, integer_in
 from dashboard.tables.attack_map import draw_attack_map
 from dashboard.tables.defenses import coloured, one_decimal
+from dashboard.tables.edges import draw_edges
 from dashboard.tables.rows import Evaluated, evaluated, siblings
 from dashboard.widgets.controls import (
     PLOT_CONFIG,
@@ -85,6 +86,7 @@ def show() -> None:
         _draw_shrink_sizes(readable, main)
     with right:
         _draw_max_shrink(main)
+    draw_edges(readable, main, base_of(main))
     draw_attack_map(readable.values(), main)
     _draw_study(main)
     session.write_link()
@@ -273,17 +275,17 @@ def _draw_max_shrink(main: Subject) -> None:
     results = results_of(main)
     figure = paper_figure("fig14", results)
     if figure is None:
-        command = plain(command_for(main.dataset.spec, main.card.model, "badnets+max2"))
-        key = "/".join([*main.key.split("/")[:2], "badnets+max2"])
-        st.info(
-            "At least two models trained with different sizes are needed, such as: "
-            f"`{command} && python scripts/sweep.py strength --checkpoint {key}`"
-        )
+        network = ["--dataset", main.dataset.spec, "--models", main.card.model]
+        command = shlex.join(["python", "scripts/reproduce.py", *network, "--only", "fig14"])
+        st.info(f"Models trained alike with at least two sizes are needed: `{plain(command)}`")
         return
     name = file_name("largest-shrink-in-training", Source.of(main).all_attacks())
     st.plotly_chart(figure, key="max-shrink", config=PLOT_CONFIG, width="stretch")
     caption, tools = st.columns([3, 1.2], vertical_alignment="center")
-    caption.caption(f"Solid: behind {SHRINKPAD_LABEL}; dotted: without defense. Bars are 95% intervals.")
+    caption.caption(
+        f"Solid: behind {SHRINKPAD_LABEL}; dotted: without defense. Bars are 95% intervals. Only models that were "
+        f"trained alike are compared. {plain(ablation_gaps(results))}"
+    )
     with tools:
         downloads(name, lambda: max_shrink_rows(results), lambda: figure)
 

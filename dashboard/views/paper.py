@@ -13,7 +13,7 @@ from core.paper.claims.base import FAILS, HOLDS, LI, MIXED, NOT_MEASURED, OUTCOM
 from core.paper.comparison import Number, compared
 from core.paper.constants import PAPER_MODELS
 from core.paper.results import Results
-from dashboard.figures.paper import paper_figure
+from dashboard.figures.paper import ablation_gaps, paper_figure
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import number_rows
 from dashboard.server.resources import results_of, results_of_network
@@ -25,6 +25,7 @@ from dashboard.tables.paper import FAR, agreement, number_table, tinted
 from dashboard.widgets.controls import PLOT_CONFIG, choose, csv_button, downloads, one_sentence
 from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.words.answers import paper_answer
+from dashboard.words.escaping import plain
 
 EXPLANATION = """
 Every table and figure of the paper beside what was measured here, for the network of the chosen model: its **numbers**,
@@ -34,6 +35,7 @@ leads to the page that shows where a number comes from.
 """
 OTHER_OUTCOMES = {MIXED: "mixed", FAILS: "do not hold", NOT_MEASURED: "not measured here"}
 PARTS = {"claims": "Statements", "tables": "Tables", "figures": "Figures"}
+PREFIXES = {"tables": ("table", "sec"), "figures": ("fig",)}
 PART: Choice[str] = Choice("view", "claims", one_of(PARTS))
 TITLES = {
     "table1": "Table 1: attacks under defenses",
@@ -49,6 +51,7 @@ TITLES = {
     "fig12": "Fig. 12: photographs of other pictures, simulated",
     "fig13": "Fig. 13: enhanced attacks under ShrinkPad",
     "fig14": "Fig. 14: other largest shrink sizes in training",
+    "sec5.3": "Sec. 5.3: only poisoned images transformed in training, and black edges alone",
 }
 
 
@@ -85,7 +88,7 @@ def show() -> None:
     if session.get(PART) == "claims":
         draw_verdicts("The paper's statements", verdicts)
     else:
-        _draw_numbers(main, results, numbers, session.get(PART)[:3])
+        _draw_numbers(main, results, numbers, PREFIXES[session.get(PART)])
     session.write_link()
 
 
@@ -98,8 +101,8 @@ def _draw_networks(main: Subject) -> None:
         st.dataframe(table, hide_index=True, width="stretch")
 
 
-def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: str) -> None:
-    """Table by table (part ``tab``), or figure by figure (``fig``)."""
+def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: tuple[str, ...]) -> None:
+    """Table by table, or figure by figure: those whose names begin with one of some texts."""
     dataset, model = main.key.split("/")[:2]
     numbers = [number for number in numbers if number.table.startswith(part)]
     for name, title in TITLES.items():
@@ -119,6 +122,8 @@ def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: 
                 st.plotly_chart(figure, key=f"paper-{name}", config=PLOT_CONFIG, width="stretch")
                 file = file_name(f"paper-{name}", Source.of(main).all_attacks())
                 downloads(file, partial(number_rows, own, results), partial(go.Figure, figure))
+                if name == "fig14" and (gaps := ablation_gaps(results)):
+                    st.caption(plain(gaps))
         if not own:
             continue
         place.dataframe(

@@ -145,7 +145,25 @@ def test_the_command_makes_the_same_model_in_the_same_place(parse, plan):
     assert (made.key, made.attack, made.seed) == (plan.key, plan.attack, plan.seed)
 
 
-@pytest.mark.parametrize("name", ["badnets", "badnets-gray", "badnets-target2", "badnets-poison-rate0.1-seed3+max6"])
+def test_the_model_of_the_papers_size_in_fig_14_is_called_by_its_size():
+    """It stands beside the reference, and is trained as long as the other sizes."""
+    enhanced = Enhanced(base=BADNETS())
+    assert check_name("badnets+max4", enhanced) == "badnets+max4"
+    plan = Plan(dataset=SHAPES, model="resnet20", attack=enhanced, name="badnets+max4")
+    assert plan.key == "shapes10/resnet20/badnets+max4"
+    only = Enhanced(base=BADNETS(), enhancement=Enhancement(benign_too=False))
+    for attack in (Enhanced(base=BADNETS(), enhancement=MAX_6), only, BADNETS()):
+        with pytest.raises(ValueError, match="another attack is called so"):
+            check_name("badnets+max4", attack)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "badnets", "badnets-gray", "badnets-target2", "badnets-poison-rate0.1-seed3+max6", "badnets+max4",
+        "badnets+poisoned-only", "badnets+max2-poisoned-only",
+    ],
+)  # fmt: skip
 def test_a_name_alone_tells_the_command(parse, name):
     assert parse(command_for("shapes10", "resnet20", name).split()[2:])[1].key == f"shapes10/resnet20/{name}"
 

@@ -12,6 +12,7 @@ satisfy it.
 
 from core.paper.claims.ablation import judge_ablation
 from core.paper.claims.base import Claim, Verdict
+from core.paper.claims.edges import judge_edges
 from core.paper.claims.physical import judge_physical
 from core.paper.claims.repairs import judge_repairs
 from core.paper.claims.saliency import judge_saliency
@@ -23,6 +24,7 @@ __all__ = [
     "Verdict",
     "judge_ablation",
     "judge_defenses",
+    "judge_edges",
     "judge_physical",
     "judge_repairs",
     "judge_saliency",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
+from core.formatting import listed
 from core.metrics import Rate
-from core.paper.claims.base import HIGH, STOPPED, UNCHANGED, Claim, Verdict, judge
-from core.paper.claims.intervals import Decided, above, at_least, below, drops_at_most, every
+from core.paper.ablation import Ablation
+from core.paper.claims.base import HIGH, STOPPED, UNCHANGED, Claim, Verdict, judge, label_of
+from core.paper.claims.intervals import Decided, above, at_least, below, drops_at_most
 from core.paper.constants import ENHANCED, SHRINK
 from core.sweeps.strength import StrengthCurve
 
@@ -36,8 +38,8 @@ ABLATION_DEFENDED = Claim(
     "5.6",
     "Behind ShrinkPad-4, success rises from about 0 to almost 100% with the largest shrink size, up to 4, and stays "
     "there for BadNets+ and Blended+.",
-    "Behind ShrinkPad-4 the success rate is below 20% when trained without shrinking, and at least 85% when trained "
-    "with a largest shrink size of 4 or more.",
+    "Behind ShrinkPad-4 the success rate is below 20% when trained without shrinking, never falls from one measured "
+    "size to the next up to 4, and is at least 85% when trained with a largest shrink size of 4 or more.",
     "… when the maximal shrinking size is smaller than the shrinking size 4 in ShrinkPad-4, the ASR values increase "
     "from 0 to almost 100. When the maximal shrinking size is larger than the shrinking size 4, the ASR values of "
     "BadNets+ and Blended Attack+ are still about 100 …",
@@ -51,39 +53,60 @@ ABLATION_CONSISTENT_DEFENDED = Claim(
     "training images.",
 )
 
-REASON = (
-    "it takes models trained with the largest shrink sizes 0 and 4 and others; "
-    "`python scripts/reproduce.py --only fig14`, with the data set and network, makes them"
+COMMAND = (
+    "`python scripts/reproduce.py --only fig14 --epochs N`, with the data set and network, trains what is missing, as "
+    "long as the other sizes"
 )
 
 BySize = Mapping[int, StrengthCurve]
 """Curves over the shrink size of the defense, by the largest one of the training."""
 
 
-def judge_ablation(measured: Mapping[str, BySize]) -> list[Verdict]:
-    """The statements about Fig. 14.
+def judge_ablation(measured: Mapping[str, Ablation]) -> list[Verdict]:
+    """The statements about Fig. 14: each is decided on models that were trained alike, and says what is missing.
 
     Args:
-        measured: Stored curves of ShrinkPad by the enhanced attack's title (``badnets+``) and its largest shrink size.
+        measured: What is compared, by the enhanced attack's title (``badnets+``).
     """
-    full = {title: dict(sorted(curves.items())) for title, curves in measured.items() if {0, SHRINK} < set(curves)}
-    larger = {title: curves for title, curves in full.items() if max(curves) > SHRINK}
 
-    def numbers(strength: int, curves: BySize) -> dict[str, float]:
-        return {f"max {size}, %": 100 * _success(curve, strength).value for size, curve in curves.items()}
+    def numbers(strength: int) -> Callable[[BySize], dict[str, float]]:
+        return lambda curves: {
+            f"max {size}, %": 100 * _success(curve, strength).value for size, curve in curves.items()
+        }
 
-    def without(curves: BySize) -> dict[str, float]:
-        return numbers(0, curves)
-
-    def behind(curves: BySize) -> dict[str, float]:
-        return numbers(SHRINK, curves)
+    def judged(
+        claim: Claim,
+        wanted: Sequence[str],
+        needed: set[int],
+        larger: bool,
+        holds: Callable[[BySize], Decided | Mapping[str, Decided]],
+        strength: int,
+    ) -> Verdict:
+        there = {
+            title: ablation.curves
+            for title, ablation in measured.items()
+            if needed <= set(ablation.curves) and (not larger or max(ablation.curves) > SHRINK)
+        }
+        gaps = _gaps(measured, wanted)
+        reason = f"{gaps}; {COMMAND}" if gaps else COMMAND
+        return judge(claim, there, wanted, holds, numbers(strength), reason=reason, note=gaps)
 
     return [
-        judge(ABLATION_STANDARD, full, ENHANCED[:2], _unchanged, without, reason=REASON),
-        judge(ABLATION_CONSISTENT, full, ENHANCED[2:], _decreases, without, reason=REASON),
-        judge(ABLATION_DEFENDED, full, ENHANCED[:2], _rises, behind, reason=REASON),
-        judge(ABLATION_CONSISTENT_DEFENDED, larger, ENHANCED[2:], _falls_again, behind, reason=REASON),
+        judged(ABLATION_STANDARD, ENHANCED[:2], {0}, True, _unchanged, 0),
+        judged(ABLATION_CONSISTENT, ENHANCED[2:], {0}, True, _decreases, 0),
+        judged(ABLATION_DEFENDED, ENHANCED[:2], {0, SHRINK}, False, _rises, SHRINK),
+        judged(ABLATION_CONSISTENT_DEFENDED, ENHANCED[2:], {SHRINK}, True, _falls_again, SHRINK),
     ]
+
+
+def _gaps(measured: Mapping[str, Ablation], wanted: Sequence[str]) -> str:
+    """What is missing of the attacks that a statement speaks of, in words; attacks of the same gaps together."""
+    by_gap: dict[str, list[str]] = {}
+    for title in wanted:
+        gap = measured[title].gaps if title in measured else "no size is measured"
+        if gap:
+            by_gap.setdefault(gap, []).append(label_of(title))
+    return "; ".join(f"of {listed(labels)}, {gap}" for gap, labels in by_gap.items())
 
 
 def _success(curve: StrengthCurve, strength: int) -> Rate:
@@ -102,11 +125,17 @@ def _decreases(curves: BySize) -> Decided:
     return False if rises else lower
 
 
-def _rises(curves: BySize) -> Decided:
-    high = (at_least(_success(curve, SHRINK), HIGH) for size, curve in curves.items() if size >= SHRINK)
-    return every((below(_success(curves[0], SHRINK), STOPPED), *high))
+def _rises(curves: BySize) -> dict[str, Decided]:
+    rates = {size: _success(curve, SHRINK) for size, curve in curves.items()}
+    low = below(rates[0], STOPPED)
+    steps = pairwise(rate.interval for size, rate in rates.items() if size <= SHRINK)
+    falls = any(above(before, after) for before, after in steps)
+    rises = False if falls else above(rates[SHRINK].interval, rates[0].interval)
+    high = {f"max {size}": at_least(rate, HIGH) for size, rate in rates.items() if size >= SHRINK}
+    return {"max 0": low, f"the rise up to max {SHRINK}": rises, **high}
 
 
-def _falls_again(curves: BySize) -> Decided:
+def _falls_again(curves: BySize) -> dict[str, Decided]:
     at_four = _success(curves[SHRINK], SHRINK).interval
-    return every(above(at_four, _success(curve, SHRINK).interval) for size, curve in curves.items() if size > SHRINK)
+    larger = {size: _success(curve, SHRINK).interval for size, curve in curves.items() if size > SHRINK}
+    return {f"max {size}": above(at_four, interval) for size, interval in larger.items()}

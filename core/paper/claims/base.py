@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from core import formatting
 from core.attacks import attacks
+from core.formatting import listed
 from core.paper.claims.intervals import Decided
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "decided",
     "judge",
     "label_of",
-    "listed",
     "reading",
 ]
 
@@ -152,16 +152,6 @@ def label_of(title: str) -> str:
     name, plus, suffix = title.partition("+")
     label = attacks[name].label if name in attacks else name
     return f"{label}{plus}{f' ({suffix})' if suffix else ''}"
-
-
-def listed(words: Iterable[str]) -> str:
-    """Words with commas and a last "and".
-
-    >>> listed(["a", "b", "c"]), listed(["a"])
-    ('a, b and c', 'a')
-    """
-    *first, last = list(words) or [""]
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def reading(name: str, value: float) -> str:

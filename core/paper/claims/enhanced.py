@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
+from core.formatting import listed
 from core.paper.claims.base import (
     FAILS,
     HIGH,
     HOLDS,
     MIXED,
     NOT_MEASURED,
+    STOPPED,
     Claim,
     Verdict,
     judge,
     label_of,
-    listed,
 )
-from core.paper.claims.curves import FLIP, Curves, judge_rates, numbers_of, shrinkpad, success, those_with
-from core.paper.claims.intervals import Decided, above, at_least, drops_by_more, share_left
+from core.paper.claims.curves import FLIP, Curves, Place, judge_rates, numbers_of, shrinkpad, success, those_with
+from core.paper.claims.intervals import Decided, above, at_least, below, drops_by_more, share_left
 from core.paper.constants import ENHANCED, SHRINK
 from core.transforms.spatial import LARGEST
 
@@ -55,6 +57,32 @@ ENHANCED_FALL = Claim(
     "… when the shrinking size is bigger than the maximal shrinking size used in enhanced attacks (4 pixels), the ASR "
     "will decrease dramatically.",
 )
+ENHANCED_ALONG = Claim(
+    "enhanced-falls-along",
+    "5.6",
+    "The success of enhanced attacks falls with the shrink size of the defense.",
+    "Behind ShrinkPad of the largest measured size the success rate is lower than without, and it rises from no "
+    "measured size to the next.",
+    "As shown in Figure 13, the ASR decreases along with the increase of the shrinking size under all settings.",
+)
+ENHANCED_WITHIN = Claim(
+    "enhanced-high-within",
+    "5.6",
+    "Up to the shrink size of the training, enhanced attacks succeed.",
+    "Behind ShrinkPad of every measured size from 1 to 4 the success rate is at least 85%.",
+    "Although when the shrinking size in ShrinkPad is not larger than the maximal shrinking size used in enhanced "
+    "attacks (i.e., 4 pixels), the ASR values are still very high …",
+)
+ENHANCED_STOPPED = Claim(
+    "enhanced-stopped-above",
+    "5.6",
+    "A defense with a larger shrink size than that of the training stops enhanced attacks.",
+    "Behind ShrinkPad of every measured size above 4 the success rate is below 20%.",
+    "… the shrinking size used in the ShrinkPad defense should be larger than the maximal shrinking size used in "
+    "enhanced attacks, to ensure the satisfied defense performance.",
+)
+WITHIN, BEYOND = tuple(range(1, SHRINK + 1)), tuple(range(SHRINK + 1, LARGEST + 1))
+"""Shrink sizes of the defense up to that of the training, and bigger ones."""
 TRAINED_WITH = (FLIP, *shrinkpad(2, SHRINK))
 
 Pairs = Mapping[str, tuple[Curves, Curves]]
@@ -83,7 +111,7 @@ def judge_enhanced(measured: Mapping[str, Curves]) -> list[Verdict]:
                 | {"difference, points": 100 * (success(pair[1], four).value - success(pair[0], four).value)}
             ),
         ),
-        _fall(measured),
+        *_by_size(measured),
     ]
 
 
@@ -118,29 +146,62 @@ def _better(pairs: Pairs) -> Verdict:
     )
 
 
-def _fall(measured: Mapping[str, Curves]) -> Verdict:
-    """Case by case over the sizes above the one of the training."""
+def _by_size(measured: Mapping[str, Curves]) -> list[Verdict]:
+    """The statements about Fig. 13, case by case over the shrink sizes of the defense."""
     (four,) = shrinkpad(SHRINK)
-    full = {
-        title: curves
-        for title, curves in those_with(measured, [four]).items()
-        if max(curves["shrinkpad"].strengths) > SHRINK
-    }
+    whole = those_with(measured, [four])
 
-    def larger(curves: Curves) -> list[int]:
-        return [int(size) for size in curves["shrinkpad"].strengths if size > SHRINK]
+    def sizes(curves: Curves, wanted: Sequence[int]) -> list[int]:
+        return [size for size in wanted if size in curves["shrinkpad"].strengths]
 
-    def holds(curves: Curves) -> dict[str, Decided]:
-        before, each = success(curves, four), shrinkpad(*larger(curves))
-        return {place[0]: share_left(success(curves, place), before, 0.5) for place in each}
+    def judged(claim: Claim, wanted: Sequence[int], holds: Callable[[Curves, Place], Decided]) -> Verdict:
+        there = {title: curves for title, curves in whole.items() if sizes(curves, wanted)}
+        return judge(
+            claim,
+            there,
+            ENHANCED,
+            lambda curves: {place[0]: holds(curves, place) for place in shrinkpad(*sizes(curves, wanted))},
+            lambda curves: numbers_of(curves, shrinkpad(*sorted({SHRINK, *sizes(curves, wanted)}))),
+            note=_unmeasured({title: sizes(curves, wanted) for title, curves in there.items()}, wanted),
+        )
 
-    absent = [f"ShrinkPad-{size}" for size in range(SHRINK + 1, LARGEST + 1)
-              if any(size not in larger(full[title]) for title in ENHANCED if title in full)]  # fmt: skip
-    return judge(
-        ENHANCED_FALL,
-        full,
-        ENHANCED,
-        holds,
-        lambda curves: numbers_of(curves, shrinkpad(SHRINK, *larger(curves))),
-        note=f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} not measured" if absent else "",
-    )
+    every_size = (*WITHIN, *BEYOND)
+    beyond = {title: curves for title, curves in whole.items() if sizes(curves, BEYOND)}
+    return [
+        judge(
+            ENHANCED_ALONG,
+            beyond,
+            ENHANCED,
+            _falls_along,
+            lambda curves: numbers_of(curves, shrinkpad(*sizes(curves, every_size))),
+            note=_unmeasured({title: sizes(curves, every_size) for title, curves in beyond.items()}, every_size),
+        ),
+        judged(ENHANCED_WITHIN, WITHIN, lambda curves, place: at_least(success(curves, place), HIGH)),
+        judged(
+            ENHANCED_FALL,
+            BEYOND,
+            lambda curves, place: share_left(success(curves, place), success(curves, four), 0.5),
+        ),
+        judged(ENHANCED_STOPPED, BEYOND, lambda curves, place: below(success(curves, place), STOPPED)),
+    ]
+
+
+def _falls_along(curves: Curves) -> Decided:
+    curve = curves["shrinkpad"]
+    intervals = [curve.at(size).success.interval for size in curve.strengths]
+    rises = any(above(after, before) for before, after in pairwise(intervals))
+    return False if rises else above(intervals[0], intervals[-1])
+
+
+def _unmeasured(measured: Mapping[str, Sequence[int]], wanted: Sequence[int]) -> str:
+    """The sizes that are lacking, by the attacks that lack them; empty where all are there."""
+    lacking: dict[tuple[int, ...], list[str]] = {}
+    for title in ENHANCED:
+        if title in measured and (absent := tuple(size for size in wanted if size not in measured[title])):
+            lacking.setdefault(absent, []).append(title)
+    parts = []
+    for absent, titles in lacking.items():
+        names = listed(f"ShrinkPad-{size}" for size in absent)
+        whose = "" if len(titles) == len(measured) else f" of {listed(map(label_of, titles))}"
+        parts.append(f"{names}{whose} {'is' if len(absent) == 1 else 'are'} not measured")
+    return "; ".join(parts)

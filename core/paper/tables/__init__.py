@@ -14,6 +14,7 @@ from core.paper.tables.repairs import flagged, repairs, times, tolerances
 from core.paper.tables.sweeps import (
     appearance,
     behind,
+    edges,
     factors,
     location,
     max_shrink,
@@ -43,6 +44,7 @@ TABLES: dict[str, Table] = {
     "times": without_ablation(times),
     "flagged": without_ablation(flagged),
     "max-shrink": max_shrink,
+    "edges": without_ablation(edges),
     "saliency": without_ablation(saliency),
     "saliency-mass": without_ablation(saliency_methods("mass")),
     "saliency-rank": without_ablation(saliency_methods("rank")),

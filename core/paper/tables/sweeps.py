@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core import formatting
-from core.paper.constants import DISTANCES, PAPER_MODELS, PHOTOGRAPHS, SHRINK, SHRINKPAD_LABEL, VALUES
+from core.paper.ablation import SIZES
+from core.paper.claims.edges import CLEAN_MODEL
+from core.paper.constants import (
+    DISTANCES,
+    ENHANCED,
+    PAPER_MODELS,
+    PHOTOGRAPHS,
+    POISONED_ONLY,
+    SHRINK,
+    SHRINKPAD_LABEL,
+    VALUES,
+)
 from core.paper.numbers import paper_number
 from core.paper.tables.base import Models, Row, Table, pair, paper_pair, percent, results_by_network
 from core.physical import FACTORS
 from core.sweeps.results import StoredResults
 from core.sweeps.saliency_methods import MEASURES, TRAINED
+from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec
-from core.transforms.spatial import LARGEST
 
 # What of a photograph the network gets, apart from the whole.
 FRAMED = {"crop": "cropped", "perspective": "seen straight", "area": "antialiased"}
@@ -83,13 +94,42 @@ def behind(specs: tuple[str, ...]) -> Table:
 
 def max_shrink(checkpoints: Models) -> Iterator[Row]:
     """Fig. 14: enhanced attacks by the largest shrink size they were trained with."""
-    yield [f"ASR (%) / behind {SHRINKPAD_LABEL}", *(f"max {size}" for size in range(LARGEST + 1))]
+    yield [f"ASR (%) / behind {SHRINKPAD_LABEL}", "epochs", *(f"max {size}" for size in SIZES)]
     for name, results in results_by_network(checkpoints).items():
-        for title, curves in results.ablation().items():
-            if len(curves) > 1:
-                shown = {n: pair(*(curve.at(size).success for size in (0, SHRINK))) for n, curve in curves.items()}
-                cells = (shown.get(n, "") for n in range(LARGEST + 1))
-                yield [f"{name}/{title}", *cells]
+        for title, ablation in results.ablation().items():
+            if len(ablation.curves) > 1:
+                shown = {n: _both_ends(curve) for n, curve in ablation.curves.items()}
+                for size, other in ablation.others.items():
+                    shown[size] = f"*({_both_ends(other.curve)}: {ablation.difference(other)})*"
+                yield [f"{name}/{title}", f"{ablation.epochs}", *(shown.get(n, "") for n in SIZES)]
+
+
+def _both_ends(curve: StrengthCurve) -> str:
+    """Attack success rates without ShrinkPad, and behind that of the size that the paper trains with."""
+    return pair(*(curve.at(size).success for size in (0, SHRINK)))
+
+
+def edges(checkpoints: Models) -> Iterator[Row]:
+    """Sec. 5.3: benign images of other classes that are taken for the target behind ShrinkPad, without any trigger."""
+    sizes = (0, 2, SHRINK, 6, 8)
+    yield [
+        "benign images taken for the target (%)",
+        "epochs",
+        "n",
+        *("without" if not size else f"ShrinkPad-{size}" for size in sizes),
+        f"ASR behind {SHRINKPAD_LABEL} (%)",
+    ]
+    for checkpoint, card in checkpoints:
+        title, curve = card.attack_object.title, StoredResults(checkpoint).strength("shrinkpad")
+        if curve is None or title not in (CLEAN_MODEL, *POISONED_ONLY, *ENHANCED) or checkpoint.key != card.key:
+            continue
+        if not checkpoint.key.endswith(f"/{title}") or not set(sizes) <= set(curve.strengths):
+            continue
+        rates = [curve.benign_at(size) for size in sizes]
+        shown = [percent(rate) if rate is not None else "" for rate in rates]  # older curves have not counted them
+        success = "" if title == CLEAN_MODEL else percent(curve.at(SHRINK).success)
+        epochs = str(card.recipe["params"].get("epochs", ""))
+        yield [checkpoint.key, epochs, str(curve.total.max()), *shown, success]
 
 
 def saliency(checkpoints: Models) -> Iterator[Row]:

@@ -96,7 +96,8 @@ def curves(flip, shrunk, values=0.97, total=1000, clean=0.85, noisy=0.4, without
     return found | {name: curve({at: values}, noisy if name == "noise" else clean) for name, at in STRONGEST.items()}
 
 
-LOW, KEPT = {2.0: 0.2, 4.0: 0.04, 8.0: 0.02}, {2.0: 0.97, 4.0: 0.95, 5.0: 0.3, 6.0: 0.2, 7.0: 0.1, 8.0: 0.1}
+LOW = {2.0: 0.2, 4.0: 0.04, 8.0: 0.02}
+KEPT = {1.0: 0.98, 2.0: 0.97, 3.0: 0.96, 4.0: 0.95, 5.0: 0.15, 6.0: 0.12, 7.0: 0.1, 8.0: 0.1}
 
 
 def defended():
@@ -117,7 +118,10 @@ def defended():
         ({"consistent": curves(0.96, LOW, values=0.92)}, {"noise-spares"}),
         ({"consistent": curves(0.96, LOW, values=0.85)}, {"values-spare", "noise-spares"}),
         ({"blended+": curves(0.82, KEPT)}, {"enhanced-survive"}),
-        ({"blended+": curves(0.97, KEPT | {5.0: 0.6})}, {"enhanced-fall"}),
+        ({"blended+": curves(0.97, KEPT | {5.0: 0.6})}, {"enhanced-fall", "enhanced-stopped-above"}),
+        ({"blended+": curves(0.97, KEPT | {6.0: 0.3})}, {"enhanced-stopped-above", "enhanced-falls-along"}),
+        ({"consistent+": curves(0.97, KEPT | {3.0: 0.8})}, {"enhanced-high-within", "enhanced-falls-along"}),
+        ({"consistent+": curves(0.97, KEPT | {7.0: 0.18})}, {"enhanced-falls-along", "enhanced-stopped-above"}),
         (
             {"blended": curves(0.01, LOW | {2.0: 0.97}), "badnets": curves(0.01, LOW | {2.0: 0.97})},
             {"enhanced-better"},
@@ -173,8 +177,31 @@ def test_sizes_that_were_not_measured_are_said():
     assert found.sentence == "mixed: holds for ShrinkPad-7 and ShrinkPad-8, not for ShrinkPad-5 and ShrinkPad-6"
     assert found.numbers["badnets+"]["ShrinkPad-5, %"] == 90
     few = {title: curves(0.97, {2.0: 0.97, 4.0: 0.95, 6.0: 0.2, 8.0: 0.1}) for title in ENHANCED}
-    found = by_id(judge_defenses(few))["enhanced-fall"]
-    assert found.sentence == "holds: ShrinkPad-5 and ShrinkPad-7 are not measured"
+    found = by_id(judge_defenses(few))
+    assert found["enhanced-fall"].sentence == "holds: ShrinkPad-5 and ShrinkPad-7 are not measured"
+    one = measured | {"consistent+": few["consistent+"]}
+    found = by_id(judge_defenses(one))
+    for name in ("enhanced-fall", "enhanced-stopped-above", "enhanced-falls-along"):
+        assert found[name].sentence.endswith("ShrinkPad-5 and ShrinkPad-7 of Consistent+ are not measured"), name
+    none = {title: curves(0.97, {2.0: 0.97, 4.0: 0.95}) for title in ENHANCED}
+    found = by_id(judge_defenses(none))
+    assert {found[name].outcome for name in ("enhanced-fall", "enhanced-falls-along")} == {NOT_MEASURED}
+    assert found["enhanced-high-within"].outcome != NOT_MEASURED
+
+
+def test_each_size_of_the_defense_is_judged_and_named():
+    """Sec. 5.6: up to 4 the attack must succeed, above it must be stopped, and it may rise nowhere."""
+    found = by_id(judge_defenses({title: curves(0.97, KEPT) for title in ENHANCED}))
+    judged = ("enhanced-falls-along", "enhanced-high-within", "enhanced-fall", "enhanced-stopped-above")
+    assert {found[name].sentence for name in judged} == {"holds"}
+    slow = by_id(judge_defenses({title: curves(0.97, KEPT | {5.0: 0.4, 6.0: 0.19}) for title in ENHANCED}))
+    assert slow["enhanced-fall"].outcome == HOLDS
+    assert slow["enhanced-stopped-above"].detail == (
+        "holds for ShrinkPad-7 and ShrinkPad-8, not for ShrinkPad-5, undecided for ShrinkPad-6 (the bound is within "
+        "the 95% interval)"
+    )
+    numbers = found["enhanced-falls-along"].numbers["blended+"]
+    assert [numbers[f"ShrinkPad-{size}, %"] for size in range(1, 9)] == [98, 97, 96, 95, 15, 12, 10, 10]
 
 
 def test_a_claim_needs_its_own_curves_only():

@@ -35,8 +35,10 @@ def test_the_whole_grid_makes_every_number_of_the_paper(model):
         repairs = ("fine-pruning", "neural-cleanse", "auto-encoder")
         wanted = TRAINING if not result else f"repair-{result}" if result in repairs else f"strength-{result}"
         assert f"{model}/{one.attack} {wanted}" in made
-    for size in (0, 1, 2, 3, 5, 6, 7, 8):
+    for size in range(9):
         assert f"{model}/consistent+max{size} strength-shrinkpad" in made
+    for name in ("badnets", "blended", "consistent"):
+        assert {f"{model}/{name}+poisoned-only strength-{what}" for what in ("flip", "shrinkpad")} <= made
     assert {f"{model}/badnets-gray location", f"{model}/badnets-gray appearance"} <= made
     assert f"{model}/blended+ saliency" in made
 

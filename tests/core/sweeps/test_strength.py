@@ -32,13 +32,16 @@ def test_strength_sweep_is_a_loop_over_strengths_and_images():
     result = list(strength_sweep(predict, data, trigger, TARGET, transforms["flip"]()))[-1]
     assert (result.strengths, result.done, result.images) == ((0, 0.5, 1), 1, 40)
     for strength, change in ((0, lambda x: x), (1, lambda x: x.flip(3))):
-        clean = hits = total = 0
+        clean = hits = total = benign = 0
         for image, label in zip(data.floats(), data.labels.tolist(), strict=True):
             clean += int(predict(change(image[None]))) == label
             if label != TARGET:
+                benign += int(predict(change(image[None]))) == TARGET
                 hits += int(predict(change(stamp(image[None], trigger)))) == TARGET
                 total += 1
         assert result.at(strength) == (Rate(clean, 40), Rate(hits, total))
+        assert result.benign_at(strength) == Rate(benign, total)
+    assert 0 < result.benign_hits.sum() < result.total.sum()
     assert 0 < result.hits.sum() < result.total.sum()
 
 
@@ -70,6 +73,11 @@ def test_strength_curve_goes_through_json_and_refuses_damage():
         {"images": 7},
         {"images": "8"},
         {"clean_hits": [9] * 5},
+        {"benign_hits": [9] * 5},
+        {"benign_hits": [0] * 4},
+        {"benign_hits": [-1] * 5},
+        {"benign_hits": [0.5] * 5},
+        {"benign_hits": "x"},
         {"hits": None},
     ):
         with pytest.raises(ValueError, match="damaged"):
@@ -78,6 +86,20 @@ def test_strength_curve_goes_through_json_and_refuses_damage():
         StrengthCurve.from_dict({name: values[name] for name in ("strengths", "hits", "total")})
     with pytest.raises(ValueError, match=r"strength 0.15 is not on the curve"):
         curve.at(0.15)
+
+
+def test_an_older_curve_has_no_benign_images_and_stays_as_it_is():
+    curve = list(strength_sweep(predict, labelled(8), trigger_of(), TARGET, transforms["hue"]()))[-1]
+    values = json.loads(json.dumps(curve.to_dict()))
+    assert StrengthCurve.from_dict(values).benign.rate.tolist() == curve.benign.rate.tolist()
+    assert values["benign_hits"] == curve.benign_hits.tolist()
+    del values["benign_hits"]
+    old = StrengthCurve.from_dict(values)
+    assert old.benign is old.benign_hits is old.benign_at(0) is None
+    assert old.to_dict() == values
+    assert old.at(0) == curve.at(0)
+    with pytest.raises(ValueError, match=r"strength 0.15 is not on the curve"):
+        curve.benign_at(0.15)
 
 
 def test_strength_sweep_needs_images():
