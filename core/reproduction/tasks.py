@@ -26,13 +26,20 @@ from core.data import Dataset, datasets
 from core.defenses import Repair, defenses
 from core.inference.predictor import Predictor
 from core.models import Classifier
-from core.paper.constants import GRAY, PHOTOGRAPHED, SHRINK, STANDARD, STRONGEST
+from core.paper.constants import GRAY, SHRINK, STANDARD, STRONGEST
 from core.recipe import Recipe, recipe_for
 from core.store.card import Card, Damaged, Missing
 from core.store.card_images import images_of
 from core.store.local import Checkpoint, Store
 from core.sweeps.repair import repair_sweep, result_name
-from core.sweeps.runner import COUNTS, OTHER_PICTURES, Sweep, carry_out, store_examples
+from core.sweeps.runner import (
+    COUNTS,
+    OUT_OF_SAMPLE_NATURAL,
+    Sweep,
+    carry_out,
+    out_of_sample_sweeps,
+    store_examples,
+)
 from core.training.trainer import Plan, train
 from core.transforms import transforms
 
@@ -58,6 +65,8 @@ PARTS = (
 TRAINING = "training"
 SHRINKS = tuple(range(9))
 WORTH_COMPILING = 1000  # test images
+PHOTOGRAPHIC = ("physical", "out-of-sample", OUT_OF_SAMPLE_NATURAL)
+"""Sweeps of photographs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +198,7 @@ def grid(
 def _images(name: str, images: int, limit: int) -> int:
     """How many test images a sweep takes; 0 for all."""
     wanted = 0 if name.startswith("strength-") else images
-    if wanted and name in ("physical", "out-of-sample"):
+    if wanted and name in PHOTOGRAPHIC:
         wanted = max(wanted, COUNTS[name])  # so that at least 500 are attacked
     return min((count for count in (wanted, limit) if count), default=0)
 
@@ -209,9 +218,8 @@ def _results_of(model: str, shrinks: Sequence[int], dataset: str) -> Iterator[tu
     saliency = {"saliency": {"fig10"}}
     for name in STANDARD:
         attack = attacks[name].for_model(model)
-        photographs = {"physical": {"fig11"}} if name in PHOTOGRAPHED else {}
-        if photographs and dataset != OTHER_PICTURES:
-            photographs["out-of-sample"] = {"fig12"}
+        # The paper photographs BadNets alone; whether the others stand it is asked of each as well.
+        photographs = {"physical": {"fig11"}, **{sweep: {"fig12"} for sweep in out_of_sample_sweeps(dataset)}}
         yield attack, maps | strengths | saliency | repairs | photographs
         enhanced = {part: {*parts, "fig13", "fig14"} for part, parts in strengths.items() if part.endswith("shrinkpad")}
         yield Enhanced(base=attack), maps | strengths | enhanced | saliency | repairs | photographs
@@ -264,7 +272,9 @@ def _card(checkpoint: Checkpoint) -> Card | None:
 
 
 def _has_result(task: Task, store: Store) -> bool:
-    return store.checkpoint(task.key).result(task.name) is not None
+    """Whether a result is stored; of photographs, one with what became of every image over a range."""
+    stored = store.checkpoint(task.key).result(task.name)
+    return stored is not None and (task.name not in PHOTOGRAPHIC or bool(stored.get("outcomes")))
 
 
 @dataclass(frozen=True)
