@@ -1,4 +1,4 @@
-"""Intervals of rates whose trials are not independent: the same images under two models, and images that belong together.
+"""Intervals of rates whose trials depend on each other: the same images under two models, and crops of one photograph.
 
 >>> paired = Paired(both=14, first=5, second=0, neither=22)
 >>> [round(end, 3) for end in paired.interval]
@@ -49,9 +49,9 @@ def paired_interval(both: int, first: int, second: int, neither: int, confidence
     hits, others = both + first, both + second
     (low, other_low), (high, other_high) = (ends.tolist() for ends in wilson([hits, others], [total] * 2, confidence))
     rate, other = hits / total, others / total
-    together = both * neither - first * second
+    together: float = both * neither - first * second
     if together > 0:
-        together = max(0, together - total / 2)
+        together = max(0.0, together - total / 2)
     sizes = hits * (total - hits) * others * (total - others)
     phi = together / math.sqrt(sizes) if sizes else 0.0
 

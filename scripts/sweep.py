@@ -212,8 +212,8 @@ def out_of_sample(card: Card) -> list[Sweep]:
     names = out_of_sample_sweeps(card.dataset)
     if not names:
         raise ValueError(
-            f"there are no pictures unlike those of {card.dataset}: it is Shapes-10 itself, and for crops of photographs "
-            f"the packages are missing that ship them; `{INSTALL}`"
+            f"there are no pictures unlike those of {card.dataset}: it is Shapes-10 itself, and for {NATURAL} the "
+            f"packages are missing that ship them; `{INSTALL}`"
         )
     return [Sweep(name) for name in names]
 

@@ -89,7 +89,7 @@ SHIPPED = (
     Shipped("temple", "sklearn", "datasets/images/china.jpg", "CC BY 2.0", "danielbuechele", "8378025ad2519d64"),
     Shipped("flower", "sklearn", "datasets/images/flower.jpg", "CC BY 2.0", "vultilion", "a77f6ec41e353afd"),
 )
-"""The photographs, of scikit-image and scikit-learn: all of them or none, so that the pictures are the same anywhere."""
+"""The photographs, of scikit-image and scikit-learn: all or none, so that the pictures are the same anywhere."""
 
 
 def natural_available() -> bool:

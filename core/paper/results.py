@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Self, TypeVar
 
 from core.attacks import Enhanced, Enhancement
+from core.data.natural import NATURAL
 from core.defenses import defenses
 from core.metrics import Rate
 from core.models import models
@@ -27,6 +28,7 @@ from core.paper.claims import (
     judge_sensitivity,
 )
 from core.paper.claims.base import LI
+from core.paper.claims.physical import SHAPES
 from core.paper.constants import SHRINK, STANDARD, VALUES
 from core.runtime.frozen import FrozenDict
 from core.store.card import Card, Damaged
@@ -73,6 +75,7 @@ class Results:
         energies: What of the saliency falls on the trigger.
         photographs: Success on photographs of prints.
         other_pictures: Success on photographs of printed pictures of another data set.
+        natural_pictures: Success on photographs of printed crops of photographs.
     """
 
     dataset: str
@@ -85,6 +88,7 @@ class Results:
     energies: Mapping[str, Energies] = field(default_factory=FrozenDict)
     photographs: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
     other_pictures: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
+    natural_pictures: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
 
     @classmethod
     def read(cls, store: Store, dataset: str, model: str) -> Self:
@@ -118,6 +122,7 @@ class Results:
             energies=each(lambda results: results.saliency),
             photographs=each(lambda results: results.physical),
             other_pictures=each(lambda results: results.out_of_sample),
+            natural_pictures=each(lambda results: results.out_of_sample_natural),
         )
 
     def ablation(self) -> dict[str, dict[int, StrengthCurve]]:
@@ -145,7 +150,7 @@ class Results:
             *judge_repairs(self.repairs, targets),
             *judge_defenses(self.curves),
             *judge_saliency(self.energies),
-            *judge_physical(self.photographs, self.other_pictures),
+            *judge_physical(self.photographs, {SHAPES: self.other_pictures, NATURAL: self.natural_pictures}),
             *judge_ablation(self.ablation()),
         ]
         return sorted(judged, key=lambda verdict: (verdict.claim.source != LI, verdict.claim.section))

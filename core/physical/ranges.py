@@ -75,4 +75,4 @@ class Range(Layer):
 
 
 RANGES = {"near": Range(OFF, NEAR), "far": Range(NEAR, FAR)}
-"""*near*: from a print that fills the picture, seen straight, to the preset near; *far*: from there to the preset far."""
+"""*near*: from a print that fills the picture, seen straight, to the preset near; *far*: from there to preset far."""

@@ -197,7 +197,7 @@ class Physical(Measured):
     images: Positive
     tried: Count
     kept: Row | None = None
-    outcomes: Annotated[dict[Text, Annotated[str, Strict()]], Field(max_length=100)] = {}
+    outcomes: Annotated[dict[Text, Annotated[str, Strict()]], Field(default_factory=dict, max_length=100)]
     pictures: Text = ""
     cut_from: Count = 0
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from core.metrics import BoundedRate, Rate
 from core.paired import Paired, clustered, hull
 
-__all__ = ["Outcomes"]
+__all__ = ["Flags", "Outcomes"]
 
 Flags = npt.NDArray[np.bool_]
 
@@ -30,7 +30,7 @@ class Outcomes:
         attacked: Whether the image is attacked at all; those of the target class are not, ``(N,)``.
         hit: Whether the attacked one is taken for the target, ``(N,)``.
         kept: Whether the attacked one is taken for what it shows, ``(N,)``.
-        usable: Whether the benign one is predicted right; of pictures whose class the model does not have, whether it is
+        usable: Whether the benign one is predicted right; of pictures whose classes are not the model's, whether it is
             not taken for the target anyway, ``(N,)``.
         cut_from: Photographs that the images are cut from, in turn; 0 where each is an image by itself.
     """

@@ -20,7 +20,7 @@ from core.runtime.seeding import generator_for
 from core.schemas import results as schemas
 from core.schemas.base import checked
 from core.sweeps.base import Counted, Counts, counts_of
-from core.sweeps.outcomes import Outcomes
+from core.sweeps.outcomes import Flags, Outcomes
 from core.transforms.base import Drawn
 from core.trigger import Trigger, stamp
 
@@ -325,7 +325,7 @@ def physical_sweep(
                 len(data),
                 tried,
                 kept.copy() if known else None,
-                FrozenDict({name: Outcomes(*each.copy(), cut_from=cut_from) for name, each in flags.items()}),
+                FrozenDict({name: _outcomes(each, cut_from) for name, each in flags.items()}),
                 pictures,
                 cut_from,
             )
@@ -347,7 +347,12 @@ def _drawn(
     return draws[key]
 
 
-def _flags(others: Tensor, attacked: Tensor, unmoved: Tensor, usable: Tensor) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _outcomes(flags: Flags, cut_from: int) -> Outcomes:
+    attacked, hit, kept, usable = flags.copy()
+    return Outcomes(attacked, hit, kept, usable, cut_from)
+
+
+def _flags(others: Tensor, attacked: Tensor, unmoved: Tensor, usable: Tensor) -> Flags:
     """What became of each image, ``(4, N)``, from what is known of all of them and of the attacked ones alone."""
     rows = torch.zeros(4, len(others), dtype=torch.bool)
     rows[0], rows[3] = others.cpu(), usable.cpu()

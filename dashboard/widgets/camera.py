@@ -184,7 +184,7 @@ def stored_rates(subject: Subject, camera: Camera) -> Performance | None:
     """The stored rates of a model's own trigger under a camera's settings; None where those were not measured."""
     stored = subject.results.physical
     for condition in stored.conditions if stored is not None else ():
-        if stored is not None and condition.camera == camera:
+        if stored is not None and condition.start is None and condition.camera == camera:
             return stored.of(condition.group)[condition.name]
     return None
 

@@ -168,7 +168,8 @@ def test_a_sweep_of_a_checkpoint_is_stored_and_read_with_the_others(trained):
     results = Results.read(Store(trained.folder.parents[2]), "tiny", "resnet20")
     assert results.photographs["badnets"].of("preset") == found.result.of("preset")
     numbers = [one for one in compared(results) if one.table == "fig11"]
-    assert [(one.attack, one.defense) for one in numbers] == [("badnets", "near"), ("badnets", "far")]
+    ranges = [f"{name}, over its range" for name in ("near", "far")]
+    assert [(one.attack, one.defense) for one in numbers] == [("badnets", what) for what in ("near", "far", *ranges)]
     verdicts = {verdict.claim.id: verdict for verdict in results.verdicts()}
     assert verdicts["physical-standard"].holds is not None
     assert verdicts["physical-enhanced"].missing == ("badnets+",)
