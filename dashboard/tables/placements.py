@@ -104,8 +104,8 @@ def _caption(kind: str) -> str:
     )
     text = (
         "Simulated; each photograph is from a place of its own, drawn from a range, the same for all attacks "
-        f"({places}). {counted}; beside the standard attack, those that count for both. 95% intervals: Wilson, and of the "
-        "differences, image by image, Newcombe's for pairs."
+        f"({places}). {counted}; beside the standard attack, those that count for both. 95% intervals: Wilson, and of "
+        "the differences, image by image, Newcombe's for pairs."
     )
     if kind != "natural":
         return text
