@@ -158,7 +158,7 @@ def _by_title(pictures: Mapping[str, Measured]) -> Mapping[str, Cases]:
 
 
 def _case(kind: str, name: str) -> str:
-    return f"{kind}, {name}" if kind else name
+    return f"{name} of {kind}" if kind else name
 
 
 def _reason(pictures: Mapping[str, Measured], command: str) -> str:
