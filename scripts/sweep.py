@@ -86,9 +86,11 @@ def summary(result: Any, trigger: Trigger, target: int) -> dict[str, Any]:
                     numbers[f"clean accuracy, {group} {name}"] = entry(clean, group=group, condition=name)
         for name, outcomes in result.outcomes.items():
             own = {"group": "range", "condition": name, "usable": True}
-            numbers[f"ASR, range {name}, where recognised"] = entry(outcomes.success, **own)
-            if result.kept is not None:
-                numbers[f"keeps its label, range {name}, where recognised"] = entry(outcomes.keeping, **own)
+            known = result.kept is not None
+            where = "where recognised" if known else "not taken for it anyway"
+            numbers[f"ASR, range {name}, {where}"] = entry(outcomes.success, **own)
+            if known:
+                numbers[f"keeps its label, range {name}, {where}"] = entry(outcomes.keeping, **own)
         return numbers
     if isinstance(result, PlaceClasses):
         return summary(result.counts(target), trigger, target)

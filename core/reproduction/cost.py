@@ -20,7 +20,7 @@ from core.recipe import Recipe
 from core.reproduction.tasks import PHOTOGRAPHIC, TRAINING, Task
 from core.runtime.device import fast_type
 from core.runtime.machine_speed import matrix_rate, operations
-from core.sweeps.physical import MAP, conditions, presets_and_ranges, ranges
+from core.sweeps.physical import conditions, presets_and_ranges, ranges
 from core.training.speeds import known_speed
 from core.training.step import pays
 from core.transforms import transforms
@@ -96,8 +96,7 @@ def _passes(task: Task, dataset: Dataset, shape: tuple[int, int, int]) -> float:
         **dict.fromkeys(PHOTOGRAPHIC[1:], len(presets_and_ranges()) + len(ranges())),
     }
     if name == "physical":
-        # Benign images are photographed as well, but not over the map.
-        return float(sum(way.images(images) * (1 if way.group == MAP else 2) for way in conditions()))
+        return float(sum(way.images(images) * (1 + way.has_benign) for way in conditions()))
     return images * each.get(name, 4.0)
 
 

@@ -43,10 +43,12 @@ DISTANCES = (1.0, 1.05, 1.1, 1.15, 1.25, 1.4, 1.7)
 YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 """Viewing angles of the map, in degrees."""
 MAP_IMAGES = 128
-"""Images at each place of the map, which is half of all conditions; its clean accuracy is not measured."""
+"""Images at each place of the map, which is half of all conditions."""
 # Images between two results; part of what decides the draws.
 CHUNK = 64
 MAP, RANGE = "map", "range"
+ATTACK_ALONE = (MAP, "only", "without")
+"""Groups of which the benign photographs are not taken: they say where and why the attack fails, and are many."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class Condition:
     def layer(self) -> Camera | Range:
         """What takes the photographs."""
         return self.camera if self.start is None else Range(self.start, self.camera)
+
+    @property
+    def has_benign(self) -> bool:
+        """Whether benign images are photographed so as well, for the clean accuracy."""
+        return self.group not in ATTACK_ALONE
 
     def images(self, count: int) -> int:
         """How many of ``count`` images are photographed so."""
@@ -104,7 +111,7 @@ class PhysicalResult(Counted):
         total: Photographs of attacked images, same shape.
         conditions: How they were taken.
         clean_hits: Photographs of benign images predicted right.
-        clean_total: Photographs of benign images.
+        clean_total: Photographs of benign images; 0 where none were taken.
         images: Images to be tried under each condition, those of the target class included.
         tried: Images that were tried so far, over all conditions.
         kept: Photographs of attacked images taken for what they show; None where that was not counted, or the classes
@@ -269,7 +276,8 @@ def physical_sweep(
         wanted: Ways to take the photographs; by default :func:`conditions`.
         known: Whether the classes of the images are those of the model; otherwise all are attacked, and the clean
             accuracy is not measured.
-        with_clean: Whether to measure the clean accuracy too, which takes as long again; over ranges it is always.
+        with_clean: Whether to measure the clean accuracy too, where :attr:`Condition.has_benign`, which takes as long
+            again; over ranges it is always.
         cut_from: How many photographs the images are cut from, in turn; 0 where they are not.
         seed: Seed of the draws. Every condition has the same ones, and so have attacked images and their benign ones,
             and all models: over a range, image by image the photographs are taken from the same place.
@@ -298,7 +306,7 @@ def physical_sweep(
             drawn = _drawn(way, data.shape, len(images), draws, generator_for(seed, "photograph", start))
             taken = way.layer.apply(stamped, tuple(each[others] for each in drawn))
             is_range = way.group == RANGE
-            if is_range or (known and with_clean and way.group != MAP):
+            if is_range or (known and with_clean and way.has_benign):
                 predicted = predict(torch.cat([way.layer.apply(images, drawn), taken]))
                 benign, answers = predicted[: len(images)], predicted[len(images) :]
                 if known:

@@ -315,7 +315,8 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
         caption, tools = st.columns([3, 1.2], vertical_alignment="center")
         caption.caption(
             f"Stored: {int(named[0][1].total.max())} simulated photographs of each, as of “near”; 95% intervals. As "
-            "long as the sheet fills the picture, a blur of less than a pixel of the photograph does not reach the network."
+            "long as the sheet fills the picture, a blur of less than a pixel of the photograph does not reach the "
+            "network."
         )
         with tools:
             sources = [(Source.of(s), r) for s, r in zip(pair, stored, strict=True) if r is not None]

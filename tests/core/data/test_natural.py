@@ -1,4 +1,4 @@
-"""Crops of photographs that packages ship: the same everywhere, antialiased, and one sentence where they are missing."""
+"""Crops of photographs that packages ship: the same everywhere, antialiased; one sentence where they are missing."""
 
 from __future__ import annotations
 

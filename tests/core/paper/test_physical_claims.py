@@ -1,4 +1,4 @@
-"""What Sec. 5.5 says, decided on results that were made up: each verdict, and what is said where nothing is measured."""
+"""What Sec. 5.5 says, decided on results that were made up: each verdict, and what is said where none is measured."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_results_like_the_papers_bear_out_the_claims():
         (
             {"badnets+": result_of(0.97, 0.2)},
             {},
-            {"physical-enhanced": "mixed", "physical-difference": "not measured here"},
+            {"physical-enhanced": "mixed", IDS[2]: "not measured here"},
         ),
         ({"badnets+": result_of(0.6, 0.2)}, {}, {"physical-enhanced": "does not hold"}),
         ({"badnets+": result_of(0.86, 0.99)}, {}, {"physical-enhanced": "mixed"}),
@@ -96,7 +96,7 @@ def test_each_claim_can_fail_and_stay_open(measured, others, outcomes):
 
 def test_what_is_within_its_uncertainty_is_undecided():
     verdict = judged({"badnets+": result_of(0.86, 0.99)})["physical-enhanced"]
-    assert "holds for BadNets+ (far), undecided for BadNets+ (near)" in verdict.sentence
+    assert "holds for far, undecided for near" in verdict.sentence
     verdict = judged({"badnets": result_of(0.5, 0.5), "badnets+": result_of(0.502, 0.502)})["physical-difference"]
     assert "undecided" in verdict.sentence
 
@@ -135,14 +135,14 @@ def test_both_kinds_of_pictures_decide_and_a_missing_one_is_named():
     verdicts = judge_physical({}, {SHAPES: shapes, NATURAL: natural})
     (found,) = [verdict for verdict in verdicts if verdict.claim.id == "physical-out-of-sample"]
     assert found.outcome == "mixed"
-    assert f"not for BadNets+ ({NATURAL}, far)" in found.sentence
+    assert f"not for far of {NATURAL}" in found.sentence
     assert SHAPES in judged({}, natural)["physical-out-of-sample"].note
 
 
 def test_crops_of_few_photographs_leave_more_open():
-    """A success that depends on the photograph: certain if the crops were independent, open over five photographs."""
+    """A success that differs from photograph to photograph: certain only if crops were independent."""
     place = np.arange(N)
-    hit = (place % 5 != 0) | (place % 25 == 0)  # on four photographs always, on one seldom
+    hit = (place % 5 != 0) | (place < 0.65 * N)  # on four photographs always, on one of 13 in 20 crops
     each = {name: Outcomes(np.full(N, True), hit, ~hit, np.full(N, True), cut_from=5) for name in ("near", "far")}
     independent = {name: Outcomes(one.attacked, one.hit, one.kept, one.usable) for name, one in each.items()}
     assert each["near"].success.interval[0] < independent["near"].success.interval[0]
@@ -151,10 +151,9 @@ def test_crops_of_few_photographs_leave_more_open():
         PhysicalResult(hit.sum() * np.ones(2, int), total, ranges(), total * 0, total * 0, N, 2 * N, None, one, "x", 5)
         for one in (each, independent)
     ]
-    outcomes = [judged({}, {"badnets": result})["physical-out-of-sample-standard"].outcome for result in results]
-    assert outcomes == ["does not hold", "does not hold"]
-    claims = [judged({}, {"badnets+": result})["physical-out-of-sample"].outcome for result in results]
-    assert claims == ["mixed", "mixed"]
+    claims = [judged({}, {"badnets+": result})["physical-out-of-sample"] for result in results]
+    assert [claim.outcome for claim in claims] == ["mixed", "holds"]
+    assert "undecided" in claims[0].sentence
 
 
 def test_every_attack_stands_beside_the_standard_one_that_it_began_as():

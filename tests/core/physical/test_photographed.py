@@ -87,7 +87,7 @@ def test_the_sweep_is_a_loop_over_conditions_and_images(monkeypatch):
 
 
 def naive_flags(images, labels, chunk, known):
-    """Attacked, hit, kept and usable of every image, one after the other, each photographed alone with its own camera."""
+    """Attacked, hit, kept and usable of every image, one after the other, each photographed with its own camera."""
     rows = []
     for start in range(0, len(images), chunk):
         part = images[start : start + chunk]

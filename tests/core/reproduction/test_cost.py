@@ -8,6 +8,7 @@ import torch
 from core.attacks import attacks
 from core.data import dataset_from
 from core.models import build_model
+from core.physical import FACTORS
 from core.recipe import recipe_for
 from core.reproduction.cost import BACKWARD, PASSING_SHARE, TRAINING_SHARE, Cost, hours_of
 from core.reproduction.tasks import TRAINING, grid
@@ -73,8 +74,9 @@ def test_photographs_cost_what_is_predicted():
     tasks = tasks_of("fig11", "fig12", model="resnet20")
     each = {name: Cost(RATE, CPU).seconds(tasks[f"badnets {name}"]) for name in ("physical", "out-of-sample-natural")}
     passes = {name: round(seconds * PASSING_SHARE * RATE / _passes_of(1)) for name, seconds in each.items()}
-    maps = len(DISTANCES) * len(YAWS)
-    assert passes["physical"] == 2 * 560 * (len(conditions()) - maps) + MAP_IMAGES * maps
+    maps, factors = len(DISTANCES) * len(YAWS), 2 * len(FACTORS)
+    both = len(conditions()) - maps - factors
+    assert passes["physical"] == 560 * (2 * both + factors) + MAP_IMAGES * maps
     assert passes["out-of-sample-natural"] == 560 * (3 + 2 * 2)
 
 
