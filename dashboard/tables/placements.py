@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core import formatting
-from core.data.natural import NATURAL, SHIPPED
+from core.data.natural import INSTALL, NATURAL, SHIPPED, natural_available
 from core.metrics import Rate
 from core.paired import Paired
 from core.paper.claims.base import label_of
@@ -17,6 +17,7 @@ from core.paper.constants import PHOTOGRAPHS
 from core.paper.placements import Placement, placements
 from core.physical import RANGES
 from core.sweeps.physical import PhysicalResult
+from core.sweeps.runner import OTHER_PICTURES
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import placement_rows
 from dashboard.server.subjects import Subject
@@ -25,11 +26,11 @@ from dashboard.widgets.controls import csv_button
 
 __all__ = ["draw_placements", "placement_table"]
 
-OWN = "test-images"
+OWN, NATURAL_PICTURES = "test-images", "natural"
 PICTURES = {
     OWN: "Test images (Fig. 11)",
-    "shapes10": f"{SHAPES} (Fig. 12)",
-    "natural": f"{NATURAL.capitalize()} (Fig. 12)",
+    OTHER_PICTURES: f"{SHAPES} (Fig. 12)",
+    NATURAL_PICTURES: f"{NATURAL.capitalize()} (Fig. 12)",
 }
 PICTURE: Choice[str] = Choice("pictures", OWN, one_of(PICTURES))
 
@@ -37,8 +38,11 @@ PICTURE: Choice[str] = Choice("pictures", OWN, one_of(PICTURES))
 def draw_placements(session: Session, main: Subject, subjects: Iterable[Subject]) -> None:
     """The table of all attacks on the main model's data and network, and what it is of."""
     st.markdown("### From many places: every photograph from one of its own")
+    options = [name for name in PICTURES if name != OTHER_PICTURES or main.card.dataset != OTHER_PICTURES]
+    if session.get(PICTURE) not in options:
+        session.set(PICTURE, OWN)
     st.segmented_control(
-        "Pictures", list(PICTURES), format_func=lambda name: PICTURES[name], required=True,
+        "Pictures", options, format_func=lambda name: PICTURES[name], required=True,
         label_visibility="collapsed", **session.widget(PICTURE),
     )  # fmt: skip
     kind = session.get(PICTURE)
@@ -48,7 +52,8 @@ def draw_placements(session: Session, main: Subject, subjects: Iterable[Subject]
     if not rows:
         sweep = "physical" if kind == OWN else "out-of-sample"
         command = f"python scripts/sweep.py {sweep} --checkpoint {main.key}"
-        st.info(f"Nothing is stored of {_small(PICTURES[kind])}; measure it with: `{command}`.")
+        packages = "" if kind != NATURAL_PICTURES or natural_available() else f" It needs their packages: `{INSTALL}`."
+        st.info(f"No such photographs are stored; take them with: `{command}`.{packages}")
         return
     st.dataframe(placement_table(rows), hide_index=True, width="stretch", height="content", placeholder="")
     caption, tools = st.columns([4, 1], vertical_alignment="center")
@@ -58,13 +63,11 @@ def draw_placements(session: Session, main: Subject, subjects: Iterable[Subject]
         csv_button(name, lambda: placement_rows([(Source.of(listed[row.title]), row) for row in rows]))
 
 
-def _small(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
 def _stored(subject: Subject, kind: str) -> PhysicalResult | None:
     stored = subject.results
-    return {OWN: stored.physical, "shapes10": stored.out_of_sample, "natural": stored.out_of_sample_natural}[kind]
+    return {OWN: stored.physical, OTHER_PICTURES: stored.out_of_sample, NATURAL_PICTURES: stored.out_of_sample_natural}[
+        kind
+    ]
 
 
 def placement_table(rows: Iterable[Placement]) -> pd.DataFrame:
@@ -107,7 +110,7 @@ def _caption(kind: str) -> str:
         f"({places}). {counted}; beside the standard attack, those that count for both. 95% intervals: Wilson, and of "
         "the differences, image by image, Newcombe's for pairs."
     )
-    if kind != "natural":
+    if kind != NATURAL_PICTURES:
         return text
     credits = ", ".join(f"{one.title} ({one.by}, {one.licence})" for one in SHIPPED)
     return (
