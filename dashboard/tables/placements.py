@@ -65,9 +65,9 @@ def draw_placements(session: Session, main: Subject, subjects: Iterable[Subject]
 
 def _stored(subject: Subject, kind: str) -> PhysicalResult | None:
     stored = subject.results
-    return {OWN: stored.physical, OTHER_PICTURES: stored.out_of_sample, NATURAL_PICTURES: stored.out_of_sample_natural}[
-        kind
-    ]
+    if kind == NATURAL_PICTURES:
+        return stored.out_of_sample_natural
+    return stored.physical if kind == OWN else stored.out_of_sample
 
 
 def placement_table(rows: Iterable[Placement]) -> pd.DataFrame:

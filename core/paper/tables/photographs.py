@@ -24,7 +24,7 @@ def physical(checkpoints: Models) -> Iterator[Row]:
     columns = ("n", "ASR", "keeps its label", "ASR above the standard attack's (points)")
     yield ["simulated photographs (%)", *(f"{name}: {what}" for name in PHOTOGRAPHS for what in columns)]
     for network, results in results_by_network(checkpoints).items():
-        yield from _by_attack(network, results.photographs, _placed)
+        yield from _by_attack(network, results.photographs, _placed, len(columns))
 
 
 def other_pictures(checkpoints: Models) -> Iterator[Row]:
@@ -33,19 +33,19 @@ def other_pictures(checkpoints: Models) -> Iterator[Row]:
     yield ["simulated photographs (%)", "pictures", *(f"{name}: {what}" for name in PHOTOGRAPHS for what in columns)]
     for network, results in results_by_network(checkpoints).items():
         for kind, measured in ((SHAPES, results.other_pictures), (NATURAL, results.natural_pictures)):
-            for first, *cells in _by_attack(network, measured, _placed_elsewhere):
+            for first, *cells in _by_attack(network, measured, _placed_elsewhere, len(columns)):
                 yield [first, kind, *cells]
 
 
 def _by_attack(
-    network: str, measured: Mapping[str, PhysicalResult], cells: Callable[[Placement], Row]
+    network: str, measured: Mapping[str, PhysicalResult], cells: Callable[[Placement], Row], width: int
 ) -> Iterator[Row]:
-    """A row for each attack: its cells near, then far."""
+    """A row for each attack: its cells near, then far; those that are not measured are empty."""
     found: dict[str, dict[str, Row]] = {}
     for one in placements(measured):
         found.setdefault(one.title, {})[one.name] = cells(one)
-    for title, by_range in found.items():
-        width = len(next(iter(by_range.values())))
+    for title in (*found, *(title for title in measured if title not in found)):
+        by_range = found.get(title, {})
         yield [f"{network}/{title}", *(cell for name in PHOTOGRAPHS for cell in by_range.get(name, [""] * width))]
 
 
