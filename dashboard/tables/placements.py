@@ -37,7 +37,7 @@ PICTURE: Choice[str] = Choice("pictures", OWN, one_of(PICTURES))
 
 def draw_placements(session: Session, main: Subject, subjects: Iterable[Subject]) -> None:
     """The table of all attacks on the main model's data and network, and what it is of."""
-    st.markdown("### From many places: every photograph from one of its own")
+    st.markdown("### From many places, simulated: every photograph from one of its own")
     options = [name for name in PICTURES if name != OTHER_PICTURES or main.card.dataset != OTHER_PICTURES]
     if session.get(PICTURE) not in options:
         session.set(PICTURE, OWN)
@@ -77,12 +77,12 @@ def placement_table(rows: Iterable[Placement]) -> pd.DataFrame:
         table.append(
             {
                 "Attack": label_of(row.title),
-                "Photographed from": row.name,
+                "Range": row.name,
                 "n": row.outcomes.success.total,
-                "Attack success, simulated (%)": _shown(row.outcomes.success),
-                "Keeps its label, simulated (%)": _shown(row.outcomes.keeping) if row.keeps else "",
-                "Clean accuracy, simulated (%)": _shown(row.clean),
-                "Above the standard attack, simulated (points)": _above(row.beside),
+                "ASR, simulated (%)": _shown(row.outcomes.success),
+                "Keeps label, simulated (%)": _shown(row.outcomes.keeping) if row.keeps else "",
+                "Above standard, simulated (points)": _above(row.beside),
+                "Clean, simulated (%)": _shown(row.clean),
             }
         )
     return pd.DataFrame(table).loc[:, lambda frame: (frame != "").any()]

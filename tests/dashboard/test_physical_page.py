@@ -275,18 +275,18 @@ def test_all_attacks_stand_in_a_table_over_many_places(from_many_places: Path) -
     query = {"photos": "32", "measure-places": "no"}
     test = page("physical", model="shapes10/resnet20/badnets+", **query)
     assert not test.exception
-    table = next(frame.value for frame in test.dataframe if "Photographed from" in frame.value)
+    table = next(frame.value for frame in test.dataframe if "Range" in frame.value)
     assert table["Attack"].tolist() == ["BadNets", "BadNets", "BadNets+", "BadNets+"]
     assert table["n"].tolist() == [448] * 4
     assert all("simulated" in name for name in table if "(" in name)
-    assert table["Attack success, simulated (%)"].iloc[2].startswith("50.0 (")
-    assert table["Above the standard attack, simulated (points)"].tolist()[0] == ""
-    assert table["Above the standard attack, simulated (points)"].iloc[2].endswith("n = 448)")
+    assert table["ASR, simulated (%)"].iloc[2].startswith("50.0 (")
+    assert table["Above standard, simulated (points)"].tolist()[0] == ""
+    assert table["Above standard, simulated (points)"].iloc[2].endswith("n = 448)")
     assert any("near: distance 1 to 1.1" in caption.value for caption in test.caption)
     test = next(group for group in test.button_group if group.key == "choice-pictures").set_value("natural").run()
     assert link(test)["pictures"] == "natural"
-    table = next(frame.value for frame in test.dataframe if "Photographed from" in frame.value)
-    assert "Keeps its label, simulated (%)" not in table
+    table = next(frame.value for frame in test.dataframe if "Range" in frame.value)
+    assert "Keeps label, simulated (%)" not in table
     said = next(caption.value for caption in test.caption if "scikit-image" in caption.value)
     assert all(f"{one.title} ({one.by}, {one.licence})" in said for one in SHIPPED)
     offered = next(group for group in test.button_group if group.key == "choice-pictures").options

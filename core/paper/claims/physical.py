@@ -213,8 +213,8 @@ def _rates(rates: Iterable[tuple[str, Rate]]) -> dict[str, float]:
         low, high = rate.interval
         numbers |= {
             f"{case} (simulated), %": 100 * rate.value,
-            f"{case}, from, %": 100 * low,
-            f"{case}, to, %": 100 * high,
+            f"{case} interval from, %": 100 * low,
+            f"{case} interval to, %": 100 * high,
             f"{case}, of {rate.total} images": float(rate.hits),
         }
     return numbers
@@ -244,8 +244,8 @@ def _differences(pairs: Mapping[str, Paired]) -> dict[str, float]:
         low, high = paired.interval
         numbers |= {
             f"{case}, above BadNets (simulated), points": 100 * paired.difference,
-            f"{case}, from, points": 100 * low,
-            f"{case}, to, points": 100 * high,
+            f"{case} interval from, points": 100 * low,
+            f"{case} interval to, points": 100 * high,
             f"{case}, under BadNets+ alone, of {paired.total} images": float(paired.first),
             f"{case}, under BadNets alone, of {paired.total} images": float(paired.second),
         }

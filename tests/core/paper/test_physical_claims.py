@@ -56,7 +56,7 @@ def test_results_like_the_papers_bear_out_the_claims():
     numbers = verdicts["physical-enhanced"].numbers["badnets+"]
     assert numbers["near (simulated), %"] == pytest.approx(97)
     assert numbers["near, of 500 images"] == 485
-    assert numbers["near, from, %"] < 97 < numbers["near, to, %"]
+    assert numbers["near interval from, %"] < 97 < numbers["near interval to, %"]
     above = verdicts["physical-difference"].numbers["badnets+"]
     assert above["near, above BadNets (simulated), points"] == pytest.approx(95)
     assert above["far, under BadNets+ alone, of 500 images"] == 445
