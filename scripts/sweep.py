@@ -1,6 +1,6 @@
 """Sweeps the trigger of a stored model over its locations (Fig. 4) or its pixel values (Fig. 5), a defense over its
 strength (Tables 1 and 3 to 5, Fig. 13), measures what of the saliency falls on the trigger (Fig. 10), or how the attack
-does on simulated photographs of prints, of test images (Fig. 11) and of pictures of another data set (Fig. 12).
+does on simulated photographs of prints, of test images (Fig. 11) and of pictures unlike them (Fig. 12).
 
     python scripts/sweep.py location --checkpoint cifar10/resnet20/badnets-gray
     python scripts/sweep.py appearance --checkpoint shapes10/resnet20/badnets --images 500 --json -
@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from core import formatting
 from core.attacks.badnets import Benign
+from core.data.natural import INSTALL, NATURAL
 from core.inference.predictor import Predictor
 from core.metrics import BoundedRate, Rate
 from core.models import Classifier
@@ -42,7 +43,15 @@ from core.sweeps.location import LocationMap
 from core.sweeps.physical import PhysicalResult
 from core.sweeps.place_classes import PlaceClasses
 from core.sweeps.results import StoredResults
-from core.sweeps.runner import COUNTS, Measured, Sweep, carry_out, store_examples
+from core.sweeps.runner import (
+    COUNTS,
+    OUT_OF_SAMPLE_NATURAL,
+    Measured,
+    Sweep,
+    carry_out,
+    out_of_sample_sweeps,
+    store_examples,
+)
 from core.sweeps.saliency_examples import RESULT as EXAMPLES
 from core.sweeps.saliency_methods import SaliencyMethods
 from core.sweeps.strength import StrengthCurve
@@ -51,6 +60,8 @@ from core.trigger import Trigger
 
 ALL = "all"
 METHODS = "saliency-methods"
+PICTURES = {"out-of-sample": " of pictures of Shapes-10", OUT_OF_SAMPLE_NATURAL: f" of {NATURAL}"}
+PHOTOGRAPHIC = ("physical", *PICTURES)
 
 
 def summary(result: Any, trigger: Trigger, target: int) -> dict[str, Any]:
@@ -75,6 +86,13 @@ def summary(result: Any, trigger: Trigger, target: int) -> dict[str, Any]:
                 numbers[f"ASR, {group} {name}"] = entry(success, group=group, condition=name)
                 if clean.total:
                     numbers[f"clean accuracy, {group} {name}"] = entry(clean, group=group, condition=name)
+        for name, outcomes in result.outcomes.items():
+            own = {"group": "range", "condition": name, "usable": True}
+            known = result.kept is not None
+            where = "where recognised" if known else "not taken for it anyway"
+            numbers[f"ASR, range {name}, {where}"] = entry(outcomes.success, **own)
+            if known:
+                numbers[f"keeps its label, range {name}, {where}"] = entry(outcomes.keeping, **own)
         return numbers
     if isinstance(result, PlaceClasses):
         return summary(result.counts(target), trigger, target)
@@ -166,7 +184,7 @@ def wanted_by(options: argparse.Namespace) -> list[Sweep]:
         looks_for(options.width)
     if options.sweep == "classes" and before.steps:
         raise ValueError("--before is not allowed here: what the browser answers is the model itself")
-    if options.sweep in ("physical", "out-of-sample") and before.steps:
+    if options.sweep in PHOTOGRAPHIC and before.steps:
         raise ValueError("--before is not allowed here: a photograph is what stands before the model")
     if options.sweep != "strength":
         if options.sweep == "saliency" and before.steps:
@@ -177,6 +195,8 @@ def wanted_by(options: argparse.Namespace) -> list[Sweep]:
             raise ValueError("--transform is not allowed here: it says whose strength `sweep.py strength` varies")
         if options.methods == ALL:
             return [Sweep(METHODS, clean=clean_model(options))]
+        if options.sweep == "out-of-sample":
+            return out_of_sample(open_store(options.store).checkpoint(options.checkpoint).card())
         return [Sweep(options.sweep, before=before, width=options.width)]
     if before.steps:
         raise ValueError("--before is not allowed here: `sweep.py strength` varies what is put before the model")
@@ -187,10 +207,25 @@ def wanted_by(options: argparse.Namespace) -> list[Sweep]:
     return [Sweep("strength", transforms[name]()) for name in names]
 
 
+def out_of_sample(card: Card) -> list[Sweep]:
+    """The sweeps of all pictures that are unlike those of a model.
+
+    Raises:
+        ValueError: If there are none on this machine.
+    """
+    names = out_of_sample_sweeps(card.dataset)
+    if not names:
+        raise ValueError(
+            f"there are no pictures unlike those of {card.dataset}: it is Shapes-10 itself, and for {NATURAL} the "
+            f"packages are missing that ship them; `{INSTALL}`"
+        )
+    return [Sweep(name) for name in names]
+
+
 def parse() -> argparse.Namespace:
     """The options of the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds = [name for name in COUNTS if name not in (METHODS, EXAMPLES)]
+    kinds = [name for name in COUNTS if name not in (METHODS, EXAMPLES, OUT_OF_SAMPLE_NATURAL)]
     parser.add_argument("sweep", choices=kinds, help="what to vary")
     parser.add_argument("--checkpoint", required=True, metavar="DATASET/MODEL/ATTACK", help="which model")
     parser.add_argument(
@@ -248,6 +283,8 @@ def print_result(options: argparse.Namespace, sweep: Sweep, values: dict[str, An
     behind = f" behind {sweep.before.label}" if sweep.before.steps else ""
     title = f" under {sweep.transform.title}" if sweep.transform is not None else ""
     what = "share of the saliency inside the trigger" if sweep.kind in ("saliency", METHODS) else "attack success rate"
+    if sweep.kind in PHOTOGRAPHIC:
+        what += f" on simulated photographs{PICTURES.get(sweep.kind, '')}"
     say(options, f"{what} of {values['key']}{title}{behind} ({values['dataset']}{encoding}):")
     for name, entry in values["summary"].items():
         if "mean" in entry:

@@ -9,12 +9,15 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.metrics import Rate
+from core.paired import Paired
 from core.paper.claims.base import label_of
 from core.paper.comparison import Number
 from core.paper.constants import ATTACKS
+from core.paper.placements import Placement
 from core.paper.results import Results
 from core.sweeps.appearance import AppearanceCurve, AppearanceMap
 from core.sweeps.location import LocationMap
+from core.sweeps.outcomes import Outcomes
 from core.sweeps.physical import PhysicalResult, conditions
 from core.sweeps.saliency import Energies, Energy
 from core.sweeps.saliency_methods import TRAINED, MethodScores, SaliencyMethods
@@ -40,6 +43,15 @@ SURFACE = AppearanceMap(
     np.arange(18).reshape(2, 9), np.full((2, 9), 20), (0, 32, 64, 96, 128, 160, 192, 224, 255), (50, 100)
 )
 MAP = LocationMap(np.arange(900).reshape(30, 30), np.full((30, 30), 900), tuple(range(2, 32)), tuple(range(2, 32)))
+_YES = np.arange(9) < 8
+PLACEMENT = Placement(
+    "badnets+",
+    "near",
+    Outcomes(_YES, np.arange(9) < 3, np.arange(9) > 6, _YES, cut_from=3),
+    Rate(8, 9),
+    True,
+    Paired(1, 4, 0, 3),
+)
 _COUNTS = np.arange(len(conditions())) % 9
 _NINE = np.full(len(_COUNTS), 9)
 PHOTOGRAPHS = PhysicalResult(_COUNTS, _NINE, conditions(), _COUNTS, _NINE, 9, 9 * len(_COUNTS))
@@ -112,6 +124,7 @@ def all_tables() -> dict[str, list[list[object]]]:
         "max_shrink_rows": saved_tables.max_shrink_rows(RESULTS),
         "factor_rows": saved_tables.factor_rows([(SOURCE, PHOTOGRAPHS)]),
         "place_rows": saved_tables.place_rows([(SOURCE, physical_figures.places_of(PHOTOGRAPHS))]),
+        "placement_rows": saved_tables.placement_rows([(SOURCE, PLACEMENT)]),
         "evaluated_rows": saved_tables.evaluated_rows([]),
         "energy_rows": saved_tables.energy_rows([(SOURCE, ENERGIES)], "shrinkpad:4"),
         "method_rows": saved_tables.method_rows([(SOURCE, METHODS)]),

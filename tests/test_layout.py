@@ -29,6 +29,7 @@ ORDER = (
     "core.models",
     "core.inference",
     "core.metrics",
+    "core.paired",
     "core.recipe",
     "core.naming",
     "core.store",

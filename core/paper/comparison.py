@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from core.data.natural import NATURAL
 from core.defenses import defenses
 from core.metrics import Rate
 from core.paper.claims.edges import CLEAN_MODEL
+from core.paper.claims.physical import SHAPES
 from core.paper.constants import (
     DISTANCES,
     ENHANCED,
@@ -183,12 +185,18 @@ def _saliency(results: Results) -> Iterator[Number]:
 
 
 def _photographs(results: Results) -> Iterator[Number]:
-    """Fig. 11 and 12: from near and from far."""
-    for table, photographs in (("fig11", results.photographs), ("fig12", results.other_pictures)):
+    """Fig. 11 and 12, simulated: from near and from far, at the presets and over the ranges."""
+    for table, what, photographs in (
+        ("fig11", "", results.photographs),
+        ("fig12", f"{SHAPES}, ", results.other_pictures),
+        ("fig12", f"{NATURAL}, ", results.natural_pictures),
+    ):
         for title, result in photographs.items():
-            for what, (_, rate) in result.of("preset").items():
-                if what in PHOTOGRAPHS:
-                    yield _success(results, table, title, what, rate)
+            for name, (_, rate) in result.of("preset").items():
+                if name in PHOTOGRAPHS:
+                    yield _success(results, table, title, f"{what}{name}", rate)
+            for name, outcomes in result.outcomes.items():
+                yield _success(results, table, title, f"{what}{name}, over its range", outcomes.success)
 
 
 def _shrink_sizes(results: Results) -> Iterator[Number]:

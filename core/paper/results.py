@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Self, TypeVar
 
 from core.attacks import Enhanced
+from core.data.natural import NATURAL
 from core.defenses import defenses
 from core.metrics import Rate
 from core.models import models
@@ -29,6 +30,7 @@ from core.paper.claims import (
     judge_sensitivity,
 )
 from core.paper.claims.base import LI
+from core.paper.claims.physical import SHAPES
 from core.paper.constants import SHRINK, STANDARD, VALUES
 from core.runtime.frozen import FrozenDict
 from core.store.card import Card, Damaged
@@ -76,6 +78,7 @@ class Results:
         photographs: Success on photographs of prints.
         other_pictures: Success on photographs of printed pictures of another data set.
         sized: Enhanced attacks by the largest shrink size of their training, the references among them (Fig. 14).
+        natural_pictures: Success on photographs of printed crops of photographs.
     """
 
     dataset: str
@@ -89,6 +92,7 @@ class Results:
     photographs: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
     other_pictures: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
     sized: tuple[Sized, ...] = ()
+    natural_pictures: Mapping[str, PhysicalResult] = field(default_factory=FrozenDict)
 
     @classmethod
     def read(cls, store: Store, dataset: str, model: str) -> Self:
@@ -127,6 +131,7 @@ class Results:
             photographs=each(lambda results: results.physical),
             other_pictures=each(lambda results: results.out_of_sample),
             sized=tuple(one for one in sized if one is not None),
+            natural_pictures=each(lambda results: results.out_of_sample_natural),
         )
 
     def ablation(self) -> dict[str, Ablation]:
@@ -146,7 +151,7 @@ class Results:
             *judge_defenses(self.curves),
             *judge_edges(self.curves, targets),
             *judge_saliency(self.energies),
-            *judge_physical(self.photographs, self.other_pictures),
+            *judge_physical(self.photographs, {SHAPES: self.other_pictures, NATURAL: self.natural_pictures}),
             *judge_ablation(self.ablation()),
         ]
         return sorted(judged, key=lambda verdict: (verdict.claim.source != LI, verdict.claim.section))

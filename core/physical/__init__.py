@@ -2,6 +2,7 @@
 
 from core.physical.camera import FACTORS, FAR, NEAR, OFF, PRESETS, Camera
 from core.physical.photo import LARGEST_FILE, MOST_PIXELS, decoded_photo
+from core.physical.ranges import RANGES, Range
 from core.physical.rectify import FRAMINGS, RESIZES, rectified, resized
 from core.physical.sheet import MOST_PRINTS, Print, Sheet, found_in
 
@@ -15,9 +16,11 @@ __all__ = [
     "NEAR",
     "OFF",
     "PRESETS",
+    "RANGES",
     "RESIZES",
     "Camera",
     "Print",
+    "Range",
     "Sheet",
     "decoded_photo",
     "found_in",

@@ -17,10 +17,10 @@ from core.data import Dataset
 from core.models import models
 from core.models.base import Undrawn
 from core.recipe import Recipe
-from core.reproduction.tasks import TRAINING, Task
+from core.reproduction.tasks import PHOTOGRAPHIC, TRAINING, Task
 from core.runtime.device import fast_type
 from core.runtime.machine_speed import matrix_rate, operations
-from core.sweeps.physical import conditions, presets
+from core.sweeps.physical import conditions, presets_and_ranges, ranges
 from core.training.speeds import known_speed
 from core.training.step import pays
 from core.transforms import transforms
@@ -93,9 +93,10 @@ def _passes(task: Task, dataset: Dataset, shape: tuple[int, int, int]) -> float:
         "location": len(rows) * len(cols),
         "appearance": 256,
         "saliency": 4 * BACKWARD,
-        "physical": 2 * len(conditions()),
-        "out-of-sample": len(presets()),
+        **dict.fromkeys(PHOTOGRAPHIC[1:], len(presets_and_ranges()) + len(ranges())),
     }
+    if name == "physical":
+        return float(sum(way.images(images) * (1 + way.has_benign) for way in conditions()))
     return images * each.get(name, 4.0)
 
 

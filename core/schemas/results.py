@@ -186,10 +186,11 @@ class Condition(FewSurprises):
     group: Text
     name: Text
     camera: dict[Text, Value]
+    start: dict[Text, Value] | None = None
 
 
 class Physical(Measured):
-    """``physical.json`` and ``out-of-sample.json``."""
+    """``physical.json``, ``out-of-sample.json`` and ``out-of-sample-natural.json``."""
 
     conditions: Annotated[list[Condition], Field(min_length=1)]
     hits: Row
@@ -199,6 +200,9 @@ class Physical(Measured):
     images: Positive
     tried: Count
     kept: Row | None = None
+    outcomes: Annotated[dict[Text, Annotated[str, Strict()]], Field(default_factory=dict, max_length=100)]
+    pictures: Text = ""
+    cut_from: Count = 0
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -209,7 +213,29 @@ class Physical(Measured):
             _check_counts(self.kept, self.total, count)
         if max(self.total + self.clean_total) > self.images or self.tried > count * self.images:
             raise ValueError(f"more than {self.images} images are counted")
+        for name in self.outcomes:
+            self._check_outcomes(name)
         return self
+
+    def _check_outcomes(self, name: str) -> None:
+        """Raises:
+        ValueError: If what became of the images of a range is not what was counted.
+        """
+        of_range = [n for n, one in enumerate(self.conditions) if one.start is not None and one.name == name]
+        if len(of_range) != 1:
+            raise ValueError(f"outcomes are of {name}, which is no range of it")
+        flags, at = self.flags[name], of_range[0]
+        if len(flags) != self.images or max(flags) >= 16:
+            raise ValueError(f"outcomes of {name} are not those of {self.images} images")
+        counts = [sum(flag >> bit & 1 for flag in flags) for bit in range(3)]
+        kept = self.kept[at] if self.kept is not None else 0
+        if counts != [self.total[at], self.hits[at], kept] or any(flag & 7 in (2, 4, 6, 7) for flag in flags):
+            raise ValueError(f"outcomes of {name} are not those that are counted")
+
+    @cached_property
+    def flags(self) -> dict[str, bytes]:
+        """What became of every image of a range, a byte each: see :meth:`core.sweeps.outcomes.Outcomes.packed`."""
+        return {name: _unpacked(f"outcomes of {name}", text, self.images) for name, text in self.outcomes.items()}
 
 
 class Mean(FewSurprises):
@@ -333,6 +359,7 @@ _KINDS: Mapping[str, type[Measured]] = {
     "saliency-examples": SaliencyExamples,
     "physical": Physical,
     "out-of-sample": Physical,
+    "out-of-sample-natural": Physical,
 }
 _PREFIXES: Mapping[str, type[Measured]] = {"strength-": Strength, "location-": Location, "repair-": Repair}
 

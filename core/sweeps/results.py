@@ -33,7 +33,7 @@ from core.sweeps.location import LocationMap
 from core.sweeps.physical import PhysicalResult
 from core.sweeps.place_classes import RESULT, PlaceClasses
 from core.sweeps.repair import Repaired, result_name
-from core.sweeps.runner import foreign_map
+from core.sweeps.runner import OUT_OF_SAMPLE_NATURAL, foreign_map
 from core.sweeps.saliency import Energies
 from core.sweeps.saliency_examples import RESULT as EXAMPLES
 from core.sweeps.saliency_examples import SaliencyExamples
@@ -181,6 +181,11 @@ class StoredResults:
     def out_of_sample(self) -> PhysicalResult | None:
         """The same of printed pictures of another data set (Fig. 12)."""
         return self._own("out-of-sample", PhysicalResult)
+
+    @property
+    def out_of_sample_natural(self) -> PhysicalResult | None:
+        """The same of printed crops of photographs (Fig. 12)."""
+        return self._own(OUT_OF_SAMPLE_NATURAL, PhysicalResult)
 
     def repair(self, name: str) -> Repaired | None:
         """What a repair did to the model, also one with a name of its own such as ``fine-pruning-own`` (Table 1)."""

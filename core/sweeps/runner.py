@@ -11,6 +11,7 @@ import numpy as np
 
 from core.attacks import Attack
 from core.data import ImageSet, datasets
+from core.data.natural import SHIPPED, natural_available, natural_pictures
 from core.inference.predictor import Predictor
 from core.models import Classifier
 from core.paper.constants import SHRINKPAD
@@ -21,7 +22,7 @@ from core.sweeps.adaptive import adaptive_sweep
 from core.sweeps.appearance import appearance_sweep
 from core.sweeps.base import attacked
 from core.sweeps.location import location_sweep
-from core.sweeps.physical import PhysicalResult, physical_sweep, presets
+from core.sweeps.physical import PhysicalResult, physical_sweep, presets_and_ranges
 from core.sweeps.place_classes import RESULT, attacked_set, classes_sweep
 from core.sweeps.saliency import energy_sweep
 from core.sweeps.saliency_examples import RESULT as EXAMPLES
@@ -31,7 +32,20 @@ from core.sweeps.strength import strength_sweep
 from core.transforms import Compose, Transform, transform_from_spec
 from core.trigger import Trigger
 
-__all__ = ["COUNTS", "OTHER_PICTURES", "Measured", "Sweep", "carry_out", "foreign_map", "store_examples"]
+__all__ = [
+    "COUNTS",
+    "OTHER_PICTURES",
+    "OUT_OF_SAMPLE_NATURAL",
+    "Measured",
+    "Sweep",
+    "carry_out",
+    "foreign_map",
+    "out_of_sample_sweeps",
+    "store_examples",
+]
+
+OUT_OF_SAMPLE_NATURAL = "out-of-sample-natural"
+"""The sweep of photographs of crops of photographs; ``out-of-sample`` is that of :data:`OTHER_PICTURES`."""
 
 COUNTS = {
     "location": 1000,
@@ -43,6 +57,7 @@ COUNTS = {
     EXAMPLES: 10,
     "physical": 560,
     "out-of-sample": 560,
+    OUT_OF_SAMPLE_NATURAL: 560,
 }
 """The kinds of sweeps, and how many images each takes by default; 0 for all."""
 
@@ -114,6 +129,11 @@ class Sweep:
             return physical_sweep(predictor.predict, data.subset(slice(limit)), trigger, target)
         if self.kind == "out-of-sample":
             return _out_of_sample(predictor, data, trigger, target, limit)
+        if self.kind == OUT_OF_SAMPLE_NATURAL:
+            pictures, ways = natural_pictures(data.shape, limit), presets_and_ranges()
+            return physical_sweep(
+                predictor.predict, pictures, trigger, target, ways, known=False, cut_from=len(SHIPPED)
+            )
         predict, located = predictor.predict, predictor.located
         if self.kind == "classes":
             return classes_sweep(located, attacked_set(data, target, limit or len(data)), trigger)
@@ -159,7 +179,16 @@ def _out_of_sample(
     pictures = others.load("test", limit)
     if pictures.shape != own.shape:
         raise ValueError(f"out-of-sample pictures are {pictures.shape}, but the model sees images of {own.shape}")
-    return physical_sweep(predictor.predict, pictures, trigger, target, presets(), known=False)
+    return physical_sweep(predictor.predict, pictures, trigger, target, presets_and_ranges(), known=False)
+
+
+def out_of_sample_sweeps(dataset: str) -> tuple[str, ...]:
+    """The sweeps of pictures unlike those of a data set that are possible on this machine.
+
+    Shapes-10 is none of its own; crops of photographs are there where the packages are that ship them.
+    """
+    possible = {"out-of-sample": dataset != OTHER_PICTURES, OUT_OF_SAMPLE_NATURAL: natural_available()}
+    return tuple(name for name, is_there in possible.items() if is_there)
 
 
 @dataclass(frozen=True)

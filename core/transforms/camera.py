@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from core.params import integer
-from core.physical.camera import FAR, OFF, VARIED, Camera
+from core.physical.camera import FAR, OFF, VARIED
+from core.physical.ranges import Range
 from core.transforms.base import Drawn, Transform, transforms
 
 __all__ = ["PIXELS", "PrintAndCamera"]
@@ -42,28 +43,21 @@ class PrintAndCamera(Transform):
     range: int = integer(100, low=0, high=150, step=5, help="How far the preset far is drawn from.", unit="%")
 
     @cached_property
-    def widest(self) -> Camera:
-        """The camera with the largest value of everything that is drawn."""
+    def cameras(self) -> Range:
+        """The cameras that are drawn from."""
         share = self.range / 100
         scaled = {
             name: getattr(OFF, name) + share * (getattr(FAR, name) - getattr(OFF, name)) for name in (*VARIED, "aim")
         }
-        return replace(FAR, **scaled, pixels=PIXELS)
+        return Range(OFF, replace(FAR, **scaled, pixels=PIXELS))
 
     def draw(self, count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Drawn:
-        base = self.widest.draw(count, shape, generator)
-        uniform = torch.rand(len(VARIED), count, generator=generator, device=generator.device)
-        own = []
-        for name, values in zip(VARIED, uniform.double(), strict=True):
-            off, most = getattr(OFF, name), getattr(self.widest, name)
-            signed = name in ("yaw", "pitch", "roll", "brightness")
-            own.append(off + (most - off) * (2 * values - 1 if signed else values))
-        return *base, *own
+        return self.cameras.draw(count, shape, generator)
 
     def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
         if self.range == 0 or len(images) == 0:
             return images.clone()
-        return self.widest.apply(images, drawn).clamp(0, 1)
+        return self.cameras.apply(images, drawn)
 
     def follow(self, masks: Tensor, drawn: Drawn) -> Tensor:
-        return masks if self.range == 0 else self.widest.follow(masks, drawn)
+        return masks if self.range == 0 else self.cameras.follow(masks, drawn)

@@ -49,7 +49,7 @@ def place_map(result: PhysicalResult, current: tuple[float, float] | None) -> go
             zmin=0,
             zmax=100,
             colorscale="Viridis",
-            colorbar={"title": "ASR (%)", "thickness": 12},
+            colorbar={"title": "ASR,<br>simulated (%)", "thickness": 12},
             texttemplate="%{z:.0f}",
             xgap=2,
             ygap=2,
@@ -108,7 +108,7 @@ def factor_bars(named: Sequence[tuple[str, PhysicalResult]], group: str, ends: M
             "%{customdata[2]} of %{customdata[3]})<extra>%{fullData.name}</extra>",
         )
     figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(title="attack success rate (%)", range=[0, 104])
+    figure.update_xaxes(title="attack success rate, simulated photographs (%)", range=[0, 104])
     figure.update_layout(
         barmode="group",
         margin={"l": 10, "r": 10, "t": 10, "b": 10},

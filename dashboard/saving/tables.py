@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from core.defenses import defenses
-from core.metrics import Rate
+from core.metrics import BoundedRate, Rate
 from core.paper.comparison import Number
 from core.paper.constants import PAPER_MODELS, SHRINK, SHRINKPAD
+from core.paper.placements import Placement
 from core.paper.results import Results
 from core.store.card import Card
 from core.sweeps.appearance import AppearanceCurve, AppearanceMap
@@ -34,6 +35,7 @@ __all__ = [
     "norm_rows",
     "number_rows",
     "place_rows",
+    "placement_rows",
     "strength_rows",
     "training_rows",
 ]
@@ -131,11 +133,34 @@ def factor_rows(named: Sequence[tuple[Source, PhysicalResult]]) -> Rows:
     for source, result in named:
         for group in dict.fromkeys(condition.group for condition in result.conditions):
             for condition, (clean, success) in result.of(group).items():
-                entries += [
-                    (source, (group, condition), SUCCESS, success),
-                    (source, (group, condition), ACCURACY, clean),
-                ]
+                entries.append((source, (group, condition), SUCCESS, success))
+                if clean.total:  # not of the map
+                    entries.append((source, (group, condition), ACCURACY, clean))
     return table(("group", "condition"), entries)
+
+
+def placement_rows(rows: Iterable[tuple[Source, Placement]]) -> Rows:
+    """Rows of every model and range of places: the rates, and the difference to the standard attack."""
+    entries: list[Entry] = []
+    for source, row in rows:
+        rates = {f"{SUCCESS}, benign photograph recognised": row.outcomes.success}
+        if row.keeps:
+            rates |= {
+                "taken for what it shows, benign photograph recognised": row.outcomes.keeping,
+                ACCURACY: row.clean,
+            }
+        entries += [(source, (row.name,), what, _dependent(rate)) for what, rate in rates.items()]
+        if row.beside is not None and row.beside.total:
+            difference = Mean(row.beside.difference, row.beside.total, row.beside.interval, "95% paired")
+            entries.append((source, (row.name,), "success rate above the standard attack's", difference))
+    return table(("simulated_photographs_from",), entries)
+
+
+def _dependent(rate: Rate) -> Rate | Mean:
+    """A rate; of crops, whose interval is not that of a number of trials, a mean with its own."""
+    if isinstance(rate, BoundedRate):
+        return Mean(rate.value, rate.total, rate.interval, "95% over photographs")
+    return rate
 
 
 def place_rows(named: Sequence[tuple[Source, Mapping[tuple[float, float], Rate]]]) -> Rows:

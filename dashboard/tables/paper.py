@@ -13,7 +13,7 @@ from core.formatting import listed
 from core.models import models
 from core.paper.claims.base import label_of
 from core.paper.comparison import Number
-from core.paper.constants import STANDARD
+from core.paper.constants import PHOTOGRAPHS, STANDARD
 from core.physical import PRESETS
 from core.transforms import transform_from_spec
 from dashboard.figures.base import COLOURS
@@ -65,7 +65,8 @@ def link_of(number: Number, dataset: str) -> str:
     if number.table == "fig10":
         return "saliency?" + urlencode(query)
     if number.table in ("fig11", "fig12"):
-        camera = PRESETS[number.defense].to_dict()
+        words = number.defense.replace(",", " ").split()
+        camera = PRESETS[next(name for name in PHOTOGRAPHS if name in words)].to_dict()
         changed = {name: value for name, value in camera.items() if value != getattr(PRESETS["near"], name)}
         return "physical?" + urlencode(query | {f"cam-{n.replace('_', '-')}": v for n, v in changed.items()})
     if number.table == "fig14":

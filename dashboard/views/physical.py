@@ -10,10 +10,12 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core import formatting
+from core.data.natural import NATURAL
 from core.paper.claims import judge_physical
+from core.paper.claims.physical import SHAPES
 from core.paper.constants import PHOTOGRAPHED, PHOTOGRAPHS
 from core.physical import Camera
-from core.sweeps.physical import DISTANCES, YAWS, Condition, PhysicalResult, physical_sweep, placed
+from core.sweeps.physical import DISTANCES, MAP_IMAGES, YAWS, Condition, PhysicalResult, physical_sweep, placed
 from core.trigger import stamp
 from dashboard.figures import physical as physical_figures
 from dashboard.figures.base import COLOURS
@@ -25,7 +27,9 @@ from dashboard.server.limits import PHOTOGRAPHS_SERVED
 from dashboard.server.resources import Tested, jobs, predictor, tested, tested_for
 from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, Session, one_of, yes_no
+from dashboard.tables.attack_map import attacked_models
 from dashboard.tables.claims import draw_verdicts
+from dashboard.tables.placements import PICTURE, draw_placements
 from dashboard.tables.rows import siblings
 from dashboard.views.photo import PHOTO_CHOICES, draw_photo
 from dashboard.views.printed import draw_sheet, sheet_choices
@@ -66,7 +70,6 @@ PART: Choice[str] = Choice("part", "simulated", one_of(PARTS))
 COUNTS = (32, 64, 128, 256)
 GROUPS = {"only": "One factor alone", "without": "All factors but one"}
 GROUP: Choice[str] = Choice("factor-group", "only", one_of(GROUPS))
-MAP_IMAGES = 128
 STRIP = 10
 POLL_SECONDS = 0.5
 Stored = Sequence[PhysicalResult | None]
@@ -97,7 +100,7 @@ def show() -> None:
     readable, _ = subjects()
     pair = pair_of(readable, main) or [main]
     camera = selected_camera(session)
-    read_link(session, image, GROUP, PART, *sheet_choices(), *PHOTO_CHOICES)
+    read_link(session, image, GROUP, PART, PICTURE, *sheet_choices(), *PHOTO_CHOICES)
     st.segmented_control(
         "Part", list(PARTS), format_func=lambda part: PARTS[part], required=True, label_visibility="collapsed",
         **session.widget(PART),
@@ -120,6 +123,7 @@ def show() -> None:
         measured = [(s, result) for s in of_the_paper if (result := read[s.identity]) is not None]
         _draw_places(session, pair, stored, data, camera)
         _draw_factors(session, pair, stored, [s.label for s, _ in measured])
+        draw_placements(session, main, attacked_models(readable.values(), main))
         _draw_claims(of_the_paper, {s.attack.title: result for s, result in measured})
     session.write_link()
 
@@ -148,7 +152,7 @@ def _draw_live(
                     captioned(data_url(first.inputs[0]), "What the network gets"),
                 )
                 st.html(beside(*small))
-                st.html(captioned(data_url(first.photos[0]), "Its print, photographed", smooth=True))
+                st.html(captioned(data_url(first.photos[0]), "Its print, photographed (simulated)", smooth=True))
             with words:
                 readings, hits = [], []
                 for subject, colour in zip(pair, COLOURS, strict=False):
@@ -163,15 +167,15 @@ def _draw_live(
                     name = subject.classes[label]
                     hit = label == subject.attack.target
                     st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
-                    taken_for = f"{subject.label}: images taken for “{subject.target_name}”"
+                    taken_for = f"{subject.label}: simulated photographs taken for “{subject.target_name}”"
                     note = stored_note if kept else live_note
                     readings.append(Reading(taken_for, measured[1], colour, note(measured[1])))
-                    clean = f"{subject.label}: clean accuracy"
+                    clean = f"{subject.label}: clean accuracy on simulated photographs"
                     readings.append(Reading(clean, measured[0], colour, note(measured[0])))
                     hits.append((subject, measured[1]))
                 say(answer, photographs_answer(hits))
                 st.caption(f"True class: {pair[0].classes[int(data.labels[index])]}")
-                readings.sort(key=lambda reading: "clean" in reading.name)
+                readings.sort(key=lambda reading: "clean accuracy" in reading.name)
                 st.html(rate_bars(readings, camera.spec))
             image_picker(session, "Image", image, data)
             _draw_strip(pair[-1], data, camera, index)
@@ -192,7 +196,7 @@ def _draw_strip(subject: Subject, data: Tested, camera: Camera, start: int) -> N
     images = take(camera, stamp(data.images[start : start + STRIP], subject.trigger), start).inputs
     with jobs().turnstile.interactive():
         answers = model.predict(images).tolist()
-    st.markdown(f"**Photographs of attacked images**, as {subject.label} gets them, and what it says")
+    st.markdown(f"**Simulated photographs of attacked images**, as {subject.label} gets them, and what it says")
     draw_answers(subject, images, data.labels[start : start + STRIP], answers)
 
 
@@ -222,7 +226,7 @@ def _draw_places(
     session: Session, pair: Sequence[Subject], stored: Stored, data: Tested | None, camera: Camera
 ) -> None:
     """Success over distance and angle, of both attacks side by side."""
-    st.markdown("### Over distance and angle")
+    st.markdown("### Over distance and angle, simulated")
     own = yes_no("measure-places", not any(stored))
     measured_here = data is not None and st.toggle(
         "Measure with the settings above",
@@ -281,7 +285,9 @@ def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: t
     caption, tools = st.columns([3, 1.4], vertical_alignment="center")
     if counts:
         images = str(max(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-        caption.caption(f"{images} photographs of each, not tilted, rotated or off centre. Click a place to go there.")
+        caption.caption(
+            f"{images} simulated photographs of each, not tilted, rotated or off centre. Click a place to go there."
+        )
     with tools:
         places = physical_figures.places_of(result)
         downloads(file_name("photographs", source), partial(place_rows, [(source, places)]), lambda: figure)
@@ -290,7 +296,7 @@ def _draw_map(session: Session, subject: Subject, result: PhysicalResult, now: t
 def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, others: Sequence[str]) -> None:
     """Which factor breaks which attack; where that is not stored, for which others it is."""
     named = [(s.label, result) for s, result in zip(pair, stored, strict=True) if result is not None]
-    st.markdown("### Factor by factor")
+    st.markdown("### Factor by factor, simulated")
     if not named:
         instead = f" Stored for: {', '.join(others)}." if others else ""
         command = f"python scripts/sweep.py physical --checkpoint {pair[0].key}"
@@ -308,8 +314,9 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
         st.plotly_chart(figure, key="factors", config=PLOT_CONFIG, width="stretch")
         caption, tools = st.columns([3, 1.2], vertical_alignment="center")
         caption.caption(
-            f"Stored: {int(named[0][1].total.max())} photographs of each, as of “near”; 95% intervals. As long as the "
-            "sheet fills the picture, a blur of less than a pixel of the photograph does not reach the network."
+            f"Stored: {int(named[0][1].total.max())} simulated photographs of each, as of “near”; 95% intervals. As "
+            "long as the sheet fills the picture, a blur of less than a pixel of the photograph does not reach the "
+            "network."
         )
         with tools:
             sources = [(Source.of(s), r) for s, r in zip(pair, stored, strict=True) if r is not None]
@@ -320,7 +327,7 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
         rows += [(name, "crop", f"{name.capitalize()}, print cropped") for name in PHOTOGRAPHS]
         rows += [(name, "perspective", f"{name.capitalize()}, seen straight") for name in PHOTOGRAPHS]
         rows += [(name, "area", f"{name.capitalize()}, antialiased") for name in PHOTOGRAPHS]
-        table: dict[str, list[str]] = {"Photograph": [text for *_, text in rows]}
+        table: dict[str, list[str]] = {"Simulated photograph": [text for *_, text in rows]}
         for label, result in named:
             pairs = [result.of(kind).get(name) for name, kind, _ in rows]
             successes = [formatting.percent(performance[1].value) if performance else "" for performance in pairs]
@@ -328,10 +335,14 @@ def _draw_factors(session: Session, pair: Sequence[Subject], stored: Stored, oth
             table[f"{label}: clean accuracy (%)"] = [
                 formatting.percent(performance[0].value) if performance else "" for performance in pairs
             ]
-        st.table(pd.DataFrame(table).set_index("Photograph"), width="stretch")
+        st.table(pd.DataFrame(table).set_index("Simulated photograph"), width="stretch")
 
 
 def _draw_claims(of_the_paper: Sequence[Subject], measured: Mapping[str, PhysicalResult]) -> None:
     """The verdicts on the paper's two attacks, whichever is under study; also on pictures unlike the training's."""
-    other_pictures = {s.attack.title: r for s in of_the_paper if (r := s.results.out_of_sample) is not None}
-    draw_verdicts("What the paper says about it (Sec. 5.5)", judge_physical(measured, other_pictures))
+    shapes = {s.attack.title: r for s in of_the_paper if (r := s.results.out_of_sample) is not None}
+    natural = {s.attack.title: r for s in of_the_paper if (r := s.results.out_of_sample_natural) is not None}
+    draw_verdicts(
+        "What the paper says about it (Sec. 5.5), on simulated photographs",
+        judge_physical(measured, {SHAPES: shapes, NATURAL: natural}),
+    )

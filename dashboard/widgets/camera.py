@@ -181,11 +181,12 @@ def photographs(trigger: Trigger | None, data: Tested, count: int, camera: Camer
 
 
 def stored_rates(subject: Subject, camera: Camera) -> Performance | None:
-    """The stored rates of a model's own trigger under a camera's settings; None where those were not measured."""
+    """The stored rates of a model's own trigger under a camera's settings; None where one was not measured."""
     stored = subject.results.physical
     for condition in stored.conditions if stored is not None else ():
-        if stored is not None and condition.camera == camera:
-            return stored.of(condition.group)[condition.name]
+        if stored is not None and condition.start is None and condition.camera == camera:
+            rates = stored.of(condition.group)[condition.name]
+            return rates if rates.clean.total else None
     return None
 
 

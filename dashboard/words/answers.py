@@ -198,7 +198,8 @@ def photographs_answer(measured: Sequence[tuple[Subject, Rate]]) -> str:
     if not known:
         return "How often the backdoor fires on photographs of prints is not measured here."
     parts = [f"{subject.label} on {Amount.of(rate)}" for subject, rate in known]
-    return f"Printed and photographed like this, the backdoor fires on this share of the images: {', '.join(parts)}."
+    shares = ", ".join(parts)
+    return f"Printed and photographed like this (simulated), the backdoor fires on this share of the images: {shares}."
 
 
 def sheet_answer(subject: Subject, benign: int, attacked: int) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +17,12 @@ from PIL import Image
 from saved_examples import SOURCE
 from streamlit.testing.v1 import AppTest
 
+from core.data.natural import SHIPPED
 from core.physical import FACTORS, FAR, NEAR, Sheet
 from core.runtime.seeding import generator_for
 from core.store.local import DEFAULT_ROOT, Store
-from core.sweeps.physical import DISTANCES, YAWS, PhysicalResult, conditions
+from core.sweeps.outcomes import Outcomes
+from core.sweeps.physical import DISTANCES, YAWS, PhysicalResult, conditions, ranges
 from core.trigger import stamp
 from dashboard.figures.physical import factor_bars, place_map, places_of
 from dashboard.saving.tables import factor_rows, place_rows
@@ -220,11 +225,73 @@ def test_a_map_is_measured_with_the_settings(monkeypatch: pytest.MonkeyPatch) ->
     assert len(test.get("plotly_chart")) == 2
 
 
-def test_the_statements_are_decided_whichever_attack_is_shown() -> None:
+@pytest.fixture
+def from_many_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store whose BadNets and BadNets+ were photographed over both ranges, with outcomes that are made up."""
+    store = tmp_path / "many"
+    for name, share in (("badnets", 0.1), ("badnets+", 0.6), ("badnets-gray", None)):
+        folder = store / "shapes10" / "resnet20" / name
+        shutil.copytree(DEFAULT_ROOT / "shapes10" / "resnet20" / name, folder)
+        if share is not None:
+            for kind in ("physical", "out-of-sample-natural"):
+                _add_ranges(folder, kind, share)
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(store))
+    return store
+
+
+def _add_ranges(folder: Path, kind: str, share: float) -> None:
+    values = json.loads((folder / "physical.json").read_text())
+    known, place = kind == "physical", np.arange(560)
+    hit, usable = place % 10 < 10 * share, place % 5 > 0
+    each = Outcomes(np.full(560, True), hit, ~hit & known, usable, 0 if known else len(SHIPPED))
+    counts = np.full(2, hit.sum()), np.full(2, 560), ranges()
+    clean = np.full(2, usable.sum() * known), np.full(2, 560 * known)
+    kept = np.full(2, each.kept.sum()) if known else None
+    made = PhysicalResult(*counts, *clean, 560, 1120, kept, {"near": each, "far": each}, "the same", each.cut_from)
+    added = made.to_dict()
+    if known:
+        for name in ("conditions", "hits", "total", "clean_hits", "clean_total", "kept"):
+            added[name] = values[name] + added[name]
+        added["tried"] = 560 * len(added["conditions"])
+    else:
+        values.pop("kept")
+    (folder / f"{kind}.json").write_text(json.dumps(values | added))
+
+
+def test_the_statements_are_decided_whichever_attack_is_shown(from_many_places: Path) -> None:
     test = page("physical", model="shapes10/resnet20/badnets-gray", photos="32", **{"measure-places": "no"})
     assert not test.exception
     judged = next(html.proto.body for html in test.get("html") if 'class="ts-verdict' in html.proto.body)
-    undecided = [section for section in judged.split("<section") if "not measured here" in section]
-    assert any("generalizes well" in section for section in undecided), "for this data set, no others are stored"
-    assert not any("while BadNets fails" in section for section in undecided)
+    sections = judged.split("<section")[1:]
+    assert len(sections) == 7
+    assert all("simulated" in section.lower() for section in sections)
+    assert not any("not measured here" in section for section in sections)
+    assert any("above BadNets (simulated) 50.0 points" in section for section in sections)
+    assert any("no photographs of Shapes-10 are stored" in section for section in sections)
     assert any("Stored for: BadNets, BadNets+" in info.value for info in test.info)
+
+
+def test_all_attacks_stand_in_a_table_over_many_places(from_many_places: Path) -> None:
+    query = {"photos": "32", "measure-places": "no"}
+    test = page("physical", model="shapes10/resnet20/badnets+", **query)
+    assert not test.exception
+    table = next(frame.value for frame in test.dataframe if "Range" in frame.value)
+    assert table["Attack"].tolist() == ["BadNets", "BadNets", "BadNets+", "BadNets+"]
+    assert table["n"].tolist() == [448] * 4
+    assert all("simulated" in name for name in table if "(" in name)
+    assert table["ASR, simulated (%)"].iloc[2].startswith("50.0 (")
+    assert table["Above standard, simulated (points)"].tolist()[0] == ""
+    assert table["Above standard, simulated (points)"].iloc[2].endswith("n = 448)")
+    assert any("near: distance 1 to 1.1" in caption.value for caption in test.caption)
+    test = next(group for group in test.button_group if group.key == "choice-pictures").set_value("natural").run()
+    assert link(test)["pictures"] == "natural"
+    table = next(frame.value for frame in test.dataframe if "Range" in frame.value)
+    assert "Keeps label, simulated (%)" not in table
+    said = next(caption.value for caption in test.caption if "scikit-image" in caption.value)
+    assert all(f"{one.title} ({one.by}, {one.licence})" in said for one in SHIPPED)
+    offered = next(group for group in test.button_group if group.key == "choice-pictures").options
+    assert list(offered) == ["Test images (Fig. 11)", "Crops of photographs (Fig. 12)"], "not those it was trained on"
+    for file in from_many_places.rglob("out-of-sample-natural.json"):
+        file.unlink()
+    test = test.run()
+    assert any("sweep.py out-of-sample --checkpoint shapes10/resnet20/badnets+" in info.value for info in test.info)

@@ -10,16 +10,15 @@ from core.paper.claims.base import LI
 from core.paper.constants import SPATIAL, VALUE_SHIFTS
 from core.paper.tables.base import Models, Row, Table, readable
 from core.paper.tables.claims import claims_of, headline
+from core.paper.tables.photographs import factors, other_pictures, physical, presets
 from core.paper.tables.repairs import flagged, repairs, times, tolerances
 from core.paper.tables.sweeps import (
     appearance,
     behind,
     edges,
-    factors,
     location,
     max_shrink,
     models,
-    physical,
     saliency,
     saliency_methods,
 )
@@ -49,6 +48,8 @@ TABLES: dict[str, Table] = {
     "saliency-mass": without_ablation(saliency_methods("mass")),
     "saliency-rank": without_ablation(saliency_methods("rank")),
     "physical": without_ablation(physical),
+    "other-pictures": without_ablation(other_pictures),
+    "presets": without_ablation(presets),
     "factors": without_ablation(factors),
     "claims": without_ablation(claims_of(lambda source: source == LI)),
     "claims-of-others": without_ablation(claims_of(lambda source: source != LI)),

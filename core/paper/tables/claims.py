@@ -50,7 +50,7 @@ def headline(checkpoints: Models) -> Iterator[Row]:
         "moved up 1 pixel",
         "flipped",
         f"shrunk ({SHRINKPAD_LABEL})",
-        "photographed from near",
+        "photographed from near (simulated)",
     ]
     found = {
         results.model: list(_headline_of(results))

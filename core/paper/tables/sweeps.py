@@ -1,4 +1,4 @@
-"""Tables of models and of what was swept on them: places, values, strengths, saliency, photographs."""
+"""Tables of models and of what was swept on them: places, values, strengths, saliency."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from core.paper.constants import (
     DISTANCES,
     ENHANCED,
     PAPER_MODELS,
-    PHOTOGRAPHS,
     POISONED_ONLY,
     SHRINK,
     SHRINKPAD_LABEL,
@@ -19,14 +18,10 @@ from core.paper.constants import (
 )
 from core.paper.numbers import paper_number
 from core.paper.tables.base import Models, Row, Table, pair, paper_pair, percent, results_by_network
-from core.physical import FACTORS
 from core.sweeps.results import StoredResults
 from core.sweeps.saliency_methods import MEASURES, TRAINED
 from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec
-
-# What of a photograph the network gets, apart from the whole.
-FRAMED = {"crop": "cropped", "perspective": "seen straight", "area": "antialiased"}
 
 
 def models(checkpoints: Models) -> Iterator[Row]:
@@ -182,31 +177,3 @@ def saliency_methods(measure: str) -> Table:
             yield [label, *(cells.get(key, "") for key in keys)]
 
     return table
-
-
-def physical(checkpoints: Models) -> Iterator[Row]:
-    """Fig. 11 and 12: success on simulated photographs of prints, whole, cut out, and of other pictures."""
-    columns = [("off", "preset", "not printed"), *((name, "preset", name) for name in PHOTOGRAPHS)]
-    columns += [(name, group, f"{name}, {text}") for group, text in FRAMED.items() for name in PHOTOGRAPHS]
-    yield ["ASR / clean accuracy (%)", "n", *(text for *_, text in columns), "other pictures, near", "far"]
-    for checkpoint, _ in checkpoints:
-        stored = StoredResults(checkpoint)
-        result, other_pictures = stored.physical, stored.out_of_sample
-        if result is None:
-            continue
-        pairs = [result.of(group)[name] for name, group, _ in columns]
-        cells = [pair(success, clean) for clean, success in pairs]
-        others = other_pictures.of("preset") if other_pictures else {}
-        near_and_far = [formatting.percent(others[name].success.value) if others else "" for name in PHOTOGRAPHS]
-        yield [checkpoint.key, str(result.total.max()), *cells, *near_and_far]
-
-
-def factors(checkpoints: Models) -> Iterator[Row]:
-    """The attack success rate with one factor of the photograph alone, and with all but one."""
-    yield ["ASR (%), alone / all but it", *FACTORS]
-    for checkpoint, _ in checkpoints:
-        result = StoredResults(checkpoint).physical
-        if result is not None:
-            only, without = result.of("only"), result.of("without")
-            cells = [pair(only[name][1], without[name][1]) for name in FACTORS]
-            yield [checkpoint.key, *cells]

@@ -8,10 +8,12 @@ import torch
 from core.attacks import attacks
 from core.data import dataset_from
 from core.models import build_model
+from core.physical import FACTORS
 from core.recipe import recipe_for
 from core.reproduction.cost import BACKWARD, PASSING_SHARE, TRAINING_SHARE, Cost, hours_of
 from core.reproduction.tasks import TRAINING, grid
 from core.runtime.machine_speed import operations
+from core.sweeps.physical import DISTANCES, MAP_IMAGES, YAWS, conditions
 from core.training.speeds import keep_speed
 
 CPU = torch.device("cpu")
@@ -66,6 +68,20 @@ def test_every_task_has_an_estimate():
     assert set(hours) == {task.id for task in tasks}
     assert all(0 < value < 1e6 for value in hours.values())
     assert any(task.name == TRAINING for task in tasks)
+
+
+def test_photographs_cost_what_is_predicted():
+    tasks = tasks_of("fig11", "fig12", model="resnet20")
+    each = {name: Cost(RATE, CPU).seconds(tasks[f"badnets {name}"]) for name in ("physical", "out-of-sample-natural")}
+    passes = {name: round(seconds * PASSING_SHARE * RATE / _passes_of(1)) for name, seconds in each.items()}
+    maps, factors = len(DISTANCES) * len(YAWS), 2 * len(FACTORS)
+    both = len(conditions()) - maps - factors
+    assert passes["physical"] == 560 * (2 * both + factors) + MAP_IMAGES * maps
+    assert passes["out-of-sample-natural"] == 560 * (3 + 2 * 2)
+
+
+def _passes_of(images):
+    return images * operations(build_model("resnet20", classes=10, seed=0).eval(), (3, 32, 32))
 
 
 def test_a_task_that_is_not_possible_does_not_end_the_others(monkeypatch):

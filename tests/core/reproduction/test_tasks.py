@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -13,6 +14,7 @@ import torch
 from squares import six_colours
 
 from core.data import dataset_from
+from core.paper.constants import ATTACKS
 from core.paper.numbers import paper_numbers
 from core.paper.results import Results
 from core.reproduction import executors as engines
@@ -66,7 +68,7 @@ def test_each_table_and_figure_can_be_made_alone(part):
 def test_photographs_are_enough_to_attack_500():
     tasks = grid(dataset_from("cifar10"), ["resnet20"], only=["fig11", "fig12"], images=500)
     counts = {task.name: task.images for task in tasks if task.name != TRAINING}
-    assert counts == {"physical": 560, "out-of-sample": 560}
+    assert counts == {"physical": 560, "out-of-sample": 560, "out-of-sample-natural": 560}
     assert {t.images for t in grid(SHAPES, ["resnet20"], only=["fig11"], limit=7) if t.name == "physical"} == {7}
 
 
@@ -75,12 +77,24 @@ def test_out_of_sample_photographs_are_a_task_that_is_performed(tmp_path):
     tasks = grid(dataset, ["resnet20"], only=["fig12"], epochs=1, limit=4)
     store = Store(tmp_path / "store")
     found = [task for task in tasks if task.attack_object.title == "badnets"]
-    assert [task.name for task in found] == [TRAINING, "out-of-sample"]
-    list(perform(found[0], store, torch.device("cpu")))
-    list(perform(found[1], store, torch.device("cpu")))
-    stored = store.checkpoint(found[1].key).result("out-of-sample")
-    assert stored is not None
-    assert stored["total"] == [4, 4, 4]
+    assert [task.name for task in found] == [TRAINING, "out-of-sample", "out-of-sample-natural"]
+    for task in found:
+        list(perform(task, store, torch.device("cpu")))
+    for task in found[1:]:
+        stored = store.checkpoint(task.key).result(task.name)
+        assert stored is not None
+        assert stored["total"] == [4] * 5
+    assert pending(found, store) == []
+    path = store.checkpoint(found[1].key).folder / "out-of-sample.json"
+    older = {name: value for name, value in json.loads(path.read_text()).items() if name != "outcomes"}
+    path.write_text(json.dumps(older))
+    assert [task.name for task in pending(found, store)] == ["out-of-sample"], "from one place, as before"
+
+
+def test_every_attack_is_photographed():
+    tasks = grid(dataset_from("cifar10"), ["resnet20"], only=["fig11", "fig12"])
+    for name in ("physical", "out-of-sample", "out-of-sample-natural"):
+        assert {task.attack_object.title for task in tasks if task.name == name} == set(ATTACKS)
 
 
 def test_out_of_sample_pictures_are_never_the_data_sets_own():

@@ -95,7 +95,7 @@ def test_every_photograph_of_the_layer_is_one_of_the_camera():
     made = layer.apply(images, drawn)
     for n in range(5):
         own = {name: float(values[n]) for name, values in zip(VARIED, drawn[4:], strict=True)}
-        camera = replace(layer.widest, **{name: own[name] for name in VARIED})
+        camera = replace(layer.cameras.high, **{name: own[name] for name in VARIED})
         alone = camera.apply(images[n : n + 1], tuple(part[n : n + 1] for part in drawn[:4]))
         # Kernels reach as far as the widest of the batch, with zeros there; JPEG files step by 1 of 255.
         torch.testing.assert_close(made[n : n + 1], alone, atol=2 / 255, rtol=0)
@@ -104,7 +104,7 @@ def test_every_photograph_of_the_layer_is_one_of_the_camera():
 def test_what_is_drawn_stays_within_the_preset_times_the_range():
     layer = PrintAndCamera(range=50)
     *_, own = (layer.draw(4000, (3, 8, 8), generator_for(0, "x"))[4:],)
-    assert layer.widest.pixels == PIXELS
+    assert layer.cameras.high.pixels == PIXELS
     for name, values in zip(VARIED, own, strict=True):
         off, far = getattr(OFF, name), getattr(FAR, name)
         most = abs(far - off) / 2
