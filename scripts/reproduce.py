@@ -37,7 +37,8 @@ from core.paper.results import Results
 from core.recipe import RECIPES
 from core.reproduction.cost import hours_of
 from core.reproduction.executors import Engine, Processes, RayCluster, Serial, run_tasks
-from core.reproduction.tasks import ATTACKS, PARTS, TRAINING, Progress, Task, grid, pending, stored_attacks
+from core.reproduction.performing import Progress, pending, stored_attacks
+from core.reproduction.tasks import ATTACKS, PARTS, TRAINING, Task, grid
 from core.runtime.atomic_files import sweep_up
 from core.runtime.device import select_device
 from core.store.card import Missing

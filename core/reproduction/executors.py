@@ -19,7 +19,8 @@ from typing import Any, Protocol
 
 import torch
 
-from core.reproduction.tasks import Progress, Task, perform
+from core.reproduction.performing import Progress, perform
+from core.reproduction.tasks import Task
 from core.runtime.device import select_device
 from core.store.remote import open_store
 from core.workers.process import end_with_parent

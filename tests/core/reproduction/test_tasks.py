@@ -19,7 +19,8 @@ from core.paper.numbers import paper_numbers
 from core.paper.results import Results
 from core.reproduction import executors as engines
 from core.reproduction.executors import ATTEMPTS, Outcome, Processes, RayCluster, Serial, run_tasks
-from core.reproduction.tasks import PARTS, TRAINING, Task, grid, pending, perform
+from core.reproduction.performing import pending, perform
+from core.reproduction.tasks import PARTS, TRAINING, Task, grid
 from core.store.local import DEFAULT_ROOT, Store
 
 SHAPES = dataset_from("shapes10")

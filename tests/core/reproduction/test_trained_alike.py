@@ -14,7 +14,8 @@ from squares import six_colours
 from core.attacks import Enhanced, attacks
 from core.data import dataset_from
 from core.paper.results import Results
-from core.reproduction.tasks import TRAINING, grid, pending, perform, stored_attacks
+from core.reproduction.performing import pending, perform, stored_attacks
+from core.reproduction.tasks import TRAINING, grid
 from core.store.local import DEFAULT_ROOT, Store
 
 SHAPES = dataset_from("shapes10")

@@ -16,7 +16,8 @@ from core.data import DataMissing, datasets
 from core.defenses import defenses
 from core.inference.predictor import Predictor
 from core.recipe import Recipe
-from core.reproduction.tasks import Task, perform
+from core.reproduction.performing import perform
+from core.reproduction.tasks import Task
 from core.store.card import BEGINNING, Card
 from core.store.card_images import OtherData, data_set_of, images_of, name_anew, other_images, same_kind
 from core.store.local import Store
