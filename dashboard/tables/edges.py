@@ -74,7 +74,7 @@ def edges_table(found: Iterable[Setting]) -> pd.DataFrame:
         attacked = setting.what != CLEAN
         rows.append(
             {
-                "Attack": label_of(f"{setting.base}+") if attacked else setting.subject.label,
+                "Attack": plain(label_of(f"{setting.base}+")) if attacked else setting.subject.label,
                 "Transformed in training": setting.what if attacked else "nothing",
                 "Epochs": str(setting.subject.card.recipe["params"].get("epochs", "")),
                 "ASR: no defense": _success(shrunk, 0) if attacked else "",
@@ -176,8 +176,8 @@ def _draw_figure(own: Sequence[Setting], main: Subject, base: str) -> None:
     st.plotly_chart(figure, key="edges-sizes", config=PLOT_CONFIG, width="stretch")
     caption, tools = st.columns([3, 1.2], vertical_alignment="center")
     caption.caption(
-        f"{label_of(f'{base}+')}: benign images behind ShrinkPad that are taken for “{plain(main.target_name)}”, no "
-        "trigger in any of them."
+        f"{plain(label_of(f'{base}+'))}: benign images behind ShrinkPad that are taken for "
+        f"“{plain(main.target_name)}”, no trigger in any of them."
     )
     with tools:
         rows = [(Source.of(s.subject), curve) for s, curve in counted]
@@ -205,6 +205,6 @@ def _draw_command(own: Sequence[Setting], main: Subject, base: str) -> None:
         *(["--epochs", str(epochs)] if epochs else []),
     ]
     st.info(
-        f"Not measured here for {label_of(f'{base}+')}: {'; '.join(missing)}. This trains and counts what is missing: "
-        f"`{plain(shlex.join(command))}`"
+        f"Not measured here for {plain(label_of(f'{base}+'))}: {'; '.join(missing)}. This trains and counts "
+        f"what is missing: `{plain(shlex.join(command))}`"
     )

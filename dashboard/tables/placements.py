@@ -23,6 +23,7 @@ from dashboard.saving.tables import placement_rows
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.widgets.controls import csv_button
+from dashboard.words.escaping import plain
 
 __all__ = ["draw_placements", "placement_table"]
 
@@ -76,7 +77,7 @@ def placement_table(rows: Iterable[Placement]) -> pd.DataFrame:
     for row in rows:
         table.append(
             {
-                "Attack": label_of(row.title),
+                "Attack": plain(label_of(row.title)),
                 "Range": row.name,
                 "n": row.outcomes.success.total,
                 "ASR, simulated (%)": _shown(row.outcomes.success),

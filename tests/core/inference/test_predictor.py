@@ -73,7 +73,7 @@ def test_bfloat16_decides_as_the_plain_model_nearly_always(resnet20):
 def test_the_type_of_arithmetic_is_chosen_by_the_processor(resnet20, monkeypatch):
     assert isinstance(has_fast_bfloat16(torch.device("cpu")), bool)
     for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(inference, "has_fast_bfloat16", lambda device, fast=fast: fast)
+        monkeypatch.setattr("core.runtime.device.has_fast_bfloat16", lambda device, fast=fast: fast)
         assert Predictor(resnet20).dtype == dtype
 
 
