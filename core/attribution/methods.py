@@ -24,12 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from core.models import Classifier
-from core.params import Parametrised
+from core.params import Parametrised, choice
 from core.registry import Registry
 
-__all__ = ["Explained", "Method", "displayed", "methods"]
+__all__ = ["Explained", "GradientMethod", "Method", "displayed", "methods"]
 
 BATCH = 64
+REDUCTIONS = ("absolute", "signed")
 
 
 class Explained:
@@ -100,6 +101,35 @@ class Method(Parametrised):
                 )
             parts.append(values.detach().reshape(len(part), *part.shape[2:]).float().cpu())
         return torch.cat(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientMethod(Method):
+    """A method that gives every channel of every pixel a signed value, from which one per pixel is made.
+
+    ``absolute`` takes the largest absolute value over the channels, as Simonyan et al. (2014) do. ``signed`` takes the
+    largest value, as the paper's tool FlashTorch does, whose ``Backprop.calculate_gradients`` was read: with
+    ``take_max=True`` it returns ``gradients.max(dim=0)``, always of the class that is *predicted*, and draws that map
+    standardised and clipped. Here what is negative counts as nothing.
+    """
+
+    reduction: str = choice(
+        "absolute",
+        choices=REDUCTIONS,
+        help="Of the channels' values, the largest without its sign, or the largest positive one as in FlashTorch.",
+    )
+
+    def of_gradients(self, images: Tensor, gradients: Tensor) -> Tensor:
+        """The values, of images and the gradients there, ``(n, C, H, W)``, where these say all that is needed.
+
+        Raises:
+            NotImplementedError: If the method needs more than them.
+        """
+        raise NotImplementedError
+
+    def of_channels(self, values: Tensor) -> Tensor:
+        """One value a pixel, ``(n, H, W)``, of those of all channels, ``(n, C, H, W)``."""
+        return values.abs().amax(1) if self.reduction == "absolute" else values.amax(1).clamp_min(0)
 
 
 methods: Registry[Method] = Registry(

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from captum.attr import FeatureAblation, GuidedGradCam, LayerGradCam, Occlusion
 from torch import Tensor
 
-from core.attribution.gradients import GradientMethod
-from core.attribution.methods import Method, methods
+from core.attribution.methods import GradientMethod, Method, methods
 from core.models import Classifier
 from core.params import integer
 

@@ -23,8 +23,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from core.attribution.gradients import GradientMethod
-from core.attribution.methods import Explained, Method
+from core.attribution.methods import Explained, GradientMethod, Method
 
 __all__ = ["Together", "takes"]
 
