@@ -13,7 +13,7 @@ from core.attribution.methods import methods
 from core.transforms import Compose, transform_from_spec
 from dashboard.figures.heatmap import heat
 from dashboard.saving.names import to_json
-from dashboard.server.resources import tested
+from dashboard.server import resources
 from dashboard.server.subjects import subjects
 from dashboard.widgets.saliency_maps import Asked, Maps, blocks_of, colour_bar, is_drawn, largest_of, map_rows, maps_of
 
@@ -59,7 +59,7 @@ def test_models_of_one_network_have_together_the_maps_that_each_has_alone(explai
     network = WHITE.rpartition("/")[0]
     each = [subjects()[0][f"{network}/{name}"] for name in ("badnets", "badnets+", "blended")]
     wanted = [(each[0], each[0].trigger.at(20, 9)), (each[1], each[1].trigger), (each[2], each[2].trigger)]
-    data = tested(each[0])
+    data = resources.tested(each[0])
     assert data is not None
     together = maps_of(wanted, data, 3, asked(explain=explain))
     for maps, (subject, trigger) in zip(together, wanted, strict=True):
