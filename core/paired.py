@@ -2,7 +2,7 @@
 
 >>> paired = Paired(both=14, first=5, second=0, neither=22)
 >>> [round(end, 3) for end in paired.interval]
-[0.011, 0.227]
+[0.011, 0.226]
 """
 
 from __future__ import annotations
