@@ -41,7 +41,9 @@ def test_a_dependency_without_a_lowest_version_is_refused(requirement):
 
 
 def test_an_unknown_extra_is_refused():
-    with pytest.raises(ValueError, match="there is no extra 'docs': one of dev, export, parquet, photographs, ray, test, timm"):
+    with pytest.raises(
+        ValueError, match="there is no extra 'docs': one of dev, export, parquet, photographs, ray, test, timm"
+    ):
         lowest(PROJECT, ["docs"])
 
 
