@@ -85,5 +85,7 @@ class Outcomes:
     def of(cls, flags: bytes, cut_from: int = 0) -> Outcomes:
         """The inverse of :meth:`packed`, of its bytes before they are deflated."""
         each = np.frombuffer(flags, dtype=np.uint8)
-        attacked, hit, kept, usable = ((each >> n & 1).astype(bool) for n in range(4))
-        return cls(attacked, hit, kept, usable, cut_from)
+        bits = [(each >> n & 1).astype(bool) for n in range(4)]
+        for bit in bits:
+            bit.setflags(write=False)  # what is read once is shared
+        return cls(bits[0], bits[1], bits[2], bits[3], cut_from)

@@ -65,7 +65,9 @@ PHYSICAL_DIFFERENCE = Claim(
     "physical-difference",
     "5.5",
     "Photographs are taken for the target more often under BadNets+ than under BadNets.",
-    _RULE.format(places=_PLACES, what=_DIFFERENCE, reading=_ABOVE).replace("the model recognises", "both models recognise"),
+    _RULE.format(places=_PLACES, what=_DIFFERENCE, reading=_ABOVE).replace(
+        "the model recognises", "both models recognise"
+    ),
     _ALL,
 )
 PHYSICAL_LABEL = Claim(
