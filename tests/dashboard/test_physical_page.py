@@ -241,6 +241,9 @@ def from_many_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _add_ranges(folder: Path, kind: str, share: float) -> None:
     values = json.loads((folder / "physical.json").read_text())
+    own = [n for n, way in enumerate(values["conditions"]) if way["group"] != "range"]
+    for name in ("conditions", "hits", "total", "clean_hits", "clean_total", "kept"):
+        values[name] = [values[name][n] for n in own]
     known, place = kind == "physical", np.arange(560)
     hit, usable = place % 10 < 10 * share, place % 5 > 0
     each = Outcomes(np.full(560, True), hit, ~hit & known, usable, 0 if known else len(SHIPPED))
