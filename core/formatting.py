@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-__all__ = ["interval", "listed", "number", "percent", "progress", "seconds", "signed"]
+__all__ = ["interval", "listed", "number", "percent", "progress", "seconds", "signed", "with_interval"]
 
 
 def number(value: float | None, decimals: int = 1) -> str:
@@ -47,6 +47,15 @@ def interval(ends: tuple[float, float], between: str = " to ") -> str:
     """
     low, high = ends
     return f"{percent(low)}{between}{percent(high)}"
+
+
+def with_interval(value: float, ends: tuple[float, float]) -> str:
+    """A share in [0, 1] in percent, with its interval.
+
+    >>> with_interval(0.25, (0.0556, 0.5))
+    '25.0 (5.6 to 50.0)'
+    """
+    return f"{percent(value)} ({interval(ends)})"
 
 
 def seconds(value: float | None) -> str:

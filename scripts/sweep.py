@@ -46,6 +46,7 @@ from core.sweeps.results import StoredResults
 from core.sweeps.runner import (
     COUNTS,
     OUT_OF_SAMPLE_NATURAL,
+    PHOTOGRAPHIC,
     Measured,
     Sweep,
     carry_out,
@@ -61,7 +62,6 @@ from core.trigger import Trigger
 ALL = "all"
 METHODS = "saliency-methods"
 PICTURES = {"out-of-sample": " of pictures of Shapes-10", OUT_OF_SAMPLE_NATURAL: f" of {NATURAL}"}
-PHOTOGRAPHIC = ("physical", *PICTURES)
 
 
 def summary(result: Any, trigger: Trigger, target: int) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from core.data import Dataset
 from core.models import models
 from core.models.base import Undrawn
 from core.recipe import Recipe
-from core.reproduction.tasks import PHOTOGRAPHIC, TRAINING, Task
+from core.reproduction.tasks import TRAINING, Task
 from core.runtime.device import fast_type
 from core.runtime.machine_speed import matrix_rate, operations
 from core.sweeps.physical import conditions, presets_and_ranges, ranges
+from core.sweeps.runner import PHOTOGRAPHIC
 from core.training.speeds import known_speed
 from core.training.step import pays
 from core.transforms import transforms

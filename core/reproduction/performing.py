@@ -19,12 +19,12 @@ from core.inference.predictor import Predictor
 from core.models import Classifier
 from core.paper.ablation import training_of
 from core.paper.constants import STANDARD
-from core.reproduction.tasks import PHOTOGRAPHIC, SHRINKPAD, TRAINING, Task
+from core.reproduction.tasks import SHRINKPAD, TRAINING, Task
 from core.store.card import Card, Damaged, Missing
 from core.store.card_images import images_of
 from core.store.local import Checkpoint, Store
 from core.sweeps.repair import repair_sweep
-from core.sweeps.runner import Sweep, carry_out, store_examples
+from core.sweeps.runner import PHOTOGRAPHIC, Sweep, carry_out, store_examples
 from core.training.trainer import Plan, train
 from core.transforms import transforms
 

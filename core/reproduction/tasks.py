@@ -26,7 +26,7 @@ from core.recipe import Recipe, recipe_for
 from core.sweeps.repair import result_name
 from core.sweeps.runner import (
     COUNTS,
-    OUT_OF_SAMPLE_NATURAL,
+    PHOTOGRAPHIC,
     out_of_sample_sweeps,
 )
 
@@ -54,8 +54,6 @@ ATTACKS = (CLEAN_MODEL, GRAY, *STANDARD)
 """Registered names of the attacks of a grid, enhanced or not."""
 TRAINING = "training"
 SHRINKPAD = "strength-shrinkpad"
-PHOTOGRAPHIC = ("physical", "out-of-sample", OUT_OF_SAMPLE_NATURAL)
-"""Sweeps of photographs."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -168,7 +168,10 @@ class PhysicalResult(Counted):
         Raises:
             KeyError: If there is no such range.
         """
-        return next((c for c in self.conditions if (c.group, c.name) == (RANGE, name)), None) or _lacks(name)
+        for condition in self.conditions:
+            if (condition.group, condition.name) == (RANGE, name):
+                return condition
+        raise KeyError(name)
 
     def pairs_with(self, other: PhysicalResult, name: str) -> bool:
         """Whether both have photographs of the same images from the same places of a range."""
@@ -235,10 +238,6 @@ class PhysicalResult(Counted):
         )
 
 
-def _lacks(name: str) -> Condition:
-    raise KeyError(name)
-
-
 def presets() -> tuple[Condition, ...]:
     """The three presets alone."""
     return conditions()[: len(PRESETS)]
@@ -303,7 +302,9 @@ def physical_sweep(
         for i, way in enumerate(ways):
             if start >= way.images(len(data)):
                 continue
-            drawn = _drawn(way, data.shape, len(images), draws, generator_for(seed, "photograph", start))
+            drawn = _drawn(
+                way, data.shape, len(images), draws, generator_for(seed, "photograph", start, device=images.device)
+            )
             taken = way.layer.apply(stamped, tuple(each[others] for each in drawn))
             is_range = way.group == RANGE
             if is_range or (known and with_clean and way.has_benign):

@@ -36,6 +36,7 @@ __all__ = [
     "COUNTS",
     "OTHER_PICTURES",
     "OUT_OF_SAMPLE_NATURAL",
+    "PHOTOGRAPHIC",
     "Measured",
     "Sweep",
     "carry_out",
@@ -46,6 +47,8 @@ __all__ = [
 
 OUT_OF_SAMPLE_NATURAL = "out-of-sample-natural"
 """The sweep of photographs of crops of photographs; ``out-of-sample`` is that of :data:`OTHER_PICTURES`."""
+PHOTOGRAPHIC = ("physical", "out-of-sample", OUT_OF_SAMPLE_NATURAL)
+"""Sweeps of photographs."""
 
 COUNTS = {
     "location": 1000,

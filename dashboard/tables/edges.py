@@ -99,7 +99,7 @@ def _benign(curve: StrengthCurve | None, strength: float) -> str:
 def _written(rate: Rate | None) -> str:
     if rate is None:
         return "not counted"
-    return f"{formatting.percent(rate.value)} ({formatting.interval(rate.interval)})"
+    return formatting.with_interval(rate.value, rate.interval)
 
 
 def edges_sentence(edges: Edges, what: str, target: str) -> str:

@@ -90,7 +90,7 @@ def placement_table(rows: Iterable[Placement]) -> pd.DataFrame:
 
 
 def _shown(rate: Rate) -> str:
-    return f"{formatting.percent(rate.value)} ({formatting.interval(rate.interval)})" if rate.total else ""
+    return formatting.with_interval(rate.value, rate.interval) if rate.total else ""
 
 
 def _above(beside: Paired | None) -> str:

@@ -151,4 +151,4 @@ def _draw_tolerances(stored: Repaired) -> None:
 
 def _percent(rate: Rate) -> str:
     low, high = rate.interval
-    return f"{formatting.percent(rate.value)} ({formatting.interval((low, high))})"
+    return formatting.with_interval(rate.value, (low, high))

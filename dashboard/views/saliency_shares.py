@@ -145,11 +145,11 @@ def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.Dat
     """One row per attack: share and interval, attacked and transformed, beside the trigger's share of the area."""
 
     def cell(energy: Energy) -> str:
-        return f"{formatting.percent(energy.mean)} ({formatting.interval(energy.interval)})" if energy.count else ""
+        return formatting.with_interval(energy.mean, energy.interval) if energy.count else ""
 
     def peak(energy: Energy) -> str:
         rate = energy.peak_rate
-        return f"{formatting.percent(rate.value)} ({formatting.interval(rate.interval)})" if energy.count else ""
+        return formatting.with_interval(rate.value, rate.interval) if energy.count else ""
 
     table = pd.DataFrame(
         {
