@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from command import Parser, add_common, add_data, name_data_anew, run, say, write_json
@@ -115,15 +115,14 @@ def described(result: Repaired) -> str:
     return "\n".join(lines)
 
 
-def tell(
-    options: argparse.Namespace, key: str, repair: Repair, result: Repaired | None, results: list[dict[str, Any]]
-) -> None:
-    """Prints a result, and adds it to those that are written as JSON."""
-    assert result is not None
-    results.append({"key": key} | result.to_dict())
-    say(options, f"{repair.label} on {key}\n{described(result)}")
-    if result.warning:
-        say(options, f"warning: {result.warning}")
+def with_bar(label: str, steps: Iterable[Repaired]) -> Repaired | None:
+    """The last result of a repair, with a bar while it is under way."""
+    result = None
+    with tqdm(total=100, unit="%", desc=label, bar_format="{l_bar}{bar}| {elapsed} {postfix}") as bar:
+        for result in steps:
+            bar.update(round(100 * result.done) - bar.n)
+            bar.set_postfix_str(result.note)
+    return result
 
 
 def main() -> None:
@@ -137,19 +136,18 @@ def main() -> None:
     device = select_device(options.device)
     results: list[dict[str, Any]] = []
     for repair in repairs:
-        result: Repaired | None = None
-        if repair not in left:
-            result = StoredResults(checkpoint).repair(repair.name)
-            tell(options, checkpoint.key, repair, result, results)
-            continue
-        with tqdm(total=100, unit="%", desc=repair.label, bar_format="{l_bar}{bar}| {elapsed} {postfix}") as bar:
+        if repair in left:
             steps = repair_sweep(
                 checkpoint, repair, device, seed=options.seed, more_seeds=seeds[1:], replace=options.replace
             )
-            for result in steps:
-                bar.update(round(100 * result.done) - bar.n)
-                bar.set_postfix_str(result.note)
-        tell(options, checkpoint.key, repair, result, results)
+            result = with_bar(repair.label, steps)
+        else:
+            result = StoredResults(checkpoint).repair(repair.name)
+        assert result is not None
+        results.append({"key": checkpoint.key} | result.to_dict())
+        say(options, f"{repair.label} on {checkpoint.key}\n{described(result)}")
+        if result.warning:
+            say(options, f"warning: {result.warning}")
     write_json(options.json, results[0] if len(results) == 1 else {"repairs": results})
 
 

@@ -203,9 +203,10 @@ def trained_otherwise(options: argparse.Namespace, left: list[Task]) -> list[str
     for task in left:
         if task.name == TRAINING and task.parts == ("fig14",) and not task.replaces:
             found.setdefault((task.model, f"{task.attack_object.title.partition('+')[0]}+"), task)
-    said, dataset = [], dataset_of(options).title
+    said, dataset, store = [], dataset_of(options).title, open_store(options.store)
+    stored = {model: Results.read(store, dataset, model).ablation() for model in {model for model, _ in found}}
     for (model, title), task in found.items():
-        ablation = Results.read(open_store(options.store), dataset, model).ablation().get(title)
+        ablation = stored[model].get(title)
         if ablation is not None and ablation.training != task.trained and len(ablation.curves) > 1:
             said.append(
                 f"Fig. 14, {title} of {model}: the stored sizes {formatting.listed(map(str, ablation.curves))} were "
