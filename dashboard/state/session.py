@@ -12,19 +12,25 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import wraps
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import streamlit as st
 
 from dashboard.server.uploads import forget_uploads
 from dashboard.words.escaping import plain
 
-__all__ = ["Choice", "Session", "arriving", "integer_in", "one_of", "yes_no"]
+__all__ = ["Choice", "Session", "arriving", "if_chosen", "integer_in", "one_of", "yes_no"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 RESTORED = "restored"
 """Name in the URL of the mark of an address that the user went back or forward to."""
+
+
+WIDGET_VALUES = (bool, int, float, str, list, tuple, type(None))
+"""Types of what a selection's widget may show."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,23 @@ def one_of(allowed: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
+def if_chosen(key: str, callback: Callable[P, None]) -> Callable[P, None]:
+    """A widget's callback, called only where the user has changed the widget.
+
+    A page that follows a job asks again and again, with the values of all widgets. Until the browser shows an address
+    that the user went back or forward to, those are of the page that was left: no choice made since.
+    """
+
+    @wraps(callback)
+    def called(*args: P.args, **kwargs: P.kwargs) -> None:
+        state = st.session_state
+        # The mark is in the address until the restored page is drawn.
+        if RESTORED not in st.query_params or state.get("left", {}).get(key, ...) != state[key]:
+            callback(*args, **kwargs)
+
+    return called
+
+
 @contextmanager
 def arriving(page: str) -> Iterator[None]:
     """Draws a page; when the user comes to it from another one, its widgets take the selected values.
@@ -121,6 +144,7 @@ class Session:
             state.identity = uuid.uuid4().hex
         elif (mark := st.query_params.get(RESTORED)) is not None and mark != state.restored:
             state.restored = mark
+            state.left = {key: value for key, value in state.items() if isinstance(value, WIDGET_VALUES)}
             state.linked = {name: st.query_params[name] for name in st.query_params if name != RESTORED}
             # What the address does not name has its default there; only of the page that is shown.
             state.absent = set(state.selected) - set(state.linked)
@@ -193,7 +217,7 @@ class Session:
         def changed() -> None:
             st.session_state.selected[choice.name] = st.session_state[key]
 
-        return {"key": key, "on_change": changed}
+        return {"key": key, "on_change": if_chosen(key, changed)}
 
     def complaints(self) -> list[str]:
         """What was wrong with the link, once."""

@@ -21,7 +21,7 @@ from dashboard.lessons.steps import Lesson, Question, Step, found_lessons
 from dashboard.lessons.words import Amount, Unmeasured, fill
 from dashboard.server.resources import jobs, present, tested
 from dashboard.server.subjects import CONTROL, Subject, subjects
-from dashboard.state.session import Choice, Session, integer_in, one_of
+from dashboard.state.session import Choice, Session, if_chosen, integer_in, one_of
 from dashboard.widgets.controls import image_choice, model_choice, one_sentence
 from dashboard.widgets.download import about_data
 from dashboard.widgets.page_head import read_link
@@ -257,7 +257,7 @@ def _settings(
     with st.popover(main.dataset_label, icon=":material/tune:", help="Model, lesson, notes for the teacher"):
         st.session_state["lesson-model"] = main.key
         st.selectbox(
-            "Model", taught, key="lesson-model", on_change=picked,
+            "Model", taught, key="lesson-model", on_change=if_chosen("lesson-model", picked),
             format_func=lambda key: f"{readable[key].title}, {readable[key].dataset_label}",
         )  # fmt: skip
         if len(lessons) > 1:

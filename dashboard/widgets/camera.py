@@ -20,7 +20,7 @@ from core.transforms import Drawn
 from core.trigger import Trigger, stamp
 from dashboard.server.resources import Tested, jobs, predictor, tested_for
 from dashboard.server.subjects import Subject
-from dashboard.state.session import Choice, Session
+from dashboard.state.session import Choice, Session, if_chosen
 from dashboard.widgets.parameters import control, parameter_choice
 from dashboard.words.photographs import SETTINGS, factor_word
 
@@ -98,7 +98,9 @@ def preset_controls(session: Session) -> None:
             set_camera(session, presets[name])
             session.set(FACTORS_ON, list(FACTORS))
 
-    st.segmented_control("Photograph", list(PRESETS), format_func=str.capitalize, key="preset", on_change=picked)
+    st.segmented_control(
+        "Photograph", list(PRESETS), format_func=str.capitalize, key="preset", on_change=if_chosen("preset", picked)
+    )
     st.pills(
         "Factors switched on", list(FACTORS), selection_mode="multi", help="What is off does not happen at all.",
         format_func=factor_word,

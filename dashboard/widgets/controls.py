@@ -27,7 +27,7 @@ from dashboard.server.owner import is_owner
 from dashboard.server.places import addressed
 from dashboard.server.resources import MOST_IMAGES, Tested, jobs
 from dashboard.server.subjects import CONTROL, Subject, dataset_label, repair_label, repairs_of, subjects
-from dashboard.state.session import Choice, Session, integer_in, one_of
+from dashboard.state.session import Choice, Session, if_chosen, integer_in, one_of
 from dashboard.widgets.model_warnings import draw_warnings
 from dashboard.words.escaping import plain
 
@@ -200,8 +200,9 @@ def _draw_parts(
         with more if label == "Network" else place:
             same = [key for key in readable if key.split("/")[:position] == parts[:position]]
             options = sorted({key.split("/")[position] for key in same})
-            st.session_state[f"pick-{position}"] = parts[position]
-            st.selectbox(label, options, key=f"pick-{position}", format_func=write, on_change=repick, args=(position,))
+            key = f"pick-{position}"
+            st.session_state[key] = parts[position]
+            st.selectbox(label, options, key=key, format_func=write, on_change=if_chosen(key, repick), args=(position,))
 
 
 def _choose_repair(session: Session, main: Subject) -> Subject:

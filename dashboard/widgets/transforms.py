@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.params import params_of
 from core.transforms import MOST_STEPS, Compose, Transform, transform_from_spec, transforms
-from dashboard.state.session import Choice, Session
+from dashboard.state.session import Choice, Session, if_chosen
 
 __all__ = ["BEFORE", "build", "choose_defense", "parse_spec", "strength_slider"]
 
@@ -43,13 +43,17 @@ def strength_slider(
     step = number(param.step or (high - low) / 20)
     # A link may name a strength between two steps of the slider; it is shown as it is.
     st.session_state[key] = value
+
+    def moved() -> None:
+        on_change(float(st.session_state[key]))
+
     st.slider(
         label,
         low,
         high,
         step=step,
         key=key,
-        on_change=lambda: on_change(float(st.session_state[key])),
+        on_change=if_chosen(key, moved),
         help=f"{param.help} ({param.unit})" if param.unit else param.help,
     )
 
@@ -82,7 +86,7 @@ def build(session: Session, choice: Choice[str], label: str, following: str, sha
             [NOTHING, *transforms],
             key=key,
             format_func=lambda name: transforms[name].title if name in transforms else "No transformation",
-            on_change=picked,
+            on_change=if_chosen(key, picked),
             args=(index, key),
         )
         if index < len(steps):

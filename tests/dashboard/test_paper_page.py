@@ -50,7 +50,7 @@ def test_every_part_shows(view: str) -> None:
         assert any(text.value == "#### Not of the paper: Wang et al. 2019" for text in test.markdown)
         assert any(text.value == RULE for text in test.caption)
     else:
-        assert len(test.dataframe) == {"tables": 5, "figures": 6}[view]
+        assert len(test.dataframe) == {"tables": 6, "figures": 6}[view]
 
 
 def test_a_network_without_results_says_what_makes_them(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

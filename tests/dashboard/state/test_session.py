@@ -49,6 +49,24 @@ def test_a_link_is_taken_and_kept() -> None:
     assert link(test) == {"value": "7", "name": "b"}
 
 
+def test_what_a_page_asks_before_a_restored_address_is_shown_chooses_nothing() -> None:
+    test = run(value="7")
+    back = {"restored": "1", "value": "9"}
+    for name, text in back.items():
+        test.query_params[name] = text
+    test.run()
+    assert test.text[0].value == "9 a"
+    assert link(test) == {"value": "9"}
+    for name, text in back.items():  # asked by a timer, with what the page that was left showed
+        test.query_params[name] = text
+    test.slider(key="choice-value").set_value(7).run()
+    assert test.text[0].value == "9 a"
+    assert test.slider(key="choice-value").value == 9
+    assert link(test) == {"value": "9"}
+    test.slider(key="choice-value").set_value(7).run()
+    assert test.text[0].value == "7 a", "chosen on the restored page"
+
+
 def test_a_widget_changes_value_and_link() -> None:
     test = run(name="b")
     test.slider(key="choice-value").set_value(9).run()
