@@ -22,7 +22,7 @@ from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import evaluated_rows
 from dashboard.server.subjects import Subject
 from dashboard.tables.rows import NO_DEFENSE, Evaluated, evaluated, transforms_offered
-from dashboard.widgets.controls import csv_button
+from dashboard.widgets.save_menu import csv_button
 
 __all__ = ["attack_map", "draw_attack_map", "map_html"]
 

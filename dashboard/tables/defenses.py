@@ -17,7 +17,7 @@ from dashboard.saving.tables import evaluated_rows
 from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.tables.rows import NO_DEFENSE, Evaluated, evaluated, repaired, siblings, unrepaired
-from dashboard.widgets.controls import csv_button
+from dashboard.widgets.save_menu import csv_button
 
 __all__ = ["REPAIRS", "coloured", "defense_tables", "one_decimal", "table_of"]
 

@@ -25,7 +25,7 @@ from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import strength_rows
 from dashboard.server.subjects import Subject
 from dashboard.tables.rows import siblings
-from dashboard.widgets.controls import PLOT_CONFIG, downloads
+from dashboard.widgets.save_menu import PLOT_CONFIG, downloads
 from dashboard.words.escaping import plain
 
 __all__ = ["CLEAN", "ONLY", "TOO", "Setting", "draw_edges", "edges_sentence", "edges_table", "settings"]

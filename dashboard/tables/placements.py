@@ -22,7 +22,7 @@ from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import placement_rows
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, one_of
-from dashboard.widgets.controls import csv_button
+from dashboard.widgets.save_menu import csv_button
 from dashboard.words.escaping import plain
 
 __all__ = ["draw_placements", "placement_table"]

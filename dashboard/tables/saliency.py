@@ -16,8 +16,8 @@ from dashboard.saving.tables import method_rows
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.tables.defenses import coloured
-from dashboard.widgets.controls import downloads
 from dashboard.widgets.parameters import parameter_choice
+from dashboard.widgets.save_menu import downloads
 
 __all__ = ["draw_methods", "method_table"]
 

@@ -31,11 +31,9 @@ from dashboard.state.session import Choice, Session, yes_no
 from dashboard.state.trigger import appearance_choices, look_of, place_choices, selected_look
 from dashboard.widgets.controls import (
     OPACITY_HELP,
-    PLOT_CONFIG,
     VALUE_HELP,
     choose,
     choose_count,
-    downloads,
     image_choice,
     one_sentence,
     progress_bar,
@@ -44,6 +42,7 @@ from dashboard.widgets.download import about_data
 from dashboard.widgets.following import draw_varied_strip
 from dashboard.widgets.live import measured, trigger_picture
 from dashboard.widgets.page_head import begin, read_link, say, three_areas
+from dashboard.widgets.save_menu import PLOT_CONFIG, downloads
 from dashboard.widgets.selection import Selection
 from dashboard.widgets.transforms import choose_defense
 from dashboard.words.answers import appearance_answer

@@ -23,8 +23,8 @@ from dashboard.server.subjects import Subject, subjects
 from dashboard.tables.defenses import one_decimal
 from dashboard.tables.paper import attack_label
 from dashboard.tables.rows import evaluated, repaired, siblings
-from dashboard.widgets.controls import PLOT_CONFIG, downloads
 from dashboard.widgets.page_head import say
+from dashboard.widgets.save_menu import PLOT_CONFIG, downloads
 from dashboard.words.answers import cost_answer
 
 __all__ = ["draw_cost"]

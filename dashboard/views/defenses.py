@@ -32,20 +32,18 @@ from dashboard.tables.rows import siblings, transforms_offered
 from dashboard.views.cost import draw_cost
 from dashboard.views.repairs import draw_repairs
 from dashboard.widgets.controls import (
-    PLOT_CONFIG,
     Chosen,
     choose,
     choose_count,
-    downloads,
     image_choice,
     image_picker,
     one_sentence,
-    picture_downloads,
     progress_bar,
 )
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import draw_strip
 from dashboard.widgets.page_head import begin, read_link, say, three_areas
+from dashboard.widgets.save_menu import PLOT_CONFIG, downloads, picture_downloads
 from dashboard.widgets.transforms import build, parse_spec, strength_slider
 from dashboard.words.answers import defense_answer
 from dashboard.words.escaping import plain

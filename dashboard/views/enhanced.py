@@ -35,18 +35,11 @@ from dashboard.tables.attack_map import draw_attack_map
 from dashboard.tables.defenses import coloured, one_decimal
 from dashboard.tables.edges import draw_edges
 from dashboard.tables.rows import Evaluated, evaluated, siblings
-from dashboard.widgets.controls import (
-    PLOT_CONFIG,
-    choose,
-    csv_button,
-    downloads,
-    image_choice,
-    image_picker,
-    one_sentence,
-)
+from dashboard.widgets.controls import choose, image_choice, image_picker, one_sentence
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import PLACEHOLDER
 from dashboard.widgets.page_head import begin, read_link, say
+from dashboard.widgets.save_menu import PLOT_CONFIG, csv_button, downloads
 from dashboard.words.answers import enhanced_answer
 from dashboard.words.escaping import plain
 

@@ -29,7 +29,6 @@ from dashboard.widgets.controls import (
     VALUE_HELP,
     choose,
     choose_count,
-    downloads,
     image_choice,
     one_sentence,
     progress_bar,
@@ -46,6 +45,7 @@ from dashboard.widgets.following import (
 from dashboard.widgets.live import draw_pad
 from dashboard.widgets.page_head import begin, lay_out, read_link, say
 from dashboard.widgets.report import offer_report
+from dashboard.widgets.save_menu import downloads
 from dashboard.widgets.selection import Selection
 from dashboard.widgets.transforms import choose_defense
 from dashboard.words.escaping import plain

@@ -22,8 +22,9 @@ from dashboard.state.session import Choice, one_of
 from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.networks import Standing, most_measured, standings_table
 from dashboard.tables.paper import FAR, agreement, number_table, tinted
-from dashboard.widgets.controls import PLOT_CONFIG, choose, csv_button, downloads, one_sentence
+from dashboard.widgets.controls import choose, one_sentence
 from dashboard.widgets.page_head import begin, read_link, say
+from dashboard.widgets.save_menu import PLOT_CONFIG, csv_button, downloads
 from dashboard.words.answers import paper_answer
 from dashboard.words.escaping import plain
 

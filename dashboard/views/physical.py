@@ -43,19 +43,11 @@ from dashboard.widgets.camera import (
     stored_rates,
     take,
 )
-from dashboard.widgets.controls import (
-    PLOT_CONFIG,
-    at_most,
-    choose,
-    downloads,
-    image_choice,
-    image_picker,
-    one_sentence,
-    progress_bar,
-)
+from dashboard.widgets.controls import at_most, choose, image_choice, image_picker, one_sentence, progress_bar
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import draw_answers
 from dashboard.widgets.page_head import begin, read_link, say
+from dashboard.widgets.save_menu import PLOT_CONFIG, downloads
 from dashboard.words.answers import photographs_answer
 from dashboard.words.escaping import plain
 

@@ -24,8 +24,9 @@ from dashboard.saving.tables import strength_rows
 from dashboard.server.resources import Tested, jobs
 from dashboard.server.subjects import Subject
 from dashboard.state.session import Choice, Session, integer_in
-from dashboard.widgets.controls import PLOT_CONFIG, downloads, image_picker
+from dashboard.widgets.controls import image_picker
 from dashboard.widgets.live import draw_answers
+from dashboard.widgets.save_menu import PLOT_CONFIG, downloads
 
 __all__ = ["draw_pruning", "pruning_curve"]
 

@@ -33,10 +33,11 @@ from dashboard.server.scheduler import waiting_file
 from dashboard.server.subjects import Subject, store
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.views.pruning import draw_pruning
-from dashboard.widgets.controls import GOES_ON, PLOT_CONFIG, downloads, image_picker, progress_bar
+from dashboard.widgets.controls import GOES_ON, image_picker, progress_bar
 from dashboard.widgets.live import draw_answers
 from dashboard.widgets.page_head import say
 from dashboard.widgets.parameters import parametrised
+from dashboard.widgets.save_menu import PLOT_CONFIG, downloads
 from dashboard.words.answers import repair_answer
 from dashboard.words.escaping import plain
 

@@ -24,14 +24,7 @@ from dashboard.state.trigger import place_choices, selected_look, stamped_on
 from dashboard.tables.rows import siblings
 from dashboard.tables.saliency import draw_methods
 from dashboard.views.saliency_shares import draw_energies
-from dashboard.widgets.controls import (
-    choose,
-    image_choice,
-    image_picker,
-    model_choice,
-    one_sentence,
-    picture_downloads,
-)
+from dashboard.widgets.controls import choose, image_choice, image_picker, model_choice, one_sentence
 from dashboard.widgets.download import about_data
 from dashboard.widgets.live import draw_pad
 from dashboard.widgets.page_head import begin, read_link
@@ -51,6 +44,7 @@ from dashboard.widgets.saliency_maps import (
     recent,
     what_is_stored,
 )
+from dashboard.widgets.save_menu import picture_downloads
 from dashboard.widgets.transforms import build, parse_spec
 
 EXPLANATION = """

@@ -21,9 +21,10 @@ from dashboard.server.subjects import Subject, store
 from dashboard.state.session import Session
 from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.rows import siblings
-from dashboard.widgets.controls import csv_button, one_sentence, progress_bar
+from dashboard.widgets.controls import one_sentence, progress_bar
 from dashboard.widgets.page_head import say
 from dashboard.widgets.saliency_maps import Asked
+from dashboard.widgets.save_menu import csv_button
 from dashboard.words.answers import saliency_answer
 from dashboard.words.escaping import plain
 

@@ -25,8 +25,9 @@ from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import training_rows
 from dashboard.server.owner import is_owner
 from dashboard.server.trainings import Training, Trainings
-from dashboard.widgets.controls import PLOT_CONFIG, downloads, one_sentence
+from dashboard.widgets.controls import one_sentence
 from dashboard.widgets.estimate import duration
+from dashboard.widgets.save_menu import PLOT_CONFIG, downloads
 from dashboard.words.escaping import plain
 
 __all__ = ["curves", "draw_trainings", "finished"]

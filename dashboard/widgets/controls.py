@@ -1,4 +1,4 @@
-"""Controls that several pages share: which models, which and how many images; errors and downloads."""
+"""Controls that several pages share: which models, which and how many images; errors and progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -18,9 +17,6 @@ from dashboard.components.image_picker import image_thumbnails
 from dashboard.components.live_strip import STEP
 from dashboard.figures.base import COLOURS
 from dashboard.figures.html import png_row
-from dashboard.figures.panels import SHEETS, Block, sheet_file
-from dashboard.saving import figures as exported
-from dashboard.saving.names import to_csv, to_json
 from dashboard.server.jobs import Job, sentence
 from dashboard.server.limits import IMAGES_SERVED
 from dashboard.server.owner import is_owner
@@ -34,18 +30,14 @@ from dashboard.words.escaping import plain
 __all__ = [
     "GOES_ON",
     "IMAGES",
-    "PLOT_CONFIG",
     "Chosen",
     "at_most",
     "choose",
     "choose_count",
-    "csv_button",
-    "downloads",
     "image_choice",
     "image_picker",
     "model_choice",
     "one_sentence",
-    "picture_downloads",
     "progress_bar",
 ]
 
@@ -339,71 +331,3 @@ def progress_bar(
         else:
             stop()
         st.rerun()
-
-
-def csv_button(name: str, rows: Callable[[], list[list[object]]]) -> None:
-    """A button that saves numbers as CSV; they are made when asked for."""
-    _save(
-        "Numbers (CSV)", f"{name}.csv", "text/csv", lambda: to_csv(rows()), icon=":material/download:", type="tertiary"
-    )
-
-
-def downloads(
-    name: str, rows: Callable[[], list[list[object]]], figure: Callable[[], go.Figure], where: str = ""
-) -> None:
-    """A menu that offers a figure in every format and its numbers as CSV; each is made when asked for.
-
-    Args:
-        name: Name of the files, as :func:`dashboard.saving.names.file_name` makes it.
-        rows: The numbers, as :mod:`dashboard.saving.tables` has them.
-        figure: The figure as the page has it.
-        where: Tells it from another menu of the page with the same name.
-    """
-    with st.popover("Save", icon=":material/download:", type="tertiary"):
-        _save_numbers(name, rows, where)
-        _save("Figure (HTML)", f"{name}.html", exported.MIME["html"], lambda: exported.to_html(figure(), name), where)
-        if why := exported.cannot_draw():
-            st.caption(why)
-            return
-        for kind in exported.DRAWN:
-            _save(
-                f"Figure ({kind.upper()})", f"{name}.{kind}", exported.MIME[kind],
-                lambda kind=kind: exported.drawn(figure(), kind), where,  # type: ignore[misc]
-            )  # fmt: skip
-
-
-def picture_downloads(
-    name: str, rows: Sequence[Sequence[Block]], numbers: Callable[[], list[list[object]]] | None = None
-) -> None:
-    """A menu that offers a grid of pictures in every format, and its numbers if it has any; each made when asked for.
-
-    Args:
-        name: Name of the files, as :func:`dashboard.saving.names.file_name` makes it.
-        rows: The pictures.
-        numbers: The numbers, as :mod:`dashboard.saving.tables` has them.
-    """
-    with st.popover("Save", icon=":material/download:", type="tertiary"):
-        if numbers is not None:
-            _save_numbers(name, numbers)
-        for kind in SHEETS:
-            _save(
-                f"Pictures ({kind.upper()})", f"{name}.{kind}", exported.MIME[kind],
-                lambda kind=kind: sheet_file(rows, kind, name),  # type: ignore[misc]
-            )  # fmt: skip
-
-
-def _save_numbers(name: str, rows: Callable[[], list[list[object]]], where: str = "") -> None:
-    _save("Numbers (CSV)", f"{name}.csv", "text/csv", lambda: to_csv(rows()), where)
-    _save("Numbers (JSON)", f"{name}.json", "application/json", lambda: to_json(rows()), where)
-
-
-def _save(label: str, name: str, mime: str, make: Callable[[], str | bytes], where: str = "", **looks: Any) -> None:
-    st.download_button(label, make, name, mime, key=f"save {where} {name}", on_click="ignore", **looks)
-
-
-PLOT_CONFIG = {
-    "displaylogo": False,
-    # A picture would have the page's theme; "Save" has it in that of a paper.
-    "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
-}
-"""Plotly's toolbar."""
