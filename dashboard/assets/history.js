@@ -2,11 +2,13 @@
  *
  * Python writes the selections into the address, and Streamlit makes an entry of every new address. Here those that the
  * user did not ask for replace the entry instead: the address that a page completes when it opens, and all but the first
- * of a drag. On the way back the address is marked, so that Python tells it from one that is only late.
+ * of a drag. On the way back the address is marked, so that Python tells it from one that is only late. Until Python
+ * answers to the mark, every address that it writes is of a page that the user has left, and is left aside.
  */
 if (!window.triggerHistory) {
   window.triggerHistory = true;
   const PAUSE = 1000; // ms; keys that follow each other faster are one change
+  const PATIENCE = 10_000; // ms; an answer that has not come by then was lost
   const push = history.pushState.bind(history);
   const replace = history.replaceState.bind(history);
   let asked = false; // whether the user has done something since the last entry
@@ -14,6 +16,8 @@ if (!window.triggerHistory) {
   let key = -Infinity; // when the last key was pressed
   let shown = location.pathname + location.search;
   let leaving = false; // whether the way back leads out of the application
+  let mark = 0; // of the last address that the user went back or forward to
+  let restoring = null; // that mark, until Python has answered to it
 
   // The address without a page leads on to one. It is passed on the way back, or the way back would end there.
   const opened = new URL(performance.getEntriesByType("navigation")[0]?.name ?? location.href).pathname;
@@ -35,17 +39,38 @@ if (!window.triggerHistory) {
     true,
   );
 
+  const parts = (url) => url.pathname + " " + [...url.searchParams].map(String).sort().join(" ");
+
+  /* Whether an address that Streamlit writes is of what the user is looking at. */
+  const counts = (to) => {
+    if (leaving) return false;
+    const answered = to.searchParams.get("answered");
+    if (answered !== null) {
+      if (answered === restoring) restoring = null;
+      return false; // the address itself follows
+    }
+    const given = to.pathname !== location.pathname || Date.now() - mark > PATIENCE; // a page of the menu, or no answer
+    if (asked && given) restoring = null;
+    return restoring === null;
+  };
+
   history.pushState = (state, unused, address) => {
-    if (leaving) return;
     const to = new URL(address, location.href);
-    const another = to.pathname !== location.pathname;
-    (another ? touched : asked) ? push(state, unused, address) : replace(state, unused, address);
-    asked = false;
+    if (!counts(to)) return;
+    if (parts(to) === parts(new URL(location.href))) {
+      replace(state, unused, address); // the same selections, in another order
+    } else {
+      const another = to.pathname !== location.pathname;
+      (another ? touched : asked) ? push(state, unused, address) : replace(state, unused, address);
+      asked = false;
+    }
     shown = to.pathname + to.search;
   };
   history.replaceState = (state, unused, address) => {
+    const to = new URL(address ?? location.href, location.href);
+    if (!counts(to)) return;
     replace(state, unused, address);
-    shown = location.pathname + location.search;
+    shown = to.pathname + to.search;
   };
 
   addEventListener("popstate", () => {
@@ -53,10 +78,16 @@ if (!window.triggerHistory) {
     leaving = location.pathname === passed;
     if (leaving) return history.go(alone ? 1 : -1);
     if (shown === location.pathname + location.search) return; // another place of the same page, or marked below
-    const to = new URL(location.href);
-    to.searchParams.set("restored", Date.now());
-    history.replaceState(history.state, "", to);
-    // Streamlit has been told before this, without the mark: once more.
+    mark = Math.max(Date.now(), mark + 1);
+    restoring = String(mark);
+    const to = location.href;
+    const marked = new URL(to);
+    marked.searchParams.set("restored", restoring);
+    replace(history.state, "", marked);
+    shown = marked.pathname + marked.search;
+    // Streamlit has been told before this, without the mark: once more. It keeps what it was told; the address need not.
     dispatchEvent(new PopStateEvent("popstate", { state: history.state }));
+    replace(history.state, "", to);
+    shown = location.pathname + location.search;
   });
 }

@@ -27,6 +27,8 @@ P = ParamSpec("P")
 
 RESTORED = "restored"
 """Name in the URL of the mark of an address that the user went back or forward to."""
+ANSWERED = "answered"
+"""Name in the URL of a mark whose address is taken over; ``history.js`` keeps it out of the browser's."""
 
 
 WIDGET_VALUES = (bool, int, float, str, list, tuple, type(None))
@@ -108,12 +110,19 @@ def if_chosen(key: str, callback: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(callback)
     def called(*args: P.args, **kwargs: P.kwargs) -> None:
-        state = st.session_state
-        # The mark is in the address until the restored page is drawn.
-        if RESTORED not in st.query_params or state.get("left", {}).get(key, ...) != state[key]:
+        if _values_left().get(key, ...) != st.session_state[key]:
             callback(*args, **kwargs)
 
     return called
+
+
+def _values_left() -> dict[str, Any]:
+    """What the widgets of a page showed that the user left by Back or Forward, while the browser still shows it."""
+    state = st.session_state
+    if "written" in state and st.query_params.to_dict() == state.written:  # it asks from what was written last
+        state.left = {}
+    left: dict[str, Any] = state.get("left", {})
+    return left
 
 
 @contextmanager
@@ -143,7 +152,7 @@ class Session:
             state.came_by_link = bool(state.linked.keys() - {"present"})
             state.identity = uuid.uuid4().hex
         elif (mark := st.query_params.get(RESTORED)) is not None and mark != state.restored:
-            state.restored = mark
+            state.restored = state.unanswered = mark
             state.left = {key: value for key, value in state.items() if isinstance(value, WIDGET_VALUES)}
             state.linked = {name: st.query_params[name] for name in st.query_params if name != RESTORED}
             # What the address does not name has its default there; only of the page that is shown.
@@ -233,5 +242,9 @@ class Session:
             value = st.session_state.selected.get(choice.name, choice.default)
             if choice.always or value != choice.default:
                 wanted[choice.name] = choice.write(value)
-        if dict(st.query_params) != wanted:
+        mark = st.session_state.pop("unanswered", None) or st.query_params.get(RESTORED)
+        if mark is not None:
+            st.query_params.from_dict({ANSWERED: mark})
+        if st.query_params.to_dict() != wanted:
             st.query_params.from_dict(wanted)
+        st.session_state.written = wanted

@@ -153,3 +153,36 @@ def test_a_missing_model_is_said_and_the_link_names_the_one_that_is_shown(page: 
     page.goto(f"{url}/location?model=cifar10/resnet20/nothing&value=90")
     page.get_by_text("The link names the model cifar10/resnet20/nothing, which is not stored here").wait_for()
     wait_for(page, "location", model=GRAY, value="90")
+
+
+def test_fast_presses_end_at_the_entry_and_change_none(page: Page, url: str) -> None:
+    """Answers to addresses that were passed come late; they are left aside."""
+    from playwright.sync_api import expect
+
+    open_page(page, url, f"location?model={GRAY}&value=117")  # nothing is stored of it: the page follows a map
+    shown = [{"model": GRAY, "value": "117"}]
+    for presses in (2, 3):
+        set_value(page, presses)
+        shown.append({"model": GRAY, "value": str(int(shown[-1]["value"]) - presses)})
+        wait_for(page, "location", **shown[-1])
+        page.wait_for_timeout(1200)  # longer than keys of one change are apart
+    pick(page, "before-0", "Flip")
+    wait_for(page, "location", **shown[-1], before="flip")
+    for name, path in (("Trigger appearance", "appearance"), ("Trigger location", "location")):
+        page.get_by_role("link", name=name).click()
+        wait_for(page, path, **shown[-1], before="flip")
+    written = "navigation.entries().map(entry => entry.url)"
+    before = page.evaluate(written)
+
+    for steps in ((-1, -1, -1), (1, 1, -1, -1, -1), (1, 1, 1, 1, -1, 1)):
+        at = page.evaluate("navigation.currentEntry.index") + sum(steps)
+        for step in steps:
+            page.evaluate(f"history.go({step})")
+            page.wait_for_timeout(150)
+        found = parse_qs(urlsplit(before[at]).query)
+        expect(page.get_by_role("slider", name="Pixel value")).to_have_value(found["value"][0], timeout=30_000)
+        before_model = "Flip" if "before" in found else "No transformation"
+        expect(page.locator(".st-key-before-0 input")).to_have_value(before_model, timeout=30_000)
+        page.wait_for_timeout(1500)
+        assert page.evaluate("navigation.currentEntry.index") == at
+        assert page.evaluate(written) == before
