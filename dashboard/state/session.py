@@ -110,19 +110,22 @@ def if_chosen(key: str, callback: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(callback)
     def called(*args: P.args, **kwargs: P.kwargs) -> None:
-        if _values_left().get(key, ...) != st.session_state[key]:
+        _note_what_is_seen()
+        if st.session_state.get("left", {}).get(key, ...) != st.session_state[key]:
             callback(*args, **kwargs)
 
     return called
 
 
-def _values_left() -> dict[str, Any]:
-    """What the widgets of a page showed that the user left by Back or Forward, while the browser still shows it."""
+def _note_what_is_seen() -> None:
+    """Notes, before anything is drawn, whether the browser asks from the page that was drawn last.
+
+    It asks with the address that it shows. Until then it may show another page, or may have lost what was drawn: of two
+    runs that follow each other closely, Streamlit does not send what it has not sent of the first.
+    """
     state = st.session_state
-    if "written" in state and st.query_params.to_dict() == state.written:  # it asks from what was written last
-        state.left = {}
-    left: dict[str, Any] = state.get("left", {})
-    return left
+    if state.get("written") is not None and st.query_params.to_dict() == state.written:
+        state.seen, state.left = True, {}
 
 
 @contextmanager
@@ -132,12 +135,14 @@ def arriving(page: str) -> Iterator[None]:
     Streamlit makes new widgets on every page, also for keys that it has a value for.
     """
     state = st.session_state
-    state.arriving = state.get("page") != page
-    if state.arriving and "identity" in state:
-        forget_uploads(state.identity)
+    _note_what_is_seen()
+    if state.get("page") != page:
+        state.seen = False
+        if "identity" in state:
+            forget_uploads(state.identity)
+        state.written = None
     state.page = page
     yield
-    state.arriving = False
 
 
 class Session:
@@ -153,6 +158,7 @@ class Session:
             state.identity = uuid.uuid4().hex
         elif (mark := st.query_params.get(RESTORED)) is not None and mark != state.restored:
             state.restored = state.unanswered = mark
+            state.seen, state.written = False, None
             state.left = {key: value for key, value in state.items() if isinstance(value, WIDGET_VALUES)}
             state.linked = {name: st.query_params[name] for name in st.query_params if name != RESTORED}
             # What the address does not name has its default there; only of the page that is shown.
@@ -220,7 +226,7 @@ class Session:
         key = f"choice-{choice.name}"
         value = self.get(choice)
         # Only where it must be: a value that is set here replaces what the user has moved on to meanwhile.
-        if st.session_state.get("arriving") or key not in st.session_state or st.session_state[key] != value:
+        if not st.session_state.get("seen", True) or key not in st.session_state or st.session_state[key] != value:
             st.session_state[key] = value
 
         def changed() -> None:

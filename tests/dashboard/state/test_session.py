@@ -164,3 +164,33 @@ def test_a_plus_that_was_typed_is_one() -> None:
 def test_one_of_nothing() -> None:
     with pytest.raises(ValueError, match="nothing"):
         one_of([])("a")
+
+
+def test_widgets_are_given_their_values_until_the_browser_shows_them() -> None:
+    """A run may be given up for another one, or not be sent; a new widget would show its lowest value."""
+    test = AppTest.from_string(
+        """
+import streamlit as st
+from dashboard.state.session import Choice, Session, arriving, integer_in
+
+name = st.session_state.get("name", "first")
+with arriving(name):
+    session = Session()
+    if st.session_state.pop("give up", False):
+        st.rerun()
+    st.slider("value", 0, 255, **session.widget(Choice("value", 128, integer_in(0, 255))))
+    session.write_link()
+"""
+    )
+    test.query_params["value"] = "7"
+    assert test.run().slider[0].proto.set_value
+    assert not test.run().slider[0].proto.set_value
+    test.session_state["name"], test.session_state["give up"] = "second", True
+    assert test.run().slider[0].proto.set_value
+    assert not test.run().slider[0].proto.set_value
+    test.query_params["restored"] = "1"
+    assert test.run().slider[0].proto.set_value
+    test.query_params["restored"] = "1"  # what was drawn has not come to the browser
+    assert test.run().slider[0].proto.set_value
+    assert not test.run().slider[0].proto.set_value
+    assert test.slider[0].value == 7
