@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import unicodedata
 from functools import cache
 from itertools import pairwise
@@ -68,6 +69,7 @@ LONGEST = 1000
 """Characters of a text, such as a name or a path."""
 LONGEST_PARAMETER = 4 * 2**20
 """Characters of a parameter of an attack, which may be a whole trigger."""
+_BRANCH = re.compile(r"[a-z]+-[a-z-]+\[.*\]", re.DOTALL)
 SHOWN = 60  # characters of a wrong value in a message
 FURTHEST = 4096  # pixels of a place from the image's corner
 
@@ -317,7 +319,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def _sentence(error: ValidationError) -> str:
     """The first of what is wrong, in a sentence that is short whatever the file holds."""
     first = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part)[:SHOWN] for part in first["loc"])
+    # What pydantic calls the branches of a union are no names of the file's: "function-plain[...]".
+    where = ".".join(str(part)[:SHOWN] for part in first["loc"] if not _BRANCH.match(str(part)))
     if first["type"] == "missing":
         return f"{where} is missing"
     message = first["msg"].removeprefix("Value error, ")

@@ -32,7 +32,9 @@ MARGIN = 12
 CHARACTER, ENTRY, LINE = 0.52 * SIZE, 46, 1.35 * SIZE
 PNG_SCALE = 4
 _SAVING = Path(__file__).with_name("saving.js")
-_drawing = threading.Lock()
+WAITING = 2
+"""Figures that may wait while another one is drawn. More would keep all threads in which files are made waiting."""
+_drawing, _asking = threading.Lock(), threading.BoundedSemaphore(1 + WAITING)
 
 
 def for_paper(figure: go.Figure, width: int = COLUMN) -> go.Figure:
@@ -158,16 +160,21 @@ def drawn(figure: go.Figure, kind: str) -> bytes:
         kind: One of :data:`DRAWN`.
 
     Raises:
-        ValueError: If it is none of them, or this machine cannot draw it.
+        ValueError: If it is none of them, this machine cannot draw it, or too many are being drawn.
     """
     if kind not in DRAWN:
         raise ValueError(f"kind = {kind!r} is not allowed: {', '.join(DRAWN)}")
     if why := cannot_draw():
         raise ValueError(why)
     options: dict[str, Any] = {"scale": PNG_SCALE} if kind == "png" else {}
-    with _drawing:  # one browser at a time, however many ask
-        made = for_paper(figure)
-        # The size is said once more: not every version takes it from the figure.
-        size = {"width": made.layout.width, "height": made.layout.height}
-        content: bytes = pio.to_image(made, format=kind, **size, **options)
+    if not _asking.acquire(blocking=False):
+        raise ValueError("Too many figures are being drawn at the moment; ask again in some seconds.")
+    try:
+        with _drawing:  # one browser at a time, however many ask
+            made = for_paper(figure)
+            # The size is said once more: not every version takes it from the figure.
+            size = {"width": made.layout.width, "height": made.layout.height}
+            content: bytes = pio.to_image(made, format=kind, **size, **options)
+    finally:
+        _asking.release()
     return content

@@ -16,12 +16,14 @@ from streamlit import runtime
 from dashboard.server.limits import SESSIONS
 from dashboard.server.owner import is_served
 
-__all__ = ["NEEDED", "guard", "guard_messages"]
+__all__ = ["NEEDED", "OPERATIONS", "guard", "guard_messages"]
 
 log = logging.getLogger(__name__)
 
 NEEDED = {"rerun_script", "stop_script", "app_heartbeat", "file_urls_request", "backend_operation_request"}
 """Messages that the pages send."""
+OPERATIONS = {"deferred_file", "dataframe_chunk"}
+"""What the pages ask of Streamlit's server: a file to save, rows of a table. Another one writes files on the server."""
 TRY_AGAIN_LATER = 1013
 """Why a connection is closed, as RFC 6455's registry numbers it."""
 
@@ -36,7 +38,13 @@ def guard(server: Any, most: int = SESSIONS) -> None:
     handle, connect = server.handle_backmsg, server.connect_session
 
     def handle_backmsg(session_id: str, msg: Any, **more: Any) -> None:
-        if (kind := msg.WhichOneof("type")) in NEEDED:
+        kind = msg.WhichOneof("type")
+        if (
+            kind == "backend_operation_request"
+            and msg.backend_operation_request.WhichOneof("payload") not in OPERATIONS
+        ):
+            kind = f"{kind} {msg.backend_operation_request.WhichOneof('payload')}"
+        if kind in NEEDED:
             handle(session_id, msg, **more)
         else:
             log.warning("a message %s is not allowed and was left aside", kind)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -215,14 +217,23 @@ def _dragged(photo: npt.NDArray[np.uint8]) -> Tensor:
         figure, key="dragged-box", width="stretch", on_select="rerun", selection_mode="box",
         config={"displayModeBar": False},
     )  # fmt: skip
-    boxes = event.selection.box if event else []
-    if boxes:
-        xs, ys = sorted(boxes[0]["x"]), sorted(boxes[0]["y"])
+    if (dragged := _box_of(event)) is not None:
+        xs, ys = dragged
         if xs[1] - xs[0] >= 8 and ys[1] - ys[0] >= 8:
             box = [max(0, xs[0]), max(0, ys[0]), min(width, xs[1]), min(height, ys[1])]
     x = torch.tensor([box[0], box[2], box[2], box[0]], dtype=torch.float64)
     y = torch.tensor([box[1], box[1], box[3], box[3]], dtype=torch.float64)
     return torch.stack([(2 * x - width) / height, (2 * y - height) / height], 1)
+
+
+def _box_of(event: Any) -> tuple[list[float], list[float]] | None:
+    """Columns and rows of a box that was dragged, from the smaller on; None without one, or if it is none."""
+    try:
+        box = event["selection"]["box"][0]
+        xs, ys = (sorted(float(end) for end in box[axis]) for axis in ("x", "y"))
+    except (TypeError, ValueError, LookupError, OverflowError):
+        return None
+    return (xs, ys) if len(xs) == len(ys) == 2 and all(map(math.isfinite, [*xs, *ys])) else None
 
 
 def _draw_answer(subject: Subject, picture: Tensor) -> int | None:

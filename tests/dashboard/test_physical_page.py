@@ -27,6 +27,7 @@ from core.trigger import stamp
 from dashboard.figures.physical import factor_bars, place_map, places_of
 from dashboard.saving.tables import factor_rows, place_rows
 from dashboard.server.resources import jobs
+from dashboard.views.photo import _box_of
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
 
@@ -166,6 +167,18 @@ def test_any_other_picture_is_stamped_printed_and_photographed() -> None:
     pictures = [html.proto.body for html in test.get("html")]
     assert any("printed and photographed" in body for body in pictures)
     assert len([text for text in test.markdown if text.value.startswith("#### ") and " says " in text.value]) == 2
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        {}, {"x": [1, 2]}, {"x": 3, "y": [1, 2]}, {"x": ["a", "b"], "y": [1, 2]}, {"x": [1], "y": [1, 2]}, "text", None,
+        {"x": [1, float("nan")], "y": [1, 2]}, {"x": [1, 10**400], "y": [1, 2]},
+    ],
+)  # fmt: skip
+def test_a_forged_box_on_a_photograph_is_none(box: object) -> None:
+    assert _box_of({"selection": {"box": [box]}}) is None
+    assert _box_of({"selection": {"box": [{"x": [9, 1], "y": [2.5, 30]}]}}) == ([1, 9], [2.5, 30])
 
 
 @pytest.mark.parametrize("file", [b"not an image", photograph()[:2000]])

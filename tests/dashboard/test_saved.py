@@ -8,6 +8,8 @@ import io
 import json
 import re
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +110,21 @@ def test_figures_are_drawn(kind: str) -> None:
         assert all(f">{name}</text>" in text for name in CLASSES)
     else:
         assert content.startswith(b"%PDF")
+
+
+def test_beyond_a_few_that_wait_figures_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each keeps one of the server's few threads waiting, in which all files are made."""
+    monkeypatch.setattr(exported, "cannot_draw", lambda: "")
+    monkeypatch.setattr(exported.pio, "to_image", lambda *_, **__: b"drawn")
+    with ThreadPoolExecutor(1 + exported.WAITING) as threads:
+        with exported._drawing:
+            asked = [threads.submit(drawn, FIGURES["norms"], "pdf") for _ in range(1 + exported.WAITING)]
+            while exported._asking._value:  # until all of them wait
+                time.sleep(0.01)
+            with pytest.raises(ValueError, match="Too many figures are being drawn at the moment"):
+                drawn(FIGURES["norms"], "pdf")
+        assert [one.result() for one in asked] == [b"drawn"] * (1 + exported.WAITING)
+    assert drawn(FIGURES["norms"], "pdf") == b"drawn"
 
 
 def test_an_unknown_format_is_refused() -> None:
