@@ -42,6 +42,10 @@ class PrintAndCamera(Transform):
 
     range: int = integer(100, low=0, high=150, step=5, help="How far the preset far is drawn from.", unit="%")
 
+    @property
+    def label(self) -> str:
+        return self.title if self.range == 100 else f"{self.title} ({self.range} %)"
+
     @cached_property
     def cameras(self) -> Range:
         """The cameras that are drawn from."""

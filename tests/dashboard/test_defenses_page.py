@@ -17,7 +17,7 @@ def test_every_transformation_is_offered_those_of_the_paper_first():
     assert OFFERED.index("saturation") < OFFERED.index("camera")
 
 
-@pytest.mark.parametrize(("name", "strength", "said"), [("blur", "1.5", "Blur 1.5"), ("camera", "50", "Camera 50")])
+@pytest.mark.parametrize(("name", "strength", "said"), [("blur", "1.5", "Blur 1.5"), ("camera", "50", "Camera (50 %)")])
 def test_one_without_stored_results_stands_in_front_of_the_model(name, strength, said):
     query = {"defense": name, f"{name}-strength": strength}
     test = page("defenses", model="shapes10/resnet20/badnets", **query)

@@ -114,3 +114,7 @@ def test_what_is_drawn_stays_within_the_preset_times_the_range():
             assert abs(float(values.mean()) - off) < 0.05 * most
         else:
             assert float(((values - off) / math.copysign(1, far - off)).min()) >= 0
+
+
+def test_the_camera_says_how_far_it_goes_where_that_is_not_the_whole_range() -> None:
+    assert [transform_from_spec(spec).label for spec in ("camera", "camera:50")] == ["Camera", "Camera (50 %)"]
