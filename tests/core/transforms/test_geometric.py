@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from core.physical.camera import FAR, OFF, VARIED
 from core.runtime.seeding import generator_for
+from core.transforms import transform_from_spec
 from core.transforms.camera import PIXELS, PrintAndCamera
 from core.transforms.geometric import Affine, Perspective, Rotation, Shift
 from core.transforms.quality import Blur, Jpeg, Resize
