@@ -79,11 +79,12 @@ def test_links_lead_to_pages_that_take_them(numbers: list[Number]) -> None:
         name, _, query = link_of(one, "shapes10").partition("?")
         assert name != "location", "no address: it opens first"
         name = "location" if name == "/" else name
-        shape = (name, tuple(sorted(key for key, _ in parse_qsl(query))), one.defense.partition(":")[0])
+        given = dict(parse_qsl(query))
+        shape = (name, tuple(sorted(given)), given.get("defense"), given.get("with"))
         if shape in seen:
             continue
         seen.add(shape)
-        test = page(name, **dict(parse_qsl(query)))
+        test = page(name, **given)
         assert not test.exception, query
         assert not test.warning, (query, [warning.value for warning in test.warning])
     standard = next(one for one in numbers if one.ours is not None and one.attack and not one.defense)
