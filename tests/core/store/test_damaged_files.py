@@ -153,6 +153,7 @@ def test_every_field_of_a_card_may_be_missing(two: Store) -> None:
         (("shape", 1), 10**6, r"shape\.1 = 1000000 is not allowed"),
         (("shape", 1), 2, "does not fit|is not allowed|larger"),
         (("source", "params"), {"path": "a\0b"}, "control characters"),
+        (("history", 0, "epoch"), 10**50, r"history\.0\.epoch = a number of many digits is not allowed"),
     ],
 )
 def test_what_a_damaged_card_is_said_to_be(two: Store, at: tuple, value: object, sentence: str) -> None:
