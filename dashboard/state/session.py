@@ -145,6 +145,10 @@ def arriving(page: str) -> Iterator[None]:
     yield
 
 
+def _selections_in_the_address() -> dict[str, str]:
+    return {name: st.query_params[name] for name in st.query_params if name != RESTORED}
+
+
 class Session:
     """The selections of one browser tab."""
 
@@ -152,7 +156,7 @@ class Session:
         state = st.session_state
         if "selected" not in state:
             state.selected, state.absent, state.complaints = {}, set(), []
-            state.linked = {name: st.query_params[name] for name in st.query_params if name != RESTORED}
+            state.linked = _selections_in_the_address()
             state.restored = st.query_params.get(RESTORED)
             state.came_by_link = bool(state.linked.keys() - {"present"})
             state.identity = uuid.uuid4().hex
@@ -160,7 +164,7 @@ class Session:
             state.restored = state.unanswered = mark
             state.seen, state.written = False, None
             state.left = {key: value for key, value in state.items() if isinstance(value, WIDGET_VALUES)}
-            state.linked = {name: st.query_params[name] for name in st.query_params if name != RESTORED}
+            state.linked = _selections_in_the_address()
             # What the address does not name has its default there; only of the page that is shown.
             state.absent = set(state.selected) - set(state.linked)
         self._used: dict[str, Choice[Any]] = {}

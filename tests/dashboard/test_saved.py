@@ -119,7 +119,8 @@ def test_beyond_a_few_that_wait_figures_are_refused_at_once(monkeypatch: pytest.
     with ThreadPoolExecutor(1 + exported.WAITING) as threads:
         with exported._drawing:
             asked = [threads.submit(drawn, FIGURES["norms"], "pdf") for _ in range(1 + exported.WAITING)]
-            while exported._asking._value:  # until all of them wait
+            deadline = time.monotonic() + 30
+            while exported._asking._value and time.monotonic() < deadline:  # until all of them wait
                 time.sleep(0.01)
             with pytest.raises(ValueError, match="Too many figures are being drawn at the moment"):
                 drawn(FIGURES["norms"], "pdf")
