@@ -53,7 +53,7 @@ _PAPER_OTHERS = (164, 81, 122)
 # For networks that two processor cores train at a few hundred images a second: an epoch takes minutes. Of VGG-19 on
 # CIFAR-10, 4 epochs are too few for 90% on images held out of the training set (84.7%, in its recipe-study.json);
 # which number is enough is not known yet.
-SHORT = 8
+SHORT = 10
 
 
 def recipe_for(name: str, model: str, optimizer: str = "muon") -> Recipe:
