@@ -25,8 +25,8 @@ from core.attacks.base import Attack, attacks
 from core.attacks.pgd import Logits, Surrogates
 from core.data import ImageSet
 from core.paper.constants import SHRINK
-from core.params import Parametrised, Value, flag, integer, params_of, text
-from core.transforms import Compose, transform_from_spec
+from core.params import Parametrised, Value, flag, integer, number, params_of, text
+from core.transforms import Compose, Layer, Portion, transform_from_spec
 from core.transforms.spatial import MOST, Flip, RandomShrinkPad
 from core.trigger import Trigger, size_factor
 
@@ -42,6 +42,7 @@ class Enhancement(Parametrised):
     )
     transforms: str = text("", help="Another layer than random Flip, then random ShrinkPad; e.g. flip:0.5,noise:10.")
     benign_too: bool = flag(True, help="Benign training images pass the layer too (Sec. 5.3).")
+    share: float = number(1.0, low=0.05, high=1, step=0.05, help="Share of the images that pass the layer, 1 = all.")
 
     @classmethod
     def defaults(cls, shape: tuple[int, int, int] | None) -> dict[str, Value]:
@@ -58,17 +59,18 @@ class Enhancement(Parametrised):
             raise ValueError(f"max_shrink = {self.max_shrink} is not allowed beside transforms, which replace it")
 
     @property
-    def layer(self) -> Compose:
+    def layer(self) -> Layer:
         """The compound transformation, with its randomness (the set T of Eq. 9)."""
-        if self.transforms:
-            return transform_from_spec(self.transforms)
         flip = Flip(probability=0.5)
-        return Compose((flip, RandomShrinkPad(size=self.max_shrink)) if self.max_shrink else (flip,))
+        layer = Compose((flip, RandomShrinkPad(size=self.max_shrink)) if self.max_shrink else (flip,))
+        if self.transforms:
+            layer = transform_from_spec(self.transforms)
+        return layer if self.share == 1 else Portion(layer, self.share)
 
     @property
     def is_sized(self) -> bool:
         """Whether it is the paper's, but for the largest shrink size (Fig. 14)."""
-        return not self.transforms and self.benign_too
+        return not self.transforms and self.benign_too and self.share == 1
 
     @property
     def suffix(self) -> str:
@@ -78,17 +80,18 @@ class Enhancement(Parametrised):
             parts.append(re.sub(r"[:,]", "-", self.transforms))
         elif self.max_shrink != SHRINK:
             parts.append(f"max{self.max_shrink}")
-        return "-".join(parts if self.benign_too else [*parts, "poisoned-only"])
+        parts += [f"share{self.share:g}"] * (self.share != 1) + ["poisoned-only"] * (not self.benign_too)
+        return "-".join(parts)
 
     @property
     def note(self) -> str:
         """What differs from the paper's setting, for people."""
-        parts = []
-        if self.transforms:
-            parts.append(self.layer.label)
-        elif self.max_shrink != SHRINK:
+        parts = [transform_from_spec(self.transforms).label] * bool(self.transforms)
+        if not self.transforms and self.max_shrink != SHRINK:
             parts.append(f"max {self.max_shrink}")
-        return ", ".join(parts if self.benign_too else [*parts, "poisoned only"])
+        parts += [f"{100 * self.share:g} % of the images"] * (self.share != 1)
+        parts += ["poisoned only"] * (not self.benign_too)
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, kw_only=True)

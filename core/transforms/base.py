@@ -26,7 +26,7 @@ from core.params import Parametrised, params_of
 from core.registry import Registry
 from core.runtime.seeding import generator_for
 
-__all__ = ["MOST_STEPS", "Compose", "Drawn", "Layer", "Transform", "transform_from_spec", "transforms"]
+__all__ = ["MOST_STEPS", "Compose", "Drawn", "Layer", "Portion", "Transform", "transform_from_spec", "transforms"]
 
 Drawn = tuple[Any, ...]
 """One batch's randomness: tensors with one entry per image (nested, for a compound transformation)."""
@@ -66,6 +66,11 @@ class Layer(ABC):
             masks: Floats ``(N, K, H, W)`` in [0, 1], e.g. 1 where the trigger is.
             drawn: The draw of the images.
         """
+
+    @property
+    def stages(self) -> tuple[Layer, ...]:
+        """The layers that images pass one after the other: itself, where it is not made of several."""
+        return (self,)
 
     @property
     @abstractmethod
@@ -160,6 +165,10 @@ class Compose(Layer):
 
     steps: tuple[Transform, ...] = ()
 
+    @property
+    def stages(self) -> tuple[Layer, ...]:
+        return self.steps
+
     def draw(self, count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Drawn:
         return tuple(step.draw(count, shape, generator) for step in self.steps)
 
@@ -180,6 +189,52 @@ class Compose(Layer):
     @property
     def label(self) -> str:
         return ", then ".join(step.label for step in self.steps) or "no transformation"
+
+
+@dataclass(frozen=True)
+class Portion(Layer):
+    """A layer that a share of the images pass, drawn for each image; the others stay as they are.
+
+    Attributes:
+        layer: What they pass.
+        share: Probability, 0 to 1, that an image does.
+
+    >>> Portion(transform_from_spec("noise:10"), 0.25).label
+    'Noise 10 (25 % of the images)'
+    """
+
+    layer: Layer
+    share: float
+
+    def draw(self, count: int, shape: tuple[int, int, int], generator: torch.Generator) -> Drawn:
+        passes = torch.rand(count, generator=generator, device=generator.device) < self.share
+        return passes, self.layer.draw(count, shape, generator)
+
+    def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
+        return self._where(self.layer.apply, images, drawn)
+
+    def follow(self, masks: Tensor, drawn: Drawn) -> Tensor:
+        return self._where(self.layer.follow, masks, drawn)
+
+    @staticmethod
+    def _where(change: Callable[[Tensor, Drawn], Tensor], images: Tensor, drawn: Drawn) -> Tensor:
+        passes, draws = drawn
+        chosen = passes.nonzero().squeeze(1)
+        return images.index_copy(0, chosen, change(images[chosen], _of(draws, chosen)).to(images.dtype))
+
+    @property
+    def spec(self) -> str:
+        """What is passed, and by how many; :func:`transform_from_spec` reads the first part."""
+        return f"{self.layer.spec} for {self.share:g}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer.label} ({100 * self.share:g} % of the images)"
+
+
+def _of(drawn: Drawn, chosen: Tensor) -> Drawn:
+    """The draws of some images of a batch."""
+    return tuple(_of(one, chosen) if isinstance(one, tuple) else one[chosen] for one in drawn)
 
 
 def transform_from_spec(spec: str) -> Compose:

@@ -145,11 +145,11 @@ def pipeline(first: list[tuple[str, Tensor]], attack: Enhanced, seed: int, targe
     image = first[-1][1]
     layer, shape = attack.enhancement.layer, (image.shape[0], image.shape[1], image.shape[2])
     stamped = stamp(image[None], attack.trigger(shape)).expand(PICTURES, -1, -1, -1).clone()
-    drawn = layer.draw(PICTURES, shape, generator_for(seed, "pipeline"))
+    generator = generator_for(seed, "pipeline")
     current, after = stamped, []
-    for step, draws in zip(layer.steps, drawn, strict=True):
-        current = step.apply(current, draws)
-        after.append((step.label, current))
+    for stage in layer.stages:
+        current = stage(current, generator)
+        after.append((stage.label, current))
     # Of the draws at the end, the one that changes most is followed: another might be no change at all.
     followed = int((current - stamped).abs().sum((1, 2, 3)).argmax())
     stages = [*first, ("trigger stamped (Eq. 1)", stamped[0])]

@@ -127,10 +127,7 @@ class EnhancedAttack(Defended):
             self._pictures(stage, Compose())
             return
         stamped = stamp(image[None], attack.trigger(shape)).expand(9, -1, -1, -1)
-        layer = attack.enhancement.layer
-        drawn = layer.draw(9, shape, generator_for(0, "pipeline"))
-        for step, its in zip(layer.steps, drawn, strict=True):
-            stamped = step.apply(stamped, its)
+        stamped = attack.enhancement.layer(stamped, generator_for(0, "pipeline"))
         with places.beside:
             cells = "".join(f'<img src="{data_url(one)}" alt="a poisoned training image">' for one in stamped)
             st.html(f'<div class="ts-nine">{cells}</div>')

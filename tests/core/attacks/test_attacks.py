@@ -266,6 +266,21 @@ def test_benign_images_can_be_left_alone():
     assert attack.title == "badnets+poisoned-only"
 
 
+def test_a_share_of_the_images_passes_the_layer_and_the_others_stay():
+    images = images_of(400).floats()
+    attack = Enhanced(base=attacks["badnets"](), enhancement=Enhancement(transforms="shrinkpad:8", share=0.25))
+    drawn = attack.enhancement.layer.draw(400, SHAPE, generator_for(1))
+    passed = attack.enhancement.layer.apply(images, drawn)
+    passes, (draws,) = drawn
+    whole = Enhancement(transforms="shrinkpad:8").layer.apply(images, (draws,))
+    for index in range(400):
+        assert torch.equal(passed[index], whole[index] if passes[index] else images[index])
+    assert 70 < int(passes.sum()) < 130
+    masks = attack.enhancement.layer.follow(torch.ones(400, 1, 32, 32), drawn)
+    assert torch.equal(masks.flatten(1).min(1).values == 0, passes)
+    assert torch.equal(attack.accompany(images, generator_for(1)), passed)
+
+
 @pytest.mark.parametrize(
     ("changes", "title", "layer"),
     [
@@ -274,6 +289,8 @@ def test_benign_images_can_be_left_alone():
         ({"max_shrink": 0}, "blended+max0", "Flip (50 %)"),
         ({"transforms": " noise:20 , flip"}, "blended+noise-20-flip", "Noise 20, then Flip"),
         ({"transforms": "hue", "benign_too": False}, "blended+hue-poisoned-only", "Hue 0.4"),
+        ({"transforms": "hue", "share": 0.5}, "blended+hue-share0.5", "Hue 0.4 (50 % of the images)"),
+        ({"share": 0.25}, "blended+share0.25", "Flip (50 %), then Random ShrinkPad (0 to 4) (25 % of the images)"),
     ],
 )
 def test_an_enhanced_attack_has_a_name_of_its_own(changes, title, layer):
@@ -292,6 +309,9 @@ def test_labels_say_what_differs_from_the_paper():
     assert attacks["consistent"](alpha=1, epsilon=32).label == "Consistent (alpha 1, epsilon 32)"
     assert Enhanced(base=gray).label == "BadNets+ (gray)"
     assert Enhanced(base=strong, enhancement=Enhancement(max_shrink=2)).label == "Consistent+ (alpha 1, max 2)"
+    some = Enhancement(transforms="camera", share=0.5, benign_too=False)
+    assert Enhanced(base=gray, enhancement=some).label == "BadNets+ (gray, Camera, 50 % of the images, poisoned only)"
+    assert not Enhancement(share=0.5).is_sized
 
 
 def test_a_wrong_enhancement_is_refused():
