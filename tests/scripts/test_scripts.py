@@ -599,8 +599,9 @@ def test_an_adaptive_map_is_printed_and_not_stored(script, trained):
     assert_refused(script("sweep", "appearance", "--checkpoint", key, "--store", store.root, "--width", 5), "--width")
 
 
-def test_benchmark_compares_five_ways(script, trained):
+def test_benchmark_compares_five_ways(script, trained, monkeypatch):
     key, store, _ = trained
+    monkeypatch.setattr(torch, "compile", lambda model, **_: model)  # of the training's steps: tested with them
     options = ["--images", 6, "--places", 3, "--turns", 1, "--batches", "8", "--device", "cpu", "--json", "-"]
     status, out, err = script("benchmark", "--checkpoint", key, "--store", store.root, *options)
     assert status == 0, err
