@@ -64,7 +64,7 @@ def test_workers_end_with_the_run_however_it_ends_and_the_next_one_goes_on_at_on
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder, store = six_colours(tmp_path / "six", count=8), tmp_path / "store"
-    toy = ["--epochs", "3", "--images", "6", "--limit", "6", "--only", "fig4", "--workers", "2"]
+    toy = ["--epochs", "3", "--images", "6", "--limit", "6", "--only", "fig4", "--attacks", "badnets", "--workers", "2"]
     wanted = [sys.executable, str(SCRIPT), "--dataset", f"folder:{folder}", "--store", str(store), *toy]
 
     def training() -> set[int]:
