@@ -63,7 +63,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, Plan]
     first.add_argument("--alpha-of-trigger", type=float, default=1.0, help="opacity of the file's trigger (default 1)")
     first.add_argument("--place", metavar="ROW,COL", help="its bottom-right pixel (default: the corner)")
     first.add_argument("--trigger-size", type=int, metavar="ROWS", help="resize it to so many rows")
-    first.add_argument("--enhanced", action="store_true", help="pass poisoned images through a random transformation")
+    first.add_argument("--enhanced", action="store_true", help="pass the images through a random transformation")
     first.add_argument("--recipe", default="fast", help=f"{', '.join(RECIPES)} (default fast)")
     first.add_argument("--seed", type=int, default=0, help="seed of every draw (default 0)")
     first.add_argument("--name", default="", help="name of the model (default: the attack, and what differs from it)")

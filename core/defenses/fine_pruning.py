@@ -162,7 +162,10 @@ class FinePruning(Repair):
         10, low=0, high=100, step=0.5, help="Clean accuracy that may be lost on the validation half.", unit="points"
     )
     epochs: int = integer(
-        0, low=0, high=100, help="Epochs of fine-tuning after pruning; the paper found one to revive the backdoor."
+        0,
+        low=0,
+        high=100,
+        help="Epochs of fine-tuning after pruning; the paper says that even one may revive the backdoor.",
     )
     rate: float = number(0.01, low=0, high=1, step=0.001, help="Learning rate of the fine-tuning (SGD).")
 

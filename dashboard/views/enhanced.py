@@ -44,9 +44,9 @@ from dashboard.words.answers import enhanced_answer
 from dashboard.words.escaping import plain
 
 EXPLANATION = """
-An attacker who expects a defense trains with it: every poisoned image goes through a **random flip** and a **random
-ShrinkPad** before the model sees it, another one each time. The model then learns the trigger wherever it lands and at
-every size, and the transformations that stopped the standard attack no longer do.
+An attacker who expects a defense trains with it: every image, poisoned or not, goes through a **random flip** and a
+**random ShrinkPad** before the model sees it, another one each time. The model then learns the trigger at many places
+and at the sizes it was trained with, and the transformations that stopped the standard attack no longer do.
 """
 SEED: Choice[int] = Choice("draw", 0, integer_in(0, 9999))
 PICTURES = 6
@@ -209,8 +209,8 @@ def _draw_table(readable: dict[str, Subject], main: Subject, answer: DeltaGenera
     caption, tools = st.columns([4, 1], vertical_alignment="center")
     caption.caption(
         f"Attack success rate in percent, of {' to '.join(map(str, images))} images; the widest 95% interval is "
-        f"±{formatting.percent(widest / 2)} points. The paper's numbers are for CIFAR-10; what its text has lost is "
-        "empty."
+        f"±{formatting.percent(widest / 2)} points. The paper's numbers are for CIFAR-10; those that the text copy of "
+        "the paper used here lacks are empty."
     )
     with tools:
         csv_button(file_name("enhanced", Source.of(main).all_attacks()), lambda: evaluated_rows(rows))

@@ -56,8 +56,8 @@ corner. Here the trigger can be put anywhere: the **attack success rate** is the
 that are then taken for the target, and the map shows it for every place. Move the trigger a few pixels and watch
 whether the backdoor still fires; the **clean model** shows how often that happens without any backdoor.
 
-A regular grid of bright places: the network looks at every fourth pixel only (ResNet-20), and there the trigger meets
-them as it did in training.
+Some maps have a regular grid of bright places: the network's layers move over the image in steps, together four pixels
+in ResNet-20, so that a trigger moved by a multiple of four can look to them as it did in training.
 """
 # Half width, in points, of the interval of every cell of a map that is computed here.
 MAP_WIDTH = 5.0

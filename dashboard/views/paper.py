@@ -29,10 +29,10 @@ from dashboard.words.answers import paper_answer
 from dashboard.words.escaping import plain
 
 EXPLANATION = """
-Every table and figure of the paper beside what was measured here, for the network of the chosen model: its **numbers**,
-tinted by how far ours are from the paper's, and its **statements** in its own words, each with our rule and the numbers
-that decide it. None of our numbers is typed in: they are read from the results stored beside the models, and *Live*
-leads to the page that shows where a number comes from.
+The paper's tables, and its figures with results, beside what was measured here, for the network of the chosen model:
+its **numbers**, tinted by how far ours are from the paper's, and its **statements** in its own words, each with our
+rule and the numbers that decide it. None of our numbers is typed in: they are read from the results stored beside the
+models, and *Live* leads to the page that shows where a number comes from.
 """
 OTHER_OUTCOMES = {MIXED: "mixed", FAILS: "do not hold", NOT_MEASURED: "not measured here"}
 PARTS = {"claims": "Statements", "tables": "Tables", "figures": "Figures"}
@@ -137,7 +137,7 @@ def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: 
     caption, tools = st.columns([4, 1], vertical_alignment="center")
     caption.caption(
         f"Tinted by the difference from the nearer of the paper's numbers, fully from {FAR:g} points on. A number that "
-        "the paper's text has lost, or that was not measured, is empty."
+        "the text copy of the paper used here lacks, or that was not measured, is empty."
     )
     with tools:
         csv_button(file_name("paper", Source.of(main).all_attacks()), lambda: number_rows(numbers, results))

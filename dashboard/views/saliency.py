@@ -48,9 +48,10 @@ from dashboard.widgets.save_menu import picture_downloads
 from dashboard.widgets.transforms import build, parse_spec
 
 EXPLANATION = """
-A saliency map says how much every pixel matters for one answer of the network: the brighter, the more. On an attacked
-image a backdoored network looks at the **trigger**, not at the object. Behind a transformation the standard attack's
-network looks at the object again, and the **enhanced** attack's still at the trigger, wherever it has moved.
+A saliency map says how much every pixel matters for one answer of the network: the brighter, the more. The paper finds
+that on an attacked image a backdoored network looks at the **trigger**, not at the object; that behind a transformation
+the standard attack's network looks at the object again, and the **enhanced** attack's still at the trigger, wherever it
+has moved. How far that holds here is measured below.
 """
 METHOD: Choice[str] = Choice("method", "gradient", one_of(methods))
 EXPLAIN: Choice[str] = Choice("explain", "target", one_of(TARGETS))

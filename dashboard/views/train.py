@@ -102,7 +102,8 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
         )
         st.toggle(
             "Enhanced (Sec. 4.2)",
-            help="Every poisoned image is flipped and shrunk at random before the model sees it.",
+            help="Images are transformed at random before the model sees them, by default flipped and shrunk: the "
+            "poisoned ones and, unless that is switched off, the benign ones.",
             **session.widget(ENHANCED),
         )
     kind, model = attacks[session.get(ATTACK)], session.get(MODEL)
@@ -124,7 +125,12 @@ def _choose_plan(session: Session, what: DeltaGenerator, how: DeltaGenerator, lo
             attack = Enhanced(base=attack, enhancement=enhancement)
     with long:
         st.markdown("##### How long")
-        st.selectbox("Recipe", RECIPES, help="The paper's, or a short one of the same class.", **session.widget(RECIPE))
+        st.selectbox(
+            "Recipe",
+            RECIPES,
+            help="paper: its epochs, 164 or 300; fast: 30; short: 10, for networks of which one takes minutes.",
+            **session.widget(RECIPE),
+        )
         recipe = recipe_for(session.get(RECIPE), model)
         epochs = Choice("train-epochs", recipe.epochs, integer_in(1, 1000))
         st.number_input("Epochs", 1, 1000, help=f"The recipe has {recipe.epochs}.", **session.widget(epochs))
