@@ -29,6 +29,7 @@ from core.data import Dataset
 from core.paper.constants import SHRINK
 from core.params import Parametrised, Value, flags_of, params_of
 from core.recipe import Recipe, recipe_for
+from core.transforms import transforms
 
 __all__ = [
     "automatic_name",
@@ -230,11 +231,25 @@ def _told_by_name(name: str) -> tuple[str, list[str]]:
     while found := part.match(first, place):
         options += [f"--{found[1]}", found[2]]
         place = found.end()
-    told = re.fullmatch(r"(?:max(?P<size>\d+))?(?:(?:^|(?<=\d)-)(?P<only>poisoned-only))?", suffix)
-    size = told["size"] if told else None
-    options += ["--enhanced"] * bool(plus) + (["--max-shrink", size] if size else [])
-    options += ["--no-benign-too"] if told and told["only"] else []
+    told = _told_by_suffix(suffix)
+    options += ["--enhanced"] * bool(plus) + (told or [])
     # Of the paper's own size, the automatic name says nothing.
-    if place < len(first) or not told or size == str(SHRINK):
+    if place < len(first) or told is None or told == ["--max-shrink", str(SHRINK)]:
         options += ["--name", name]
     return attack, options
+
+
+def _told_by_suffix(suffix: str) -> list[str] | None:
+    """The flags that make an enhancement with some suffix; None where it tells too little."""
+    step = rf"({'|'.join(sorted(map(re.escape, transforms), key=len, reverse=True))})(?:-(\d[\d.]*))?"
+    told = re.fullmatch(
+        rf"(?:max(?P<size>\d+)|(?P<layer>{step}(?:-{step})*))?"
+        r"(?:(?:^|(?<=.)-)share(?P<share>\d[\d.]*))?(?:(?:^|(?<=.)-)(?P<only>poisoned-only))?",
+        suffix,
+    )
+    if told is None:
+        return None
+    layer = ",".join(":".join(filter(None, one)) for one in re.findall(step, told["layer"] or ""))
+    flags = {"--max-shrink": told["size"], "--transforms": layer, "--share": told["share"]}
+    given = [text for flag, value in flags.items() if value for text in (flag, value)]
+    return [*given, *(["--no-benign-too"] if told["only"] else [])]

@@ -211,7 +211,8 @@ def trained_otherwise(options: argparse.Namespace, left: list[Task]) -> list[str
             said.append(
                 f"Fig. 14, {title} of {model}: the stored sizes {formatting.listed(map(str, ablation.curves))} were "
                 f"trained for {ablation.epochs} epochs and are not compared with those that are left, of "
-                f"{task.training_recipe.epochs}; --epochs {ablation.epochs} trains these as long, --replace all anew"
+                f"{task.training_recipe.epochs}; --epochs {ablation.epochs}, with the recipe of those, trains these "
+                "alike, --replace all anew"
             )
     return said
 

@@ -160,7 +160,7 @@ def is_finished(options: argparse.Namespace, plan: Plan, store: Store) -> bool:
     So it is where a run was ended after it had stored its model and before it had said so.
     """
     checkpoint = store.checkpoint(plan.key)
-    if options.replace or options.restart or not checkpoint.exists or store.is_shipped(plan.key):
+    if options.replace or options.restart or not checkpoint.has_weights or store.is_shipped(plan.key):
         return False
     try:
         card = checkpoint.card()

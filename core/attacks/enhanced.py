@@ -153,7 +153,10 @@ class Enhanced(Attack):
         raise TypeError("an enhanced attack is read with attack_from_dict")
 
     def to_card(self) -> dict[str, Any]:
-        return self.base.to_card() | {"enhanced": self.enhancement.to_dict()}
+        values = self.enhancement.to_dict()
+        if self.enhancement.share == 1:
+            del values["share"]  # as in the cards and plans of before there was one
+        return self.base.to_card() | {"enhanced": values}
 
 
 def attack_from_dict(values: Mapping[str, Any]) -> Attack:

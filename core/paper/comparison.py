@@ -111,21 +111,23 @@ def _success(results: Results, table: str, attack: str, what: str, rate: Rate) -
 
 
 def _tables(results: Results, networks: tuple[str, ...]) -> Iterator[Number]:
-    """Tables 1, 3, 4 and 5."""
-    for number in paper_numbers():
-        if number.model not in networks:
-            continue
+    """Tables 1, 3, 4 and 5; what the paper measured on another network alone has our number without one beside it."""
+    seen = set()
+    for number in sorted(paper_numbers(), key=lambda number: number.model not in networks):
         for quantity, paper in (("clean", number.clean), ("asr", number.success)):
-            if paper is None:
+            cell = number.table, number.attack, number.defense, quantity
+            is_own = number.model in networks
+            if paper is None or (not is_own and cell in seen):
                 continue
+            seen.add(cell)
             yield Number(
                 table=f"table{number.table}",
                 model=results.model,
                 attack=number.attack,
                 defense=number.defense,
                 quantity=quantity,
-                paper=paper,
-                paper_model=number.model,
+                paper=paper if is_own else None,
+                paper_model=number.model if is_own else "",
                 **_measured(results.rate(number.attack, number.defense, quantity)),
             )
 

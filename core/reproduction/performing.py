@@ -19,9 +19,10 @@ from core.inference.predictor import Predictor
 from core.models import Classifier
 from core.paper.ablation import training_of
 from core.paper.constants import STANDARD
+from core.recipe import Recipe
 from core.reproduction.tasks import SHRINKPAD, TRAINING, Task
 from core.store.card import Card, Damaged, Missing
-from core.store.card_images import images_of
+from core.store.card_images import data_set_of, images_of
 from core.store.local import Checkpoint, Store
 from core.sweeps.repair import repair_sweep
 from core.sweeps.runner import PHOTOGRAPHIC, Sweep, carry_out, store_examples
@@ -140,16 +141,9 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
         is_stored = _is_stored(task, checkpoint)
         if is_stored and checkpoint.has_weights:
             return
-        plan = Plan(
-            dataset=task.dataset_object,
-            model=task.model,
-            attack=task.attack_object,
-            recipe_name=task.recipe,
-            recipe=task.training_recipe,
-            seed=task.seed,
-            name=task.key.rpartition("/")[2],  # whatever the seed: the reference of this store
-        )
-        for epoch in train(plan, store, device, replacing=task.replaces and not is_stored):
+        again = is_stored and checkpoint.key == task.key  # only its results are stored here
+        plan = _plan_of(checkpoint.card()) if again else _plan(task)
+        for epoch in train(plan, store, device, replacing=again or (task.replaces and not is_stored)):
             yield Progress(epoch.epoch / epoch.epochs, f"clean {formatting.percent(epoch.clean_accuracy.value, '%')}")
     elif _has_result(task, store):
         return
@@ -164,6 +158,40 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
             yield Progress(measured.result.done)
         if task.name == "saliency":
             store_examples(checkpoint, model, predictor)
+
+
+def _plan(task: Task) -> Plan:
+    """The training of a task."""
+    return Plan(
+        dataset=task.dataset_object,
+        model=task.model,
+        attack=task.attack_object,
+        recipe_name=task.recipe,
+        recipe=task.training_recipe,
+        seed=task.seed,
+        name=task.key.rpartition("/")[2],  # whatever the seed: the reference of this store
+    )
+
+
+def _plan_of(card: Card) -> Plan:
+    """The training of a stored model once more, whatever the grid's recipe and seed.
+
+    Raises:
+        Missing: If the model was trained elsewhere.
+    """
+    if card.is_imported:
+        raise Missing(f"the weights of {card.key} are not stored here; make them with: {card.command}")
+    return Plan(
+        dataset=card.dataset_object,
+        at=data_set_of(card),
+        model=card.model,
+        attack=card.attack_object,
+        recipe_name=card.recipe["name"],
+        # In the first cards there was only SGD.
+        recipe=Recipe.from_dict({"optimizer": "sgd", **card.recipe["params"]}),
+        seed=card.seed,
+        name=card.key.rpartition("/")[2],
+    )
 
 
 @lru_cache(maxsize=1)

@@ -72,6 +72,8 @@ def restore(store: Store, key: str) -> str:
         raise ValueError(f"{key} cannot be put back: git checkout HEAD -- {key} fails in {store.root}")
     if checkpoint.card().weights != weights:
         raise ValueError(f"{key} as git has it is not the model that came with the repository")
+    if not is_as_it_came(store, key) and checkpoint.has_weights:
+        (checkpoint.folder / WEIGHTS).unlink()  # what is neither in the copy nor in git, and does not fit the card
     return moved
 
 

@@ -13,6 +13,7 @@ from core.attacks.badnets import Benign
 from core.data import Dataset, datasets
 from core.defenses import defenses
 from core.models import Classifier, models
+from core.recipe import RECIPES
 from core.store.card import Card, Damaged, Missing
 from core.store.card_images import data_set_of
 from core.store.local import Checkpoint, Store
@@ -100,6 +101,17 @@ class Subject:
         if card.weights != self.card.weights:  # the page would take its answers for those of the one before
             raise ValueError(f"{self.key} has just been replaced by another model; show the page again")
         return model
+
+    def reproducing(self, part: str) -> list[str]:
+        """The command that makes what is missing of a table or figure of the paper, for its data, network and recipe.
+
+        Args:
+            part: One of :data:`core.reproduction.tasks.PARTS`.
+        """
+        recipe = self.card.recipe["name"]
+        command = ["python", "scripts/reproduce.py", "--dataset", self.dataset.spec, "--models", self.card.model]
+        command += ["--recipe", recipe] if recipe in RECIPES and recipe != "fast" else []
+        return [*command, "--only", part]
 
     @property
     def results(self) -> StoredResults:

@@ -16,7 +16,7 @@ from core import formatting
 from core.attacks import Enhanced
 from core.metrics import Rate
 from core.models import models
-from core.transforms import transforms
+from core.transforms import transform_from_spec, transforms
 from dashboard.figures.base import COLOURS
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import evaluated_rows
@@ -70,11 +70,15 @@ def map_html(cells: Cells) -> str:
 def _cell(row: Evaluated | None) -> str:
     if row is None:
         return "<td></td>"
-    query = {"model": row.subject.key} | ({"before": row.spec} if row.spec else {})
+    page, query = "location", {"model": row.subject.key} | ({"before": row.spec} if row.spec else {})
+    if row.spec and not row.subject.checkpoint.has_weights:  # only its curve can be shown
+        step = transform_from_spec(row.spec).steps[0]
+        page = "defenses"
+        query = {"model": row.subject.key, "defense": step.name, f"{step.name}-strength": f"{step.value:g}"}
     rate: Rate = row.success
     says = f"{row.subject.label}, {row.label}: {rate}"
     tint = f"background: color-mix(in srgb, {COLOURS[0]} {60 * rate.value:.0f}%, transparent)"
-    link = f'<a href="location?{escape(urlencode(query))}" target="_self" title="{escape(says)}">'
+    link = f'<a href="{page}?{escape(urlencode(query))}" target="_self" title="{escape(says)}">'
     return f'<td style="{tint}">{link}{formatting.percent(rate.value)}</a></td>'
 
 

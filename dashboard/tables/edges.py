@@ -196,14 +196,8 @@ def _draw_command(own: Sequence[Setting], main: Subject, base: str) -> None:
     if not missing:
         return
     epochs = next((s.subject.card.recipe["params"].get("epochs") for s in own if s.what == TOO), None)
-    command = ["python", "scripts/reproduce.py", "--dataset", main.dataset.spec, "--models", main.card.model]
-    command += [
-        "--only",
-        "sec5.3",
-        "--attacks",
-        f"{base},{CLEAN_MODEL}",
-        *(["--epochs", str(epochs)] if epochs else []),
-    ]
+    command = [*main.reproducing("sec5.3"), "--attacks", f"{base},{CLEAN_MODEL}"]
+    command += ["--epochs", str(epochs)] if epochs else []
     st.info(
         f"Not measured here for {plain(label_of(f'{base}+'))}: {'; '.join(missing)}. This trains and counts "
         f"what is missing: `{plain(shlex.join(command))}`"

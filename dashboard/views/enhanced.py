@@ -268,8 +268,7 @@ def _draw_max_shrink(main: Subject) -> None:
     results = results_of(main)
     figure = paper_figure("fig14", results)
     if figure is None:
-        network = ["--dataset", main.dataset.spec, "--models", main.card.model]
-        command = shlex.join(["python", "scripts/reproduce.py", *network, "--only", "fig14"])
+        command = shlex.join(main.reproducing("fig14"))
         st.info(f"Models trained alike with at least two sizes are needed: `{plain(command)}`")
         return
     name = file_name("largest-shrink-in-training", Source.of(main).all_attacks())

@@ -104,7 +104,7 @@ def _draw_networks(main: Subject) -> None:
 
 def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: tuple[str, ...]) -> None:
     """Table by table, or figure by figure: those whose names begin with one of some texts."""
-    dataset, model = main.key.split("/")[:2]
+    dataset = main.key.split("/")[0]
     numbers = [number for number in numbers if number.table.startswith(part)]
     for name, title in TITLES.items():
         if not name.startswith(part):
@@ -112,8 +112,7 @@ def _draw_numbers(main: Subject, results: Results, numbers: list[Number], part: 
         own, figure = [number for number in numbers if number.table == name], paper_figure(name, results)
         st.markdown(f"#### {title}")
         if figure is None and not any(number.ours is not None for number in own):
-            options = ["--dataset", main.dataset.spec, "--models", model, "--only", name]
-            command = shlex.join(["python", "scripts/reproduce.py", *options])
+            command = shlex.join(main.reproducing(name))
             st.info(f"Nothing of it is measured yet; make it with: `{command}`")
             continue
         place = st.container()

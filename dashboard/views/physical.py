@@ -152,13 +152,14 @@ def _draw_live(
                     # The stored rates are on more photographs, and those that the table below has.
                     kept = stored_rates(subject, camera)
                     measured = kept or rates(subject, pair[0], data, count, camera)
-                    if model is None or measured is None:
+                    if measured is None:
                         continue
-                    with jobs().turnstile.interactive():
-                        label = int(model.predict(taken[subject.trigger.fingerprint].inputs)[0])
-                    name = subject.classes[label]
-                    hit = label == subject.attack.target
-                    st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
+                    if model is not None:  # else only what is stored is known
+                        with jobs().turnstile.interactive():
+                            label = int(model.predict(taken[subject.trigger.fingerprint].inputs)[0])
+                        name = subject.classes[label]
+                        hit = label == subject.attack.target
+                        st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
                     taken_for = f"{subject.label}: simulated photographs taken for “{subject.target_name}”"
                     note = stored_note if kept else live_note
                     readings.append(Reading(taken_for, measured[1], colour, note(measured[1])))

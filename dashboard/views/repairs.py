@@ -30,7 +30,7 @@ from dashboard.server.owner import ask_for_owner, is_owner, require_owner
 from dashboard.server.predictions import predictions
 from dashboard.server.resources import Tested, jobs, predictor
 from dashboard.server.scheduler import waiting_file
-from dashboard.server.subjects import Subject, store
+from dashboard.server.subjects import Subject, repairs_of, store
 from dashboard.state.session import Choice, Session, one_of
 from dashboard.views.pruning import draw_pruning
 from dashboard.widgets.controls import GOES_ON, image_picker, progress_bar
@@ -273,7 +273,7 @@ STYLE = """
 
 def _draw_redrawn(session: Session, main: Subject, subject: Subject, data: Tested, image: Choice[int]) -> None:
     """Original, attacked and redrawn images, with the answers of the model and of the repaired one."""
-    if not main.checkpoint.has_weights:
+    if not main.checkpoint.has_weights or subject.repair not in repairs_of(main):
         st.info("The weights are not stored here, so nothing can be drawn.")
         return
     start = session.get(image)

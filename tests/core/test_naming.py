@@ -161,7 +161,8 @@ def test_the_model_of_the_papers_size_in_fig_14_is_called_by_its_size():
     "name",
     [
         "badnets", "badnets-gray", "badnets-target2", "badnets-poison-rate0.1-seed3+max6", "badnets+max4",
-        "badnets+poisoned-only", "badnets+max2-poisoned-only",
+        "badnets+poisoned-only", "badnets+max2-poisoned-only", "badnets+camera", "badnets+share0.25",
+        "badnets+random-shrinkpad-6-flip-0.5-share0.5-poisoned-only", "badnets-target2+camera-50-share0.5",
     ],
 )  # fmt: skip
 def test_a_name_alone_tells_the_command(parse, name):

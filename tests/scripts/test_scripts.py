@@ -248,6 +248,9 @@ def test_train_replaces_a_stored_model_only_when_it_is_told_to(script, trained, 
     assert store.checkpoint(key).card() == before
     assert script("train", *options, "--replace")[0] == 0
     assert store.checkpoint(key).card().recipe["params"]["batch"] == 8
+    # Where only results are stored, the very same training is none that is finished.
+    (store.checkpoint(key).folder / "model.safetensors").unlink()
+    assert_refused(script("train", *options), *said)
 
 
 def test_a_variant_is_stored_beside_the_model_it_differs_from(script, trained, folder_of_images):

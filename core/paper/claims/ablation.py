@@ -54,8 +54,8 @@ ABLATION_CONSISTENT_DEFENDED = Claim(
 )
 
 COMMAND = (
-    "`python scripts/reproduce.py --only fig14 --epochs N`, with the data set and network, trains what is missing, as "
-    "long as the other sizes"
+    "`python scripts/reproduce.py --only fig14 --epochs N`, with the data set, the network and the recipe of the other "
+    "sizes, trains what is missing"
 )
 
 BySize = Mapping[int, StrengthCurve]

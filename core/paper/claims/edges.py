@@ -119,8 +119,8 @@ def _reason(there: Mapping[str, Edges], wanted: Sequence[str]) -> str:
     missing = [*(label_of(title) for title in wanted if title not in there), "the clean model"]
     return (
         f"benign images behind ShrinkPad were not counted of {listed(missing)}; `python "
-        "scripts/reproduce.py --only sec5.3 --epochs N`, with the data set and network, trains what is missing and "
-        "counts them"
+        "scripts/reproduce.py --only sec5.3 --epochs N`, with the data set, network and recipe, trains what is missing "
+        "and counts them"
     )
 
 

@@ -6,6 +6,8 @@ True
 
 from __future__ import annotations
 
+import re
+
 from core.paper.claims.base import LI
 from core.paper.constants import SPATIAL, VALUE_SHIFTS
 from core.paper.tables.base import Models, Row, Table, readable
@@ -28,7 +30,7 @@ __all__ = ["TABLES", "Models", "Row", "Table", "readable", "without_ablation"]
 
 def without_ablation(table: Table) -> Table:
     """A table without the models that differ only in the largest shrink size; they have a table of their own."""
-    return lambda checkpoints: table([model for model in checkpoints if "+max" not in model[0].key])
+    return lambda checkpoints: table([model for model in checkpoints if not re.search(r"\+max\d+$", model[0].key)])
 
 
 TABLES: dict[str, Table] = {

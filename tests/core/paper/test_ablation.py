@@ -149,8 +149,8 @@ def test_one_size_decides_nothing_and_what_is_missing_is_said():
     assert {verdict.outcome for verdict in found.values()} == {NOT_MEASURED}
     assert found["max-shrink-defended"].sentence == (
         "not measured here: of BadNets+, sizes 0, 1, 2, 3, 5, 6, 7 and 8 are not measured; of Blended+, no size is "
-        "measured; `python scripts/reproduce.py --only fig14 --epochs N`, with the data set and network, trains what "
-        "is missing, as long as the other sizes"
+        "measured; `python scripts/reproduce.py --only fig14 --epochs N`, with the data set, the network and the "
+        "recipe of the other sizes, trains what is missing"
     )
 
 

@@ -30,5 +30,5 @@ def test_one_network_is_chosen(monkeypatch, rows, chosen):
     monkeypatch.setattr(claims, "results_by_network", lambda checkpoints: results)
     monkeypatch.setattr(claims, "_headline_of", lambda one: [[one.model, *row] for row in rows[one.model]])
     head, *shown = claims.headline([])
-    assert head[0] == "ASR (%)"
+    assert head[0] == {"resnet20": "ASR (%), ResNet-20", "vgg19": "ASR (%), VGG-19", "": "ASR (%)"}[chosen]
     assert shown == [[chosen, *row] for row in rows.get(chosen, [])]

@@ -17,6 +17,7 @@ from core.paper.results import Results
 from core.reproduction.performing import pending, perform, stored_attacks
 from core.reproduction.tasks import TRAINING, grid
 from core.store.local import DEFAULT_ROOT, Store
+from core.store.shipped import write_shipped
 
 SHAPES = dataset_from("shapes10")
 FRONT = "shapes10/resnet20"
@@ -153,6 +154,22 @@ def test_fig_14_is_made_whole_replaced_whole_and_goes_on_where_it_was(tiny):
     card = store.checkpoint("six/resnet20/badnets+max4").card()
     assert (card.name, card.attack_object.title) == ("badnets+max4", "badnets+")
     assert "--name badnets+max4" in card.command
+
+
+def test_a_model_of_which_only_results_are_stored_is_trained_as_its_card_says(tiny):
+    """Whatever the grid's recipe and seed; a model that came with the repository is kept and can be put back."""
+    tasks, store = tiny(only=["fig14"], epochs=2)
+    performed(tasks[:2], store)
+    checkpoint = store.checkpoint("six/resnet20/badnets+max0")
+    before, kept = checkpoint.card(), checkpoint.folder / "model.safetensors"
+    write_shipped(store.root, {checkpoint.key: before.weights})
+    kept.unlink()
+    (checkpoint.folder / "strength-shrinkpad.json").unlink()
+    others, _ = tiny(only=["fig14"], epochs=1, recipe="short", seed=3)
+    assert performed(others[:2], store) == ["badnets+max0 training", "badnets+max0 strength-shrinkpad"]
+    after = checkpoint.card()
+    assert (after.recipe, after.seed, after.attack) == (before.recipe, before.seed, before.attack)
+    assert checkpoint.has_weights
 
 
 def test_the_same_training_is_not_done_under_two_names(tiny):

@@ -91,6 +91,21 @@ def test_of_a_model_whose_weights_did_not_come_along_none_stay(came, trained):
     assert content_of(came.checkpoint(KEY).folder) == before
 
 
+def test_weights_that_do_not_fit_the_card_go_where_none_came_along(came, trained):
+    folder = came.checkpoint(KEY).folder
+    (folder / "model.safetensors").unlink()
+    before = content_of(folder)
+    put_in_its_place(came, trained[1])
+    other = (folder / "model.safetensors").read_bytes()
+    restore(came, KEY)
+    shutil.copytree(folder, kept_folder(came.root, KEY))
+    (folder / "model.safetensors").write_bytes(other)
+    assert not is_as_it_came(came, KEY)
+    restore(came, KEY)
+    assert is_as_it_came(came, KEY)
+    assert content_of(folder) == before
+
+
 def test_what_was_neither_kept_nor_is_in_git_cannot_be_put_back(came):
     shutil.rmtree(came.checkpoint(KEY).folder)
     with pytest.raises(ValueError, match=f"^{KEY} cannot be put back: no copy of it was kept, and"):

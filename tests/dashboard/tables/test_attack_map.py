@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from urllib.parse import parse_qs, urlsplit
 
 from pages import _alone, page
 
-from core.store.local import Store
+from core.store.local import DEFAULT_ROOT, Store
 from core.sweeps.results import StoredResults
 from core.transforms import transform_from_spec
-from dashboard.server.subjects import subjects
+from dashboard.server.subjects import Subject, subjects
 from dashboard.tables.attack_map import attack_map, attacked_models, map_html
 
 __all__ = ["_alone"]  # the fixture that keeps data and cache away
@@ -37,6 +38,17 @@ def test_a_cell_links_to_its_model_behind_its_transformation():
     links = [parse_qs(urlsplit(link.replace("&amp;", "&")).query) for link in re.findall(r'href="([^"]*)"', html)]
     assert {"model": ["shapes10/resnet20/badnets+"]} in links
     assert {"model": ["shapes10/resnet20/badnets+"], "before": ["shrinkpad:8"]} in links
+
+
+def test_without_weights_a_cell_links_to_the_curve_that_it_is_of(tmp_path):
+    key = "shapes10/resnet20/badnets+"
+    shutil.copytree(DEFAULT_ROOT / key, tmp_path / key, ignore=shutil.ignore_patterns("*.safetensors"))
+    checkpoint = Store(tmp_path).checkpoint(key)
+    html = map_html(attack_map([Subject(checkpoint, checkpoint.card())]))
+    links = [link.replace("&amp;", "&") for link in re.findall(r'href="([^"]*)"', html)]
+    query = {"model": [key], "defense": ["shrinkpad"], "shrinkpad-strength": ["8"]}
+    assert query in [parse_qs(urlsplit(link).query) for link in links if link.startswith("defenses?")]
+    assert not any("before" in link for link in links)
 
 
 def test_the_page_has_the_map_and_a_link_of_it_opens_what_it_says():

@@ -89,6 +89,13 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(two_settings: Pa
         "--epochs 5" in words
     )
     assert "do not trigger it" in words
+    # What is trained is trained as the others were.
+    file = two_settings / "badnets+" / "card.json"
+    card = json.loads(file.read_text())
+    card["recipe"]["name"] = "short"
+    file.write_text(json.dumps(card))
+    words = said(page("enhanced", model=f"{MAIN.rpartition('/')[0]}/badnets+"))
+    assert "--models resnet20 --recipe short --only sec5.3" in words
 
 
 def test_older_curves_say_that_benign_images_were_not_counted(two_settings: Path) -> None:

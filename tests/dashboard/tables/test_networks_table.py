@@ -80,6 +80,15 @@ def test_without_weights_stored_maps_are_drawn(monkeypatch, tmp_path):
     assert f"the test images {', '.join(map(str, last.result.indices))} are" in said
 
 
+def test_without_weights_stored_rates_of_photographs_are_shown(light, monkeypatch):
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(light))
+    test = page("physical", model=KEY)
+    assert not test.exception
+    (answer,) = [html.proto.body for html in test.get("html") if '<p class="ts-answer"' in html.proto.body]
+    assert "the backdoor fires on this share of the images: BadNets on" in answer
+    assert not any(" says " in one.value for one in test.markdown)
+
+
 @pytest.mark.parametrize("name", ["location", "appearance", "defenses", "enhanced", "saliency", "physical", "paper"])
 def test_without_weights_pages_show_what_is_stored(light, monkeypatch, name):
     monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(light))
