@@ -86,7 +86,7 @@ def test_without_weights_stored_rates_of_photographs_are_shown(light, monkeypatc
     assert not test.exception
     (answer,) = [html.proto.body for html in test.get("html") if '<p class="ts-answer"' in html.proto.body]
     assert "the backdoor fires on this share of the images: BadNets on" in answer
-    assert not any(" says " in one.value for one in test.markdown)
+    assert not any(one.value.startswith("#### ") for one in test.markdown), "no network is here that says anything"
 
 
 @pytest.mark.parametrize("name", ["location", "appearance", "defenses", "enhanced", "saliency", "physical", "paper"])
