@@ -65,6 +65,7 @@ class Param:
         choices: Allowed values of a choice; empty for any value.
         unit: Unit shown beside the value.
         is_label: Whether the integer is the index of a class, which users may name as well (:func:`label_of`).
+        title: Its name for people, where the one in the code says too little.
     """
 
     kind: type
@@ -76,6 +77,7 @@ class Param:
     choices: tuple[str, ...] = ()
     unit: str = ""
     is_label: bool = False
+    title: str = ""
 
     def allowed(self) -> str:
         """What this parameter accepts, in words."""
@@ -133,16 +135,26 @@ def number(
     high: float | None = None,
     step: float | None = None,
     unit: str = "",
+    title: str = "",
 ) -> Any:
     """Declares a real parameter with inclusive bounds."""
-    return _declare(Param(kind=float, default=float(default), help=help, low=low, high=high, step=step, unit=unit))
+    bounds: dict[str, Any] = {"low": low, "high": high, "step": step}
+    return _declare(Param(kind=float, default=float(default), help=help, unit=unit, title=title, **bounds))
 
 
 def integer(
-    default: int, *, help: str, low: int | None = None, high: int | None = None, step: int = 1, unit: str = ""
+    default: int,
+    *,
+    help: str,
+    low: int | None = None,
+    high: int | None = None,
+    step: int = 1,
+    unit: str = "",
+    title: str = "",
 ) -> Any:
     """Declares an integer parameter with inclusive bounds."""
-    return _declare(Param(kind=int, default=default, help=help, low=low, high=high, step=step, unit=unit))
+    bounds: dict[str, Any] = {"low": low, "high": high, "step": step}
+    return _declare(Param(kind=int, default=default, help=help, unit=unit, title=title, **bounds))
 
 
 def class_label(default: int, *, help: str) -> Any:
@@ -155,14 +167,14 @@ def choice(default: str, *, choices: Iterable[str], help: str) -> Any:
     return _declare(Param(kind=str, default=default, help=help, choices=tuple(choices)))
 
 
-def flag(default: bool, *, help: str) -> Any:
+def flag(default: bool, *, help: str, title: str = "") -> Any:
     """Declares a yes-or-no parameter."""
-    return _declare(Param(kind=bool, default=default, help=help))
+    return _declare(Param(kind=bool, default=default, help=help, title=title))
 
 
-def text(default: str, *, help: str) -> Any:
+def text(default: str, *, help: str, title: str = "") -> Any:
     """Declares a free text parameter, such as the path of a folder."""
-    return _declare(Param(kind=str, default=default, help=help))
+    return _declare(Param(kind=str, default=default, help=help, title=title))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,8 +26,10 @@ class BadNets(Attack):
     poison_rate: float = number(
         0.25, low=0, high=1, step=0.01, help="Share of the whole training set that is poisoned."
     )
-    value: int = integer(255, low=0, high=255, help="Pixel value of the four non-black pixels.")
-    scale: int = integer(1, low=1, high=16, help="Side of each of the trigger's nine squares.", unit="pixels")
+    value: int = integer(255, low=0, high=255, help="Pixel value of the four non-black pixels.", title="Pixel value")
+    scale: int = integer(
+        1, low=1, high=16, help="Side of each of the trigger's nine squares.", unit="pixels", title="Side of a square"
+    )
 
     def trigger(self, shape: tuple[int, int, int]) -> Trigger:
         channels, height, width = shape
@@ -49,7 +51,7 @@ class BadNetsGray(BadNets):
 
     label: ClassVar[str] = "BadNets (gray)"
 
-    value: int = integer(128, low=0, high=255, help="Pixel value of the four non-black pixels.")
+    value: int = integer(128, low=0, high=255, help="Pixel value of the four non-black pixels.", title="Pixel value")
 
 
 @attacks.register("benign")

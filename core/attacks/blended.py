@@ -21,7 +21,14 @@ class Blended(BadNets):
     label: ClassVar[str] = "Blended"
 
     poison_rate: float = number(0.2, low=0, high=1, step=0.01, help="Share of the whole training set that is poisoned.")
-    alpha: float = number(0.2, low=0.01, high=1, step=0.01, help="Blending weight inside the trigger's box (Eq. 1).")
+    alpha: float = number(
+        0.2,
+        low=0.01,
+        high=1,
+        step=0.01,
+        help="Blending weight inside the trigger's box (Eq. 1).",
+        title="Opacity (alpha)",
+    )
 
     def trigger(self, shape: tuple[int, int, int]) -> Trigger:
         return super().trigger(shape).with_opacity(self.alpha)

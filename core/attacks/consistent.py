@@ -29,10 +29,23 @@ class Consistent(Attack, PGD):
     by_model: ClassVar[Mapping[str, Mapping[str, Value]]] = {"resnet20": {"alpha": 0.5}}
 
     poison_rate: float = number(0.25, low=0, high=1, step=0.01, help="Share of the target class that is poisoned.")
-    value: int = integer(255, low=0, high=255, help="Pixel value of the non-black pixels.")
-    alpha: float = number(0.25, low=0.01, high=1, step=0.01, help="Blending weight inside the four corners (Eq. 1).")
-    scale: int = integer(1, low=1, high=16, help="Side of each of the trigger's nine squares.", unit="pixels")
-    surrogate: str = text("resnet20/robust", help="Checkpoint that is attacked, MODEL/ATTACK of the same data set.")
+    value: int = integer(255, low=0, high=255, help="Pixel value of the non-black pixels.", title="Pixel value")
+    alpha: float = number(
+        0.25,
+        low=0.01,
+        high=1,
+        step=0.01,
+        help="Blending weight inside the four corners (Eq. 1).",
+        title="Opacity (alpha)",
+    )
+    scale: int = integer(
+        1, low=1, high=16, help="Side of each of the trigger's nine squares.", unit="pixels", title="Side of a square"
+    )
+    surrogate: str = text(
+        "resnet20/robust",
+        help="Checkpoint that is attacked, MODEL/ATTACK of the same data set.",
+        title="Model that the noise fools",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

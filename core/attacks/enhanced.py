@@ -38,11 +38,29 @@ class Enhancement(Parametrised):
     """The random transformation layer of an enhanced attack and what passes it."""
 
     max_shrink: int = integer(
-        SHRINK, low=0, high=MOST, help="Largest shrink size of the layer's ShrinkPad.", unit="pixels"
+        SHRINK,
+        low=0,
+        high=MOST,
+        help="Largest shrink size of the layer's ShrinkPad.",
+        unit="pixels",
+        title="Largest shrink size",
     )
-    transforms: str = text("", help="Another layer than random Flip, then random ShrinkPad; e.g. flip:0.5,noise:10.")
-    benign_too: bool = flag(True, help="Benign training images pass the layer too (Sec. 5.3).")
-    share: float = number(1.0, low=0.05, high=1, step=0.05, help="Share of the images that pass the layer, 1 = all.")
+    transforms: str = text(
+        "",
+        help="Another layer than random Flip, then random ShrinkPad; e.g. flip:0.5,noise:10.",
+        title="Other transformations",
+    )
+    benign_too: bool = flag(
+        True, help="Benign training images pass the layer too (Sec. 5.3).", title="Benign images too"
+    )
+    share: float = number(
+        1.0,
+        low=0.05,
+        high=1,
+        step=0.05,
+        help="Share of the images that pass the layer, 1 = all; the others stay as they are.",
+        title="Share of the images",
+    )
 
     @classmethod
     def defaults(cls, shape: tuple[int, int, int] | None) -> dict[str, Value]:

@@ -29,7 +29,9 @@ BATCH = 250
 class PGD(Parametrised):
     """Projected gradient descent in the L-infinity ball with a random start (Madry et al. 2018); sizes in 255ths."""
 
-    epsilon: float = number(16, low=0, high=128, step=1, help="Largest change of a pixel.", unit="255ths")
+    epsilon: float = number(
+        16, low=0, high=128, step=1, help="Largest change of a pixel.", unit="255ths", title="Largest change of a pixel"
+    )
     steps: int = integer(20, low=1, high=1000, help="Steps.")
     step_size: float = number(2, low=0, high=128, step=0.5, help="Change of a pixel in one step.", unit="255ths")
 

@@ -104,7 +104,8 @@ def control(
     session: Session, choice: Choice[Any], name: str, param: Param, classes: Sequence[str] = (), label: str = ""
 ) -> Any:
     """Draws the control of one declared parameter, by default under its name, and returns what is selected."""
-    label = label or name.replace("_", " ").capitalize() + (f" ({param.unit})" if param.unit else "")
+    name = param.title or name.replace("_", " ").capitalize()
+    label = label or name + (f" ({param.unit})" if param.unit else "")
     arguments: dict[str, Any] = {"help": param.help, **session.widget(choice)}
     if param.is_label and classes:
         st.selectbox(label, range(len(classes)), format_func=lambda index: classes[index], **arguments)

@@ -68,6 +68,7 @@ def test_what_is_chosen_is_trained(empty: Store, started: list[Plan]) -> None:
     test = page("train", **query)
     assert not test.exception
     assert not test.warning
+    assert {"Largest shrink size (pixels)", "Share of the images", "Opacity (alpha)"} <= {s.label for s in test.slider}
     press(test, "Start")
     (made,) = started
     assert made.key == "shapes10/resnet20/blended-alpha0.5-seed3+max2"
