@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from core.attacks import Enhanced
 from core.data.natural import NATURAL
 from core.defenses import defenses
-from core.metrics import Rate
+from core.metrics import Performance, Rate
 from core.models import models
 from core.paper.ablation import Ablation, Sized, ablations
 from core.paper.claims import (
@@ -185,20 +185,18 @@ class Results:
             return None if repaired is None else repaired.clean if quantity == "clean" else repaired.success
         curves = self.curves.get(attack, {})
         if not defense:
-            curve = next(iter(curves.values()), None)
-            if curve is None:
-                card = self.cards.get(attack)
-                return (
-                    None if card is None else card.clean_accuracy if quantity == "clean" else card.attack_success_rate
-                )
-            rates = curve.at(curve.strengths[0])
-        else:
-            step = transform_from_spec(defense).steps[0]
-            curve = curves.get(step.name)
-            if curve is None or step.value not in curve.strengths:
-                return None
-            rates = curve.at(step.value)
-        return rates.clean if quantity == "clean" else rates.success
+            # Every curve begins without one, and the card has it too: what was measured on most images counts.
+            card = self.cards.get(attack)
+            found = [curve.at(curve.strengths[0]) for curve in curves.values()]
+            found += [Performance(card.clean_accuracy, card.attack_success_rate)] if card is not None else []
+            rates = [one.clean if quantity == "clean" else one.success for one in found]
+            return max(rates, key=lambda rate: rate.total, default=None)
+        step = transform_from_spec(defense).steps[0]
+        curve = curves.get(step.name)
+        if curve is None or step.value not in curve.strengths:
+            return None
+        at = curve.at(step.value)
+        return at.clean if quantity == "clean" else at.success
 
 
 def _has_every_place(result: LocationMap, card: Card) -> bool:

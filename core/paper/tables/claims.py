@@ -7,23 +7,28 @@ from collections.abc import Callable, Iterator, Mapping
 from core import formatting
 from core.models import models
 from core.paper.claims import Verdict
-from core.paper.claims.base import label_of, reading
+from core.paper.claims.base import NOT_MEASURED, label_of, reading
 from core.paper.constants import ATTACKS, PAPER_MODELS, SHRINKPAD, SHRINKPAD_LABEL
 from core.paper.results import Results
 from core.paper.tables.base import Models, Row, Table, results_by_network
 
 
 def claims_of(is_wanted: Callable[[str], bool]) -> Table:
-    """A table of the statements of some sources: each as it is put there, our rule, the verdicts and their numbers."""
+    """A table of the statements of some sources: each as it is put there, our rule, the verdicts and their numbers.
+
+    Of a network of which not every attack is stored, what could not be judged is left out.
+    """
 
     def table(checkpoints: Models) -> Iterator[Row]:
         yield ["statement, *and our rule*", "model", "verdict", "numbers"]
-        judged = {name: results.verdicts() for name, results in results_by_network(checkpoints).items()}
+        networks = results_by_network(checkpoints)
+        judged = {name: results.verdicts() for name, results in networks.items()}
+        partial = {name for name, results in networks.items() if not set(ATTACKS) <= set(results.cards)}
         for index in range(len(next(iter(judged.values()), ()))):
             last = ""
             for name, verdicts in judged.items():
                 verdict, claim = verdicts[index], verdicts[index].claim
-                if not is_wanted(claim.source):
+                if not is_wanted(claim.source) or (name in partial and verdict.outcome == NOT_MEASURED):
                     continue
                 first = f"{claim.where}: {claim.quote or claim.text} *{claim.rule}*"
                 shown = [f"{label_of(attack)}: {_numbers(numbers)}" for attack, numbers in verdict.numbers.items()]

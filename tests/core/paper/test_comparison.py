@@ -82,6 +82,16 @@ def test_without_a_defense_the_card_is_enough(tmp_path):
     )
 
 
+def test_without_a_defense_what_was_measured_on_most_images_counts(shapes):
+    curves = shapes.curves["badnets"]
+    few = replace(curves["hue"], total=curves["hue"].total // 9, hits=curves["hue"].hits // 9)
+    found = replace(shapes, curves={"badnets": {"hue": few, "flip": curves["flip"]}}).rate("badnets", "", "asr")
+    assert found == curves["flip"].at(0).success
+    found = replace(shapes, curves={"badnets": {"hue": few}}).rate("badnets", "", "asr")
+    assert found == shapes.cards["badnets"].attack_success_rate
+    assert found.total > few.at(0).success.total
+
+
 def test_of_a_network_of_the_paper_only_its_own_numbers_are_beside(tmp_path):
     numbers = compared(Results.read(Store(tmp_path), "cifar10", "vgg19"))
     assert {one.paper_model for one in numbers if one.paper is not None} == {"vgg19"}
