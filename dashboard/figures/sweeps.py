@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -24,6 +25,9 @@ __all__ = [
     "max_shrink_curves",
     "strength_curves",
 ]
+
+MANY = 100
+"""Points of a line from which bars and dots would hide it."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,7 @@ def appearance_curves(curves: Sequence[Curve], trained: int | None, current: int
         values = np.asarray(curve.result.values)[measured]
         low, high = (100 * end[measured] for end in curve.result.interval)
         rate = 100 * curve.result.rate[measured]
-        band = np.concatenate([values, values[::-1]]), np.concatenate([high, low[::-1]])
-        figure.add_scatter(
-            x=band[0], y=band[1], mode="none", fill="toself", fillcolor=_faint(curve.colour), line_width=0,
-            hoverinfo="skip", showlegend=False, legendgroup=curve.name,
-        )  # fmt: skip
+        _add_band(figure, values, low, high, curve.colour, curve.name)
         figure.add_scatter(
             x=values,
             y=rate,
@@ -112,6 +112,14 @@ def appearance_map(result: AppearanceMap, trained: tuple[int, int] | None, curre
     return figure
 
 
+def _add_band(figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str, group: str) -> None:
+    """Adds 95% intervals as a faint band, which comes and goes with the line of its group."""
+    figure.add_scatter(
+        x=np.concatenate([x, x[::-1]]), y=np.concatenate([high, low[::-1]]), mode="none", fill="toself",
+        fillcolor=_faint(colour), line_width=0, hoverinfo="skip", showlegend=False, legendgroup=group,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class StrengthLine:
     """One model in a figure over the strength of a transformation."""
@@ -133,6 +141,8 @@ def strength_curves(
 ) -> go.Figure:
     """Attack success rate, and clean accuracy, against the strength of a transformation (Tables 1, 3, 4; Fig. 13).
 
+    Of more than :data:`MANY` points, the intervals are a band in place of bars.
+
     Args:
         lines: What to draw.
         axis: Name of the strength.
@@ -151,14 +161,22 @@ def strength_curves(
             strengths = np.asarray(line.result.strengths)[measured]
             low, high = (100 * end[measured] for end in counts.interval)
             rate = 100 * counts.rate[measured]
+            name = f"{line.name}: {what}" if with_clean else line.name
+            style: dict[str, Any] = {
+                "mode": "lines+markers",
+                "marker": {"size": 7 if what == "ASR" else 4},
+                "error_y": error_bars(rate, low, high),
+            }
+            if len(strengths) > MANY:
+                _add_band(figure, strengths, low, high, line.colour, name)
+                style = {"mode": "lines"}
             figure.add_scatter(
                 x=strengths,
                 y=rate,
-                mode="lines+markers",
-                name=f"{line.name}: {what}" if with_clean else line.name,
+                name=name,
+                legendgroup=name,
                 line={"color": line.colour, "width": width, "dash": dash},
-                marker={"size": 7 if what == "ASR" else 4},
-                error_y=error_bars(rate, low, high),
+                **style,
                 customdata=np.stack([low, high, counts.hits[measured], counts.total[measured]], axis=1),
                 hovertemplate="%{x}: %{y:.1f} % (%{customdata[0]:.1f} to %{customdata[1]:.1f}, "
                 "%{customdata[2]} of %{customdata[3]})<extra>%{fullData.name}</extra>",

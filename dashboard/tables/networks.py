@@ -10,7 +10,7 @@ from typing import Self
 import pandas as pd
 
 from core.models import models
-from core.paper.claims.base import HOLDS, LI
+from core.paper.claims.base import HOLDS, LI, NOT_MEASURED
 from core.paper.comparison import compared
 from core.paper.constants import PAPER_MODELS, STANDARD
 from core.paper.results import Results
@@ -29,6 +29,7 @@ class Standing:
     Attributes:
         model: Registered name.
         holding: Statements of the paper that hold.
+        judged: Those that could be judged.
         statements: Statements of the paper.
         there: Rates that the paper has.
         measured: Those of them that were measured.
@@ -37,6 +38,7 @@ class Standing:
 
     model: str
     holding: int
+    judged: int
     statements: int
     there: int
     measured: int
@@ -46,7 +48,8 @@ class Standing:
     def of(cls, results: Results) -> Self:
         """What the stored results of a network say."""
         outcomes = [verdict.outcome for verdict in results.verdicts() if verdict.claim.source == LI]
-        return cls(results.model, outcomes.count(HOLDS), len(outcomes), *agreement(compared(results)))
+        judged = len(outcomes) - outcomes.count(NOT_MEASURED)
+        return cls(results.model, outcomes.count(HOLDS), judged, len(outcomes), *agreement(compared(results)))
 
 
 def standings_table(standings: Sequence[Standing]) -> pd.DataFrame:
@@ -57,7 +60,8 @@ def standings_table(standings: Sequence[Standing]) -> pd.DataFrame:
         {
             "Network": [models[one.model].label for one in measured],
             "In the paper": ["yes" if one.model in PAPER_MODELS else "no" for one in measured],
-            "Statements that hold": [f"{one.holding} of {one.statements}" for one in measured],
+            "Statements judged": [f"{one.judged} of {one.statements}" for one in measured],
+            "Statements that hold": [f"{one.holding} of {one.judged}" for one in measured],
             "Rates measured": [f"{one.measured} of {one.there}" for one in measured],
             "Within 5 points": [f"{one.near} of {one.measured}" for one in measured],
         }

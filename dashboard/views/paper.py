@@ -70,9 +70,10 @@ def show() -> None:
     st.markdown(f"### {models[main.card.model].label}, {main.dataset_label}")
     there, measured, near = agreement(numbers)
     counts = {kind: sum((v.claim.source, v.outcome) == (LI, kind) for v in verdicts) for kind in OUTCOMES}
-    say(answer, paper_answer(counts[HOLDS], sum(counts.values()), near, measured))
+    judged = sum(counts.values()) - counts[NOT_MEASURED]
+    say(answer, paper_answer(counts[HOLDS], judged, near, measured))
     columns = st.columns(3)
-    columns[0].metric("Statements that hold", f"{counts[HOLDS]} of {sum(counts.values())}")
+    columns[0].metric("Statements that hold", f"{counts[HOLDS]} of {judged}")
     columns[0].caption(", ".join(f"{counts[kind]} {words}" for kind, words in OTHER_OUTCOMES.items() if counts[kind]))
     columns[1].metric("Rates of the paper measured", f"{measured} of {there}")
     columns[2].metric("Within 5 points of the paper", f"{near} of {measured}")

@@ -108,7 +108,7 @@ def draw_pruning(
     note, tools = st.columns([3, 1.2], vertical_alignment="center")
     where = "the half of the test set that the repair has not seen" if stored is not None else "images measured here"
     decided = f" The repair itself prunes {chosen}, decided on clean images." if stored is not None else ""
-    note.caption(f"{success.total} attacked and {clean.total} clean images, {where}; bars are 95% intervals.{decided}")
+    note.caption(f"{success.total} attacked and {clean.total} clean images, {where}, with 95% intervals.{decided}")
     with tools:
         downloads(
             file_name("pruned-channels", source),

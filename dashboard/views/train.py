@@ -14,6 +14,7 @@ from core.attacks.badnets import Benign
 from core.attacks.own_trigger import OwnTrigger
 from core.data import Dataset, datasets
 from core.models import models
+from core.paper.constants import ATTACKS, GRAY
 from core.params import params_of
 from core.recipe import RECIPES, recipe_for
 from core.runtime.seeding import generator_for
@@ -53,6 +54,7 @@ ENHANCED = yes_no("train-enhanced")
 RECIPE: Choice[str] = Choice("train-recipe", "fast", one_of(RECIPES))
 SEED: Choice[int] = Choice("train-seed", 0, integer_in(0, 9999))
 LAYER = "train-enhancement"
+OF_THE_PAPER = frozenset({*ATTACKS, GRAY, Benign.name})
 PAPER = (3, 32, 32)
 NAME: Choice[str] = Choice("train-name", "", str)
 EXAMPLES = 10
@@ -243,7 +245,7 @@ def _choose_name(session: Session, plan: Plan) -> tuple[Plan | None, bool]:
     if training is not None and not plan.trains_like(training.plan):
         st.error(f"`{key}` is a training with other settings that has not ended; discard it, or choose another name.")
         return None, False
-    if key.endswith(f"/{plan.attack.title}"):
+    if plan.attack.title in OF_THE_PAPER and key.endswith(f"/{plan.attack.title}"):
         st.markdown(f"The model will be `{key}`, the one that the paper's numbers are compared with.")
     else:
         st.markdown(f"The model will be `{key}`.")

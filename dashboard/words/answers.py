@@ -249,11 +249,11 @@ def poisoning_answer(attack: str, poisoned: int, images: int, target: str) -> st
     )
 
 
-def paper_answer(holding: int, statements: int, near: int, measured: int) -> str:
-    """How much of the paper is found again."""
-    if not statements and not measured:
+def paper_answer(holding: int, judged: int, near: int, measured: int) -> str:
+    """How much of the paper is found again, of what was measured."""
+    if not judged and not measured:
         return "Nothing of the paper is measured for this network yet."
     return (
-        f"{holding} of the paper's {statements} statements hold here, and {near} of the {measured} rates that were "
-        "measured are within 5 points of the paper's."
+        f"{holding} of the {judged} statements of the paper that could be judged hold here, and {near} of the "
+        f"{measured} rates that were measured are within 5 points of the paper's."
     )

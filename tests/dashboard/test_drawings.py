@@ -236,6 +236,19 @@ def test_strength_figure_shows_what_is_measured(strength: StrengthCurve) -> None
     assert [line.name for line in alone.data] == ["BadNets", "BadNets+"]
 
 
+def test_many_points_are_a_line_with_a_band() -> None:
+    many = np.arange(200)
+    full, half = np.full(200, 200), np.full(200, 100)
+    curve = StrengthCurve(200 - many, full, tuple(many.tolist()), half, full, 200)
+    figure = figures.strength_curves([StrengthLine("BadNets", curve, "#d1495b")], "channels", 2)
+    band, line = figure.data[:2]
+    assert (band.mode, band.fill, line.mode, line.error_y.array) == ("none", "toself", "lines", None)
+    assert band.legendgroup == line.legendgroup == line.name == "BadNets: ASR"
+    low, high = Rate(190, 200).interval
+    assert (band.y[10], band.y[-11]) == (pytest.approx(100 * high), pytest.approx(100 * low))
+    assert sum(trace.showlegend is not False for trace in figure.data) == 2
+
+
 def test_strength_table_has_one_row_per_strength_and_quantity(strength: StrengthCurve) -> None:
     rows = parsed(strength_rows([(SOURCE, strength)], lambda source, _: source))
     rows.sort(key=lambda row: row["quantity"])

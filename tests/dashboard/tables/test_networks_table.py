@@ -21,14 +21,15 @@ KEY = "shapes10/resnet20/badnets"
 def test_the_papers_networks_come_first_and_what_is_not_measured_is_left_out():
     table = standings_table(
         [
-            Standing("resnet20", 12, 20, 183, 183, 109),
-            Standing("resnet18", 0, 20, 183, 0, 0),
-            Standing("vgg19", 3, 20, 183, 9, 8),
+            Standing("resnet20", 12, 19, 20, 183, 183, 109),
+            Standing("resnet18", 0, 0, 20, 183, 0, 0),
+            Standing("vgg19", 3, 5, 20, 183, 9, 8),
         ]
     )
     assert list(table["Network"]) == ["VGG-19", "ResNet-20"]
     assert list(table["Within 5 points"]) == ["8 of 9", "109 of 183"]
-    assert list(table["Statements that hold"]) == ["3 of 20", "12 of 20"]
+    assert list(table["Statements judged"]) == ["5 of 20", "19 of 20"]
+    assert list(table["Statements that hold"]) == ["3 of 5", "12 of 19"]
 
 
 @pytest.mark.parametrize(

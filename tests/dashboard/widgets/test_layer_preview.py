@@ -30,5 +30,8 @@ def test_the_train_page_shows_ten_draws_of_the_camera(monkeypatch, tmp_path):
     (drawn,) = [html.proto.body for html in test.get("html") if "ts-draws" in html.proto.body]
     assert drawn.count("<img") >= DRAWS
     assert any("Camera" in caption.value and "10 draws" in caption.value for caption in test.caption)
+    compared = "numbers are compared with"
+    assert not any(compared in text.value for text in test.markdown), "the paper has no such attack"
     plain = page("train")
     assert not any("ts-draws" in html.proto.body for html in plain.get("html"))
+    assert any(compared in text.value for text in plain.markdown)

@@ -138,7 +138,7 @@ def test_poisoning_is_counted() -> None:
 def test_the_pages_say_what_is_stored(white: Subject) -> None:
     paper = page("paper", model=WHITE)
     metrics = [metric.value for metric in paper.metric]
-    assert answer_of(paper).startswith(f"{metrics[0].split()[0]} of the paper's {metrics[0].split()[-1]} statements")
+    assert answer_of(paper).startswith(f"{metrics[0].split()[0]} of the {metrics[0].split()[-1]} statements")
     stored = StoredResults(Store().checkpoint(WHITE)).repair("fine-pruning")
     assert stored is not None
     said = answer_of(page("defenses", model=WHITE, part="repairs"))
