@@ -20,7 +20,6 @@ from core.paper.claims.physical import SHAPES
 from core.paper.constants import (
     DISTANCES,
     ENHANCED,
-    PAPER_MODELS,
     PHOTOGRAPHS,
     POISONED_ONLY,
     SHRINK,
@@ -28,6 +27,7 @@ from core.paper.constants import (
     SHRINKPAD_LABEL,
     TABLE_5,
     VALUES,
+    paper_networks,
 )
 from core.paper.numbers import paper_numbers, paper_seconds
 from core.paper.results import Results
@@ -83,7 +83,7 @@ def compared(results: Results) -> list[Number]:
 
     A network that the paper has is beside its own numbers, another one beside those of both of the paper's.
     """
-    networks = (results.model,) if results.model in PAPER_MODELS else PAPER_MODELS
+    networks = paper_networks(results.model)
     return [
         *_tables(results, networks),
         *_seconds(results, networks),

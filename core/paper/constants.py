@@ -23,6 +23,16 @@ ROWS = ("benign", "robust", GRAY, *STANDARD)
 PAPER_MODELS = ("vgg19", "resnet34")
 """Registered names of the paper's networks."""
 
+
+def paper_networks(model: str) -> tuple[str, ...]:
+    """The networks of the paper that one stands beside: itself, where the paper has it, else all.
+
+    >>> paper_networks("vgg19"), paper_networks("resnet20")
+    (('vgg19',), ('vgg19', 'resnet34'))
+    """
+    return (model,) if model in PAPER_MODELS else PAPER_MODELS
+
+
 SHRINK = 4
 """Largest shrink size of an enhanced attack's training, and the size of the defense against it, in pixels."""
 SHRINKPAD = f"shrinkpad:{SHRINK}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.defenses import defenses
 from core.metrics import Performance, Rate
-from core.paper.constants import ATTACKS, PAPER_MODELS
+from core.paper.constants import ATTACKS, paper_networks
 from core.paper.numbers import PaperNumber, paper_number
 from core.store.card_images import same_kind
 from core.transforms import Transform, transforms
@@ -140,7 +140,7 @@ def unrepaired(subjects: Iterable[Subject]) -> list[Evaluated]:
 
 
 def _paper(subject: Subject, defense: str) -> dict[str, PaperNumber]:
-    numbers = {model: paper_number(model, subject.name, defense) for model in PAPER_MODELS}
+    numbers = {model: paper_number(model, subject.name, defense) for model in paper_networks(subject.card.model)}
     return {model: number for model, number in numbers.items() if number is not None}
 
 

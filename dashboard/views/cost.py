@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.defenses import defenses
 from core.formatting import listed
 from core.models import models
-from core.paper.constants import FREE, PAPER_MODELS, STANDARD
+from core.paper.constants import FREE, STANDARD, paper_networks
 from core.paper.numbers import paper_seconds
 from core.paper.results import Results
 from core.transforms import transform_from_spec
@@ -78,7 +78,7 @@ def time_table(results: Results, free: Sequence[str] = ()) -> pd.DataFrame:
         free: Names of transformations, which take no training.
     """
     # A network of the paper stands beside its own numbers, as everywhere.
-    networks = (results.model,) if results.model in PAPER_MODELS else PAPER_MODELS
+    networks = paper_networks(results.model)
     rows = []
     for name in defenses:
         seconds = results.seconds(name)

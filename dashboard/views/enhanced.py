@@ -18,7 +18,8 @@ from core.attacks import Enhanced, attacks
 from core.attacks.consistent import Consistent
 from core.attacks.pgd import Surrogate
 from core.models import models
-from core.paper.constants import ATTACKS, PAPER_MODELS, SHRINKPAD_LABEL, STANDARD, TABLE_5
+from core.paper.claims.base import label_of
+from core.paper.constants import ATTACKS, SHRINKPAD_LABEL, STANDARD, TABLE_5, paper_networks
 from core.reproduction.alpha_study import read_study, smallest_alpha
 from core.runtime.seeding import generator_for
 from core.store.card_images import same_kind
@@ -216,12 +217,13 @@ def _draw_table(readable: dict[str, Subject], main: Subject, answer: DeltaGenera
         csv_button(file_name("enhanced", Source.of(main).all_attacks()), lambda: evaluated_rows(rows))
     missing = [title for title in ATTACKS if title not in {subject.attack.title for subject in listed}]
     if missing:
-        st.caption(f"Not trained here: {', '.join(missing)}.")
+        st.caption(f"Not trained here: {formatting.listed(map(label_of, missing))}.")
 
 
 def table_5(rows: list[Evaluated]) -> pd.DataFrame:
     """One row per attack; ours under each defense, then the paper's by network, in percent."""
-    groups = {"Measured": "", **{f"Paper, {models[model].label}": model for model in PAPER_MODELS}}
+    networks = dict.fromkeys(name for row in rows for name in paper_networks(row.subject.card.model))
+    groups = {"Measured": "", **{f"Paper, {models[model].label}": model for model in networks}}
     attacks = list(dict.fromkeys(row.subject.label for row in rows))
     defenses = list(dict.fromkeys(row.label for row in rows))
     columns = pd.MultiIndex.from_tuples([(group, defense) for group in groups for defense in defenses])

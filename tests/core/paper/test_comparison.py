@@ -17,8 +17,12 @@ from core.paper.tables.base import readable
 from core.paper.tables.repairs import times
 from core.store.local import DEFAULT_ROOT, Store
 from core.sweeps.repair import SeedRun
+from dashboard.server.subjects import Subject
+from dashboard.tables.defenses import beside_the_paper
 from dashboard.tables.paper import number_table
+from dashboard.tables.rows import evaluated
 from dashboard.views.cost import time_table
+from dashboard.views.enhanced import table_5
 
 TABLES = {"table1", "table2", "table3", "table4", "table5"}
 FIGURES = {"fig4", "fig5", "fig10", "fig13"}
@@ -102,6 +106,16 @@ def test_of_a_network_of_the_paper_only_its_own_numbers_are_beside(tmp_path):
     assert {(one.paper, one.paper_model) for one in shifted} == {(None, "")}
     cells = [(one.table, one.attack, one.defense, one.quantity) for one in numbers]
     assert len(set(cells)) == len(cells)
+
+
+def test_pages_compare_a_network_of_the_paper_with_itself_alone():
+    checkpoint = Store().checkpoint("cifar10/vgg19/badnets")
+    rows = evaluated([Subject(checkpoint, checkpoint.card())])
+    assert {group for group, _ in table_5(rows).columns} == {"Measured", "Paper, VGG-19"}
+    assert "Paper, VGG-19: ASR" in beside_the_paper(rows)
+    assert "Paper, ResNet-34: ASR" not in beside_the_paper(rows)
+    times = time_table(Results.read(Store(), "cifar10", "vgg19"))
+    assert not any("ResNet-34" in column for column in times)
 
 
 def test_table_2_is_the_mean_over_the_standard_attacks_and_one_number_everywhere(shapes):
