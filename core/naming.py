@@ -28,7 +28,7 @@ from core.attacks import Attack, Enhanced, attacks
 from core.data import Dataset
 from core.paper.constants import SHRINK
 from core.params import Parametrised, Value, flags_of, params_of
-from core.recipe import Recipe, recipe_for
+from core.recipe import Recipe, recipe_for, recipe_of
 from core.transforms import transforms
 
 __all__ = [
@@ -193,7 +193,7 @@ def recipe_flags(name: str, params: Mapping[str, Value], model: str) -> list[str
     ['--epochs', '8']
     """
     try:
-        found = Recipe.from_dict({"optimizer": "sgd", **params})
+        found = recipe_of(params)
         base = recipe_for(name, model, found.optimizer)
     except ValueError:
         return []

@@ -138,8 +138,9 @@ def number(
     title: str = "",
 ) -> Any:
     """Declares a real parameter with inclusive bounds."""
-    bounds: dict[str, Any] = {"low": low, "high": high, "step": step}
-    return _declare(Param(kind=float, default=float(default), help=help, unit=unit, title=title, **bounds))
+    return _declare(
+        Param(kind=float, default=float(default), help=help, low=low, high=high, step=step, unit=unit, title=title)
+    )
 
 
 def integer(
@@ -153,8 +154,7 @@ def integer(
     title: str = "",
 ) -> Any:
     """Declares an integer parameter with inclusive bounds."""
-    bounds: dict[str, Any] = {"low": low, "high": high, "step": step}
-    return _declare(Param(kind=int, default=default, help=help, unit=unit, title=title, **bounds))
+    return _declare(Param(kind=int, default=default, help=help, low=low, high=high, step=step, unit=unit, title=title))
 
 
 def class_label(default: int, *, help: str) -> Any:

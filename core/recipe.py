@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.params import Parametrised, choice, flag, integer, number
+from core.params import Parametrised, Value, choice, flag, integer, number
 
-__all__ = ["RECIPES", "Recipe", "recipe_for"]
+__all__ = ["RECIPES", "Recipe", "recipe_for", "recipe_of"]
 
 RECIPES = ("fast", "short", "paper")
 
@@ -86,3 +87,12 @@ def recipe_for(name: str, model: str, optimizer: str = "muon") -> Recipe:
     if name == "fast":
         return Recipe()
     raise ValueError(f"recipe = {name!r} is not allowed: one of {', '.join(RECIPES)}")
+
+
+def recipe_of(params: Mapping[str, Value]) -> Recipe:
+    """The recipe in a card. The first cards name no optimizer: there was only SGD.
+
+    Raises:
+        ValueError: If a parameter is not known or not allowed.
+    """
+    return Recipe.from_dict({"optimizer": "sgd", **params})

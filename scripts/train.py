@@ -165,8 +165,7 @@ def is_finished(options: argparse.Namespace, plan: Plan, store: Store) -> bool:
     try:
         card = checkpoint.card()
         unfinished = read_unfinished(checkpoint.folder)
-        trained = {"dataset": card.source, "model": card.model, "attack": card.attack, "recipe": card.recipe}
-        same = replace(plan, dataset=plan.source, at=None).trains_like(trained | {"seed": card.seed})
+        same = replace(plan, dataset=plan.source, at=None).trains_like(card.plan)
         same = same and card.test == plan.source.load("test").fingerprint
     except Damaged:
         return False

@@ -79,11 +79,15 @@ class Enhancement(Parametrised):
     @property
     def layer(self) -> Layer:
         """The compound transformation, with its randomness (the set T of Eq. 9)."""
-        flip = Flip(probability=0.5)
-        layer = Compose((flip, RandomShrinkPad(size=self.max_shrink)) if self.max_shrink else (flip,))
+        return self._whole_layer if self.share == 1 else Portion(self._whole_layer, self.share)
+
+    @property
+    def _whole_layer(self) -> Compose:
+        """What the images pass that do pass it."""
         if self.transforms:
-            layer = transform_from_spec(self.transforms)
-        return layer if self.share == 1 else Portion(layer, self.share)
+            return transform_from_spec(self.transforms)
+        flip = Flip(probability=0.5)
+        return Compose((flip, RandomShrinkPad(size=self.max_shrink)) if self.max_shrink else (flip,))
 
     @property
     def is_sized(self) -> bool:
@@ -104,8 +108,10 @@ class Enhancement(Parametrised):
     @property
     def note(self) -> str:
         """What differs from the paper's setting, for people."""
-        parts = [transform_from_spec(self.transforms).label] * bool(self.transforms)
-        if not self.transforms and self.max_shrink != SHRINK:
+        parts = []
+        if self.transforms:
+            parts.append(self._whole_layer.label)
+        elif self.max_shrink != SHRINK:
             parts.append(f"max {self.max_shrink}")
         parts += [f"{100 * self.share:g} % of the images"] * (self.share != 1)
         parts += ["poisoned only"] * (not self.benign_too)

@@ -6,7 +6,7 @@ A task whose result is stored is done: so a grid that was interrupted goes on wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from core.inference.predictor import Predictor
 from core.models import Classifier
 from core.paper.ablation import training_of
 from core.paper.constants import STANDARD
-from core.recipe import Recipe
+from core.recipe import recipe_of
 from core.reproduction.tasks import SHRINKPAD, TRAINING, Task
 from core.store.card import Card, Damaged, Missing
 from core.store.card_images import data_set_of, images_of
@@ -181,17 +181,8 @@ def _plan_of(card: Card) -> Plan:
     """
     if card.is_imported:
         raise Missing(f"the weights of {card.key} are not stored here; make them with: {card.command}")
-    return Plan(
-        dataset=card.dataset_object,
-        at=data_set_of(card),
-        model=card.model,
-        attack=card.attack_object,
-        recipe_name=card.recipe["name"],
-        # In the first cards there was only SGD.
-        recipe=Recipe.from_dict({"optimizer": "sgd", **card.recipe["params"]}),
-        seed=card.seed,
-        name=card.key.rpartition("/")[2],
-    )
+    plan = Plan.from_dict({**card.plan, "name": card.key.rpartition("/")[2]})
+    return replace(plan, at=data_set_of(card), recipe=recipe_of(card.recipe["params"]))
 
 
 @lru_cache(maxsize=1)

@@ -168,6 +168,12 @@ class Card:
         return Fits(classes=len(self.classes), height=height, width=width, channels=last_channels(self.model))
 
     @property
+    def plan(self) -> dict[str, Any]:
+        """What decided its weights, as a plan of a training has it in JSON."""
+        made = {"dataset": self.source, "model": self.model, "attack": self.attack, "recipe": self.recipe}
+        return made | {"seed": self.seed}
+
+    @property
     def command(self) -> str:
         """The command that trains such a model in its place, or imports the file it came from once more."""
         if self.is_imported:

@@ -266,8 +266,7 @@ class Trainings:
             card = self.store.checkpoint(key).card()
         except (OSError, ValueError):
             return False
-        made = {"dataset": card.source, "model": card.model, "attack": card.attack, "recipe": card.recipe}
-        return key not in shipped(self.store.root) and plan.trains_like({**made, "seed": card.seed})
+        return key not in shipped(self.store.root) and plan.trains_like(card.plan)
 
     def delete(self, key: str, by: str) -> None:
         """Deletes a model that was trained by this application, with everything that was measured on it.

@@ -16,12 +16,12 @@ from core import formatting
 from core.attacks import Enhanced
 from core.metrics import Rate
 from core.models import models
-from core.transforms import transform_from_spec, transforms
+from core.transforms import transforms
 from dashboard.figures.base import COLOURS
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import evaluated_rows
 from dashboard.server.subjects import Subject
-from dashboard.tables.rows import NO_DEFENSE, Evaluated, evaluated, transforms_offered
+from dashboard.tables.rows import NO_DEFENSE, Evaluated, evaluated, strength_query, transforms_offered
 from dashboard.widgets.save_menu import csv_button
 
 __all__ = ["attack_map", "draw_attack_map", "map_html"]
@@ -70,11 +70,11 @@ def map_html(cells: Cells) -> str:
 def _cell(row: Evaluated | None) -> str:
     if row is None:
         return "<td></td>"
-    page, query = "location", {"model": row.subject.key} | ({"before": row.spec} if row.spec else {})
-    if row.spec and not row.subject.checkpoint.has_weights:  # only its curve can be shown
-        step = transform_from_spec(row.spec).steps[0]
-        page = "defenses"
-        query = {"model": row.subject.key, "defense": step.name, f"{step.name}-strength": f"{step.value:g}"}
+    page, query = "location", {"model": row.subject.key}
+    if row.transform is not None and not row.subject.checkpoint.has_weights:  # only its curve can be shown
+        page, query = "defenses", query | strength_query(row.transform)
+    elif row.spec:
+        query["before"] = row.spec
     rate: Rate = row.success
     says = f"{row.subject.label}, {row.label}: {rate}"
     tint = f"background: color-mix(in srgb, {COLOURS[0]} {60 * rate.value:.0f}%, transparent)"

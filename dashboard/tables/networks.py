@@ -28,18 +28,14 @@ class Standing:
 
     Attributes:
         model: Registered name.
-        holding: Statements of the paper that hold.
-        judged: Those that could be judged.
-        statements: Statements of the paper.
+        outcomes: How many statements of the paper have each outcome, one of :data:`core.paper.claims.base.OUTCOMES`.
         there: Rates that the paper has.
         measured: Those of them that were measured.
         near: Those of these that are within 5 points.
     """
 
     model: str
-    holding: int
-    judged: int
-    statements: int
+    outcomes: Mapping[str, int]
     there: int
     measured: int
     near: int
@@ -47,9 +43,23 @@ class Standing:
     @classmethod
     def of(cls, results: Results) -> Self:
         """What the stored results of a network say."""
-        outcomes = [verdict.outcome for verdict in results.verdicts() if verdict.claim.source == LI]
-        judged = len(outcomes) - outcomes.count(NOT_MEASURED)
-        return cls(results.model, outcomes.count(HOLDS), judged, len(outcomes), *agreement(compared(results)))
+        outcomes = Counter(verdict.outcome for verdict in results.verdicts() if verdict.claim.source == LI)
+        return cls(results.model, outcomes, *agreement(compared(results)))
+
+    @property
+    def holding(self) -> int:
+        """Statements of the paper that hold."""
+        return self.outcomes.get(HOLDS, 0)
+
+    @property
+    def statements(self) -> int:
+        """Statements of the paper."""
+        return sum(self.outcomes.values())
+
+    @property
+    def judged(self) -> int:
+        """Those that could be judged."""
+        return self.statements - self.outcomes.get(NOT_MEASURED, 0)
 
 
 def standings_table(standings: Sequence[Standing]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from core.paper.constants import PHOTOGRAPHS, STANDARD
 from core.physical import PRESETS
 from core.transforms import transform_from_spec
 from dashboard.figures.base import COLOURS
-from dashboard.tables.rows import NO_DEFENSE
+from dashboard.tables.rows import NO_DEFENSE, strength_query
 from dashboard.words.escaping import plain
 
 __all__ = ["FAR", "agreement", "attack_label", "link_of", "mean_label", "number_table", "tinted"]
@@ -75,8 +75,7 @@ def link_of(number: Number, dataset: str) -> str:
         return "defenses?" + urlencode(query | {"part": "repairs", "with": number.defense})
     # No defense is one of no strength.
     step = transform_from_spec(number.defense or "shrinkpad:0").steps[0]
-    more = {"defense": step.name, f"{step.name}-strength": f"{step.value:g}"}
-    return "defenses?" + urlencode(query | more)
+    return "defenses?" + urlencode(query | strength_query(step))
 
 
 def number_table(numbers: Iterable[Number], dataset: str) -> pd.DataFrame:

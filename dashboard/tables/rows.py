@@ -19,6 +19,7 @@ __all__ = [
     "evaluated",
     "repaired",
     "siblings",
+    "strength_query",
     "transform_names",
     "transforms_offered",
     "unrepaired",
@@ -26,6 +27,11 @@ __all__ = [
 
 NO_DEFENSE = "No defense"
 """The row of a model that is attacked as it is; the paper's tables call it Standard."""
+
+
+def strength_query(transform: Transform) -> dict[str, str]:
+    """What of a link to the page *Defenses* says which transformation is shown, and at which strength."""
+    return {"defense": transform.name, f"{transform.name}-strength": f"{transform.value:g}"}
 
 
 def transform_names() -> list[str]:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.models import models
-from core.paper.claims.base import FAILS, HOLDS, LI, MIXED, NOT_MEASURED, OUTCOMES
+from core.paper.claims.base import FAILS, MIXED, NOT_MEASURED
 from core.paper.comparison import Number, compared
 from core.paper.constants import PAPER_MODELS
 from core.paper.results import Results
@@ -21,7 +21,7 @@ from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, one_of
 from dashboard.tables.claims import draw_verdicts
 from dashboard.tables.networks import Standing, most_measured, standings_table
-from dashboard.tables.paper import FAR, agreement, number_table, tinted
+from dashboard.tables.paper import FAR, number_table, tinted
 from dashboard.widgets.controls import choose, one_sentence
 from dashboard.widgets.page_head import begin, read_link, say
 from dashboard.widgets.save_menu import PLOT_CONFIG, csv_button, downloads
@@ -68,16 +68,15 @@ def show() -> None:
     results = results_of(main)
     numbers, verdicts = compared(results), results.verdicts()
     st.markdown(f"### {models[main.card.model].label}, {main.dataset_label}")
-    there, measured, near = agreement(numbers)
-    counts = {kind: sum((v.claim.source, v.outcome) == (LI, kind) for v in verdicts) for kind in OUTCOMES}
-    judged = sum(counts.values()) - counts[NOT_MEASURED]
-    say(answer, paper_answer(counts[HOLDS], judged, near, measured))
+    own = Standing.of(results)
+    say(answer, paper_answer(own.holding, own.judged, own.near, own.measured))
     columns = st.columns(3)
-    columns[0].metric("Statements that hold", f"{counts[HOLDS]} of {judged}")
-    columns[0].caption(", ".join(f"{counts[kind]} {words}" for kind, words in OTHER_OUTCOMES.items() if counts[kind]))
-    columns[1].metric("Rates of the paper measured", f"{measured} of {there}")
-    columns[2].metric("Within 5 points of the paper", f"{near} of {measured}")
-    _draw_networks(main)
+    columns[0].metric("Statements that hold", f"{own.holding} of {own.judged}")
+    others = {words: own.outcomes.get(kind, 0) for kind, words in OTHER_OUTCOMES.items()}
+    columns[0].caption(", ".join(f"{count} {words}" for words, count in others.items() if count))
+    columns[1].metric("Rates of the paper measured", f"{own.measured} of {own.there}")
+    columns[2].metric("Within 5 points of the paper", f"{own.near} of {own.measured}")
+    _draw_networks(main, own)
     if main.card.model not in PAPER_MODELS or main.card.dataset != "cifar10":
         labels = " and ".join(models[name].label for name in PAPER_MODELS)
         st.caption(
@@ -94,11 +93,12 @@ def show() -> None:
     session.write_link()
 
 
-def _draw_networks(main: Subject) -> None:
+def _draw_networks(main: Subject, own: Standing) -> None:
     """How far each network agrees with the paper, where more than one was measured on these data."""
     dataset = main.key.split("/")[0]
     names = dict.fromkeys(key.split("/")[1] for key in subjects()[0] if key.startswith(f"{dataset}/"))
-    table = standings_table([Standing.of(results_of_network(dataset, name)) for name in names])
+    others = [Standing.of(results_of_network(dataset, name)) for name in names if name != own.model]
+    table = standings_table([own, *others])
     if len(table) > 1:
         st.dataframe(table, hide_index=True, width="stretch")
 

@@ -8,9 +8,11 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from torch import Tensor
 
 from core import formatting
 from core.data.natural import NATURAL
+from core.inference.predictor import Predictor
 from core.paper.claims import judge_physical
 from core.paper.claims.physical import SHAPES
 from core.paper.constants import PHOTOGRAPHED, PHOTOGRAPHS
@@ -155,11 +157,7 @@ def _draw_live(
                     if measured is None:
                         continue
                     if model is not None:  # else only what is stored is known
-                        with jobs().turnstile.interactive():
-                            label = int(model.predict(taken[subject.trigger.fingerprint].inputs)[0])
-                        name = subject.classes[label]
-                        hit = label == subject.attack.target
-                        st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if hit else name))
+                        _draw_answer(subject, model, taken[subject.trigger.fingerprint].inputs)
                     taken_for = f"{subject.label}: simulated photographs taken for “{subject.target_name}”"
                     note = stored_note if kept else live_note
                     readings.append(Reading(taken_for, measured[1], colour, note(measured[1])))
@@ -179,6 +177,14 @@ def _draw_live(
             st.rerun()  # the maps below are of this camera
 
     live()
+
+
+def _draw_answer(subject: Subject, model: Predictor, inputs: Tensor) -> None:
+    """What a network says to the first photograph, in red where that is the target."""
+    with jobs().turnstile.interactive():
+        label = int(model.predict(inputs)[0])
+    name = subject.classes[label]
+    st.markdown(f"#### {subject.label} says " + (f":red[{name}]" if label == subject.attack.target else name))
 
 
 def _draw_strip(subject: Subject, data: Tested, camera: Camera, start: int) -> None:

@@ -38,23 +38,30 @@ def test_the_promised_models_are_there() -> None:
     assert set(EXPECTED) <= set(KEYS)
 
 
+def tracked(*patterns: str) -> list[str] | None:
+    """The files of the store that git has; None where this is no git checkout."""
+    command = ["git", "ls-files", "-z", "--", *patterns]
+    listed = subprocess.run(command, cwd=DEFAULT_ROOT, capture_output=True, text=True)
+    return None if listed.returncode else [name for name in listed.stdout.split("\0") if name]
+
+
 def test_the_folder_stays_small() -> None:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=DEFAULT_ROOT, capture_output=True, text=True)
-    files = [DEFAULT_ROOT / name for name in listed.stdout.split("\0") if name]
-    if listed.returncode:  # no git checkout
-        files = [path for path in DEFAULT_ROOT.rglob("*") if path.is_file()]
+    names = tracked()
+    files = (
+        [DEFAULT_ROOT / name for name in names]
+        if names is not None
+        else [path for path in DEFAULT_ROOT.rglob("*") if path.is_file()]
+    )
     assert sum(path.stat().st_size for path in files if path.exists()) < 25 * MIB
 
 
 def test_the_list_says_what_comes_along() -> None:
     """Else a model could be replaced without being asked for; `scripts/restore.py --record` writes the list."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--", "*/card.json"], cwd=DEFAULT_ROOT, capture_output=True, text=True
-    )
-    if listed.returncode:
+    cards = tracked("*/card.json")
+    if cards is None:
         pytest.skip("this is no git checkout")
-    tracked = {name.rpartition("/")[0] for name in listed.stdout.split("\0") if name}
-    assert shipped(DEFAULT_ROOT) == {key: STORE.checkpoint(key).card().weights for key in tracked}
+    keys = {name.rpartition("/")[0] for name in cards}
+    assert shipped(DEFAULT_ROOT) == {key: STORE.checkpoint(key).card().weights for key in keys}
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -9,6 +9,7 @@ import pytest
 from pages import _alone, page
 
 from core.inference.predictor import Predictor
+from core.paper.claims.base import FAILS, HOLDS, NOT_MEASURED
 from core.store.local import DEFAULT_ROOT, Store
 from core.sweeps.runner import Sweep, carry_out
 from core.sweeps.saliency_examples import RESULT
@@ -21,9 +22,9 @@ KEY = "shapes10/resnet20/badnets"
 def test_the_papers_networks_come_first_and_what_is_not_measured_is_left_out():
     table = standings_table(
         [
-            Standing("resnet20", 12, 19, 20, 183, 183, 109),
-            Standing("resnet18", 0, 0, 20, 183, 0, 0),
-            Standing("vgg19", 3, 5, 20, 183, 9, 8),
+            Standing("resnet20", {HOLDS: 12, FAILS: 7, NOT_MEASURED: 1}, 183, 183, 109),
+            Standing("resnet18", {NOT_MEASURED: 20}, 183, 0, 0),
+            Standing("vgg19", {HOLDS: 3, FAILS: 2, NOT_MEASURED: 15}, 183, 9, 8),
         ]
     )
     assert list(table["Network"]) == ["VGG-19", "ResNet-20"]
