@@ -10,11 +10,16 @@ import torch.nn.functional as F
 from captum.attr import FeatureAblation, GuidedGradCam, LayerGradCam, Occlusion
 from torch import Tensor
 
-from core.attribution.methods import GradientMethod, Method, methods
+from core.attribution.methods import BATCH, GradientMethod, Method, methods
 from core.models import Classifier
 from core.params import integer
 
 __all__ = ["Ablated", "GradCam", "GuidedCam", "Occluded"]
+
+
+def _covers_at_once(images: Tensor) -> int:
+    """How many covered copies of every image make one pass: about a batch together, as larger passes are slower."""
+    return max(1, BATCH // len(images))
 
 
 @methods.register("gradcam")
@@ -51,7 +56,7 @@ class Occluded(Method):
             strides=(images.shape[1], min(self.stride, window), min(self.stride, window)),
             baselines=0.5,
             target=targets,
-            perturbations_per_eval=16,
+            perturbations_per_eval=_covers_at_once(images),
         )
         return values.clamp_min(0).amax(1)
 
@@ -85,6 +90,6 @@ class Ablated(Method):
         rows, cols = (torch.arange(size) // self.window for size in (height, width))
         squares = (rows[:, None] * (int(cols[-1]) + 1) + cols)[None, None].to(images.device)
         values: Tensor = FeatureAblation(model).attribute(
-            images, baselines=0.5, target=targets, feature_mask=squares, perturbations_per_eval=16
+            images, baselines=0.5, target=targets, feature_mask=squares, perturbations_per_eval=_covers_at_once(images)
         )
         return values.clamp_min(0).amax(1)
