@@ -12,9 +12,11 @@ a private copy of the model, one at a time (:class:`Explained`); the model that 
 from __future__ import annotations
 
 import copy
+import hashlib
 import threading
 import warnings
 from abc import abstractmethod
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +32,8 @@ from core.registry import Registry
 __all__ = ["Explained", "GradientMethod", "Method", "displayed", "methods"]
 
 BATCH = 64
+ANSWERS_KEPT = 1024
+"""Batches of which the predictions are kept; a thousand take half a megabyte."""
 REDUCTIONS = ("absolute", "signed")
 
 
@@ -45,6 +49,7 @@ class Explained:
         self.model = copy.deepcopy(model).to(device).float().eval().requires_grad_(False)
         self.device = torch.device(device)
         self.lock = threading.Lock()
+        self._answers: OrderedDict[bytes, Tensor] = OrderedDict()
         for module in self.model.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False  # a hook cannot see what is overwritten
@@ -57,10 +62,20 @@ class Explained:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """Predicted classes, int64 ``(N,)`` on the CPU, of float images ``(N, C, H, W)`` in [0, 1]."""
+        """Predicted classes, int64 ``(N,)`` on the CPU, of float images ``(N, C, H, W)`` in [0, 1].
+
+        The last answers are kept, as a comparison asks about the same images with every method.
+        """
+        digest = hashlib.sha256(repr(images.shape).encode())
+        digest.update(images.numpy(force=True).tobytes())
+        key = digest.digest()
         with self.lock:
-            predicted: Tensor = self.model(images.to(self.device)).argmax(1).cpu()
-        return predicted
+            if key not in self._answers:
+                self._answers[key] = self.model(images.to(self.device)).argmax(1).cpu()
+            self._answers.move_to_end(key)
+            if len(self._answers) > ANSWERS_KEPT:
+                self._answers.popitem(last=False)
+            return self._answers[key].clone()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,20 @@ from torch import Tensor
 
 from dashboard.figures.html import data_url, svg_image
 
-__all__ = ["heat", "outline", "overlaid", "picture"]
+__all__ = ["PICTURE_STYLE", "heat", "outline", "overlaid", "picture"]
 
 # Inferno at equal steps: dark is nothing, and it grows lighter evenly, in print too.
 ANCHORS = ("000004", "280b54", "65156e", "9f2a63", "d44842", "f57d15", "fac127", "fcffa4")
 
 OUTLINE = "#35e0e6"
+
+PICTURE_STYLE = """
+<style>
+.ts-heat {position: relative; aspect-ratio: 1}
+.ts-heat img {width: 100%; height: 100%; image-rendering: pixelated; border-radius: .2rem; display: block}
+</style>
+"""
+"""CSS that every page with a :func:`picture` needs."""
 
 
 def heat(saliency: Tensor) -> Tensor:

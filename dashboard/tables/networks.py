@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import pandas as pd
 
 from core.models import models
-from core.paper.claims.base import HOLDS, LI, NOT_MEASURED
-from core.paper.comparison import compared
+from core.paper.claims.base import HOLDS, LI, NOT_MEASURED, Verdict
+from core.paper.comparison import Number
 from core.paper.constants import PAPER_MODELS, STANDARD
-from core.paper.results import Results
 from dashboard.server.subjects import Subject
 from dashboard.tables.paper import agreement
 
@@ -41,10 +40,10 @@ class Standing:
     near: int
 
     @classmethod
-    def of(cls, results: Results) -> Self:
-        """What the stored results of a network say."""
-        outcomes = Counter(verdict.outcome for verdict in results.verdicts() if verdict.claim.source == LI)
-        return cls(results.model, outcomes, *agreement(compared(results)))
+    def of(cls, model: str, numbers: Sequence[Number], verdicts: Iterable[Verdict]) -> Self:
+        """Counts what was compared and judged of a network, by its registered name."""
+        outcomes = Counter(verdict.outcome for verdict in verdicts if verdict.claim.source == LI)
+        return cls(model, outcomes, *agreement(numbers))
 
     @property
     def holding(self) -> int:

@@ -68,7 +68,7 @@ def show() -> None:
     results = results_of(main)
     numbers, verdicts = compared(results), results.verdicts()
     st.markdown(f"### {models[main.card.model].label}, {main.dataset_label}")
-    own = Standing.of(results)
+    own = Standing.of(results.model, numbers, verdicts)
     say(answer, paper_answer(own.holding, own.judged, own.near, own.measured))
     columns = st.columns(3)
     columns[0].metric("Statements that hold", f"{own.holding} of {own.judged}")
@@ -97,8 +97,9 @@ def _draw_networks(main: Subject, own: Standing) -> None:
     """How far each network agrees with the paper, where more than one was measured on these data."""
     dataset = main.key.split("/")[0]
     names = dict.fromkeys(key.split("/")[1] for key in subjects()[0] if key.startswith(f"{dataset}/"))
-    others = [Standing.of(results_of_network(dataset, name)) for name in names if name != own.model]
-    table = standings_table([own, *others])
+    others = [results_of_network(dataset, name) for name in names if name != own.model]
+    standings = [Standing.of(other.model, compared(other), other.verdicts()) for other in others]
+    table = standings_table([own, *standings])
     if len(table) > 1:
         st.dataframe(table, hide_index=True, width="stretch")
 

@@ -20,7 +20,7 @@ from core.trigger import stamp
 from core.workers.process import in_process
 from dashboard.figures import repairs as repair_figures
 from dashboard.figures.base import COLOURS
-from dashboard.figures.heatmap import heat
+from dashboard.figures.heatmap import PICTURE_STYLE, heat
 from dashboard.figures.html import Reading, rate_bars
 from dashboard.figures.panels import Block, Panel, block_html
 from dashboard.saving.names import Source, file_name
@@ -260,15 +260,16 @@ def _flagged(classes: Sequence[str], labels: Sequence[int]) -> str:
     return ", ".join(classes[label] for label in labels) or "none"
 
 
-STYLE = """
+STYLE = (
+    PICTURE_STYLE
+    + """
 <style>
 .ts-reversed h4 {display: none}
 .ts-reversed .cells {display: grid; grid-template-columns: repeat(auto-fill, minmax(5.6rem, 1fr)); gap: .5rem}
 .ts-reversed figure {margin: 0; font-size: .78rem; line-height: 1.25}
-.ts-heat {position: relative; aspect-ratio: 1}
-.ts-heat img {width: 100%; height: 100%; image-rendering: pixelated; border-radius: .2rem; display: block}
 </style>
 """
+)
 
 
 def _draw_redrawn(session: Session, main: Subject, subject: Subject, data: Tested, image: Choice[int]) -> None:

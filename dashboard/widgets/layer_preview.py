@@ -13,19 +13,20 @@ from core.data import Dataset, datasets
 from core.runtime.seeding import generator_for
 from core.sweeps.saliency import trigger_mask
 from core.trigger import stamp
-from dashboard.figures.heatmap import picture
+from dashboard.figures.heatmap import PICTURE_STYLE, picture
 from dashboard.words.escaping import plain
 
 __all__ = ["DRAWS", "draw_layer_preview", "ten_draws"]
 
 DRAWS = 10
-STYLE = """
+STYLE = (
+    PICTURE_STYLE
+    + """
 <style>
-.ts-draws .ts-heat {position: relative; aspect-ratio: 1}
-.ts-draws .ts-heat img {width: 100%; height: 100%; image-rendering: pixelated; border-radius: .2rem; display: block}
 .ts-draws {display: grid; grid-template-columns: repeat(auto-fill, minmax(5.5rem, 1fr)); gap: .5rem}
 </style>
 """
+)
 
 
 def ten_draws(attack: Enhanced, image: Tensor, seed: int) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from core.sweeps.saliency import targets_of
 from core.sweeps.saliency_examples import shown_twice
 from core.transforms import Compose
 from core.trigger import Trigger
-from dashboard.figures.heatmap import heat, overlaid
+from dashboard.figures.heatmap import PICTURE_STYLE, heat, overlaid
 from dashboard.figures.panels import Block, Panel, block_html
 from dashboard.saving.names import Entry, Mean, Source, table
 from dashboard.saving.tables import PEAK, SHARE
@@ -283,7 +283,9 @@ def maps_html(blocks: Sequence[Block], bar: Block | None = None, layout: str = "
     return html if bar is None else f'{html}<div class="ts-saliency ts-bar">{block_html(bar)}</div>'
 
 
-STYLE = """
+STYLE = (
+    PICTURE_STYLE
+    + """
 <style>
 .ts-saliency h4 {font-size: .95rem; margin: .2rem 0 .3rem; padding: 0}
 .ts-saliency .cells {display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: .5rem}
@@ -293,8 +295,6 @@ STYLE = """
 .ts-saliency figcaption {margin-top: .15rem; opacity: .85}
 .ts-saliency .pair {display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr));
   gap: .4rem 1.6rem; margin-bottom: .8rem}
-.ts-heat {position: relative; aspect-ratio: 1}
-.ts-heat img {width: 100%; height: 100%; image-rendering: pixelated; border-radius: .2rem; display: block}
 .ts-saliency.ts-bar {margin-top: .4rem}
 .ts-saliency.ts-bar h4 {display: none}
 .ts-saliency.ts-bar .cells {grid-template-columns: minmax(0, 1fr)}
@@ -305,3 +305,4 @@ STYLE = """
 .ts-maps .where {font-size: .875rem; opacity: .85; margin: .2rem 0 0; font-variant-numeric: tabular-nums}
 </style>
 """
+)

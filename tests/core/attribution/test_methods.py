@@ -177,6 +177,33 @@ def test_a_model_predicts_the_same_while_it_is_explained(name):
     assert not any(m._forward_hooks or m._backward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+def test_the_same_images_are_predicted_once():
+    explained, images, passes = Explained(untrained()), images_of(8), []
+    plain = explained.model(images).argmax(1)
+    explained.model.register_forward_hook(lambda *_: passes.append(1))
+    first, again = explained.predict(images), explained.predict(images.clone())
+    assert torch.equal(first, plain)
+    assert torch.equal(again, plain)
+    assert len(passes) == 1
+    again[:] = 9  # the caller's own
+    assert torch.equal(explained.predict(images), plain)
+    turned = images.flip(0)
+    assert torch.equal(explained.predict(turned), plain.flip(0))
+    images.copy_(turned)
+    assert torch.equal(explained.predict(images), plain.flip(0))
+    assert torch.equal(explained.predict(images[:5]), plain.flip(0)[:5])
+    assert len(passes) == 3
+
+
+def test_only_the_last_predictions_are_kept(monkeypatch):
+    monkeypatch.setattr("core.attribution.methods.ANSWERS_KEPT", 2)
+    explained, passes = Explained(untrained()), []
+    explained.model.register_forward_hook(lambda *_: passes.append(1))
+    for seed in (0, 1, 0, 2, 0, 1):
+        explained.predict(images_of(2, seed))
+    assert len(passes) == 4
+
+
 def test_two_threads_explain_one_model_as_one_would():
     explained, images, targets = Explained(untrained()), images_of(2), torch.tensor([0, 1])
     names = ["guided", "gradient", "gradcam"] * 3
