@@ -16,7 +16,7 @@ from core.store.card import Card
 from core.sweeps.appearance import AppearanceCurve, AppearanceMap
 from core.sweeps.location import LocationMap
 from core.sweeps.physical import PhysicalResult
-from core.sweeps.saliency import Energies
+from core.sweeps.saliency import Energies, Energy
 from core.sweeps.saliency_methods import MEASURES, SaliencyMethods
 from core.sweeps.strength import StrengthCurve
 from core.training.state import Epoch
@@ -42,10 +42,10 @@ __all__ = [
 
 Rows = list[list[object]]
 NORMAL = "95% normal"
-SHARE, AREA = "share of the saliency on the trigger", "share of the image under the trigger"
-PEAK = "most salient pixel on the trigger"
+MASS, POINTING = MEASURES["mass"].label, MEASURES["pointing"].label
+AREA = "share of the image under the trigger"
 BENIGN = "benign images taken for the target"
-QUANTITIES = {"asr": SUCCESS, "clean": ACCURACY, "share": SHARE, "seconds": "seconds", "benign": BENIGN}
+QUANTITIES = {"asr": SUCCESS, "clean": ACCURACY, "share": MASS, "seconds": "seconds", "benign": BENIGN}
 
 
 def location_rows(source: Source, result: LocationMap) -> Rows:
@@ -185,7 +185,7 @@ def evaluated_rows(rows: Iterable[Evaluated]) -> Rows:
 
 
 def energy_rows(measured: Iterable[tuple[Source, Energies]], behind: str) -> Rows:
-    """Three rows per attack and kind of image: share and area of the trigger, and how often the peak is on it.
+    """A row per attack, kind of image and measure of how well the maps find the trigger, and the trigger's area.
 
     Args:
         measured: What each is of, and its shares.
@@ -198,12 +198,18 @@ def energy_rows(measured: Iterable[tuple[Source, Energies]], behind: str) -> Row
                 (source, energies.attacked),
                 (replace(source, defense=behind), energies.transformed),
             ):
-                ends = energy.interval
-                yield there, (), SHARE, Mean(energy.mean, energy.count, ends, NORMAL) if energy.count else None
                 yield there, (), AREA, Mean(energy.area, energy.count) if energy.count else None
-                yield there, (), PEAK, energy.peak_rate
+                yield from ((there, (), label, value) for label, value in _measures_of(energy))
 
     return table((), entries())
+
+
+def _measures_of(energy: Energy) -> Iterator[tuple[str, Mean | Rate]]:
+    """Names and values of the measures that were taken."""
+    for measure in MEASURES.values():
+        if (found := measure.of(energy)) is not None:
+            value, low, high, images, hits = found
+            yield measure.label, Mean(value, images, (low, high), NORMAL) if hits is None else Rate(hits, images)
 
 
 def method_rows(measured: Iterable[tuple[Source, SaliencyMethods]]) -> Rows:
@@ -218,11 +224,7 @@ def method_rows(measured: Iterable[tuple[Source, SaliencyMethods]]) -> Rows:
                     (replace(source, defense="shrinkpad"), score.energies.transformed),
                 )
                 for there, energy in behind:
-                    for measure in MEASURES.values():
-                        if (found := measure.of(energy)) is not None:
-                            value, low, high, images, hits = found
-                            mean = Mean(value, images, (low, high), NORMAL)
-                            yield there, own, measure.label, mean if hits is None else Rate(hits, images)
+                    yield from ((there, own, label, value) for label, value in _measures_of(energy))
 
     return table(("method", "reduction", "explained_class", "explained_network"), entries())
 

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.attribution.methods import methods
+from core.paper.claims.base import label_of
 from core.params import params_of
 from core.sweeps.saliency_methods import CLEAN, MEASURES, RANDOMISED, TRAINED, MethodScores, SaliencyMethods
 from dashboard.figures.saliency import method_map
@@ -27,7 +28,7 @@ EXPLAINED = {TRAINED: "Attacked", RANDOMISED: "Random weights", CLEAN: "Clean"}
 MEASURE: Choice[str] = Choice("measure", "mass", one_of(MEASURES))
 KIND: Choice[str] = Choice("images-of", "attacked", one_of(KINDS))
 NETWORK: Choice[str] = Choice("explained", TRAINED, one_of(EXPLAINED))
-SURVIVES = "Random weights"
+SURVIVES = "As good on random weights"
 TO_THE_TOP = "document.querySelector('[data-testid=\"stMain\"]').scrollTo({top: 0, behavior: 'smooth'})"
 
 Compared = Sequence[tuple[Subject, SaliencyMethods]]
@@ -37,6 +38,11 @@ def _label(score: MethodScores) -> str:
     """Name of the method in few words; the caption says what it means."""
     label = methods[score.method].label
     return label if score.explain == "target" else f"{label} (FlashTorch's)"
+
+
+def _column(subject: Subject) -> str:
+    """Name of an attack in few words."""
+    return subject.label if subject.is_variant else label_of(subject.attack.title)
 
 
 def method_table(compared: Compared, measure: str, kind: str, network: str) -> pd.DataFrame:
@@ -58,11 +64,11 @@ def method_table(compared: Compared, measure: str, kind: str, network: str) -> p
                 continue
             row = rows.setdefault(_label(score), {})
             estimate = MEASURES[measure].of(getattr(score.energies, kind))
-            row[subject.label] = 100 * estimate.value if estimate is not None else float("nan")
+            row[_column(subject)] = 100 * estimate.value if estimate is not None else float("nan")
             if stored.survives(score, MEASURES[measure]):
-                surviving.setdefault(_label(score), []).append(subject.label)
+                surviving.setdefault(_label(score), []).append(_column(subject))
     frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame = frame[[subject.label for subject, _ in compared if subject.label in frame]]
+    frame = frame[[name for subject, _ in compared if (name := _column(subject)) in frame]]
     frame.index.name = "Method"
     if network == TRAINED:
         frame[SURVIVES] = [_named(surviving.get(method, []), len(frame.columns)) for method in frame.index]
@@ -117,7 +123,7 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
     cells = event.selection.get("cells", []) if network == TRAINED else []
     if cells and cells[0][1] in numbers:
         row, column = cells[0]
-        subject, stored = next(pair for pair in compared if pair[0].label == column)
+        subject, stored = next(pair for pair in compared if _column(pair[0]) == column)
         score = next(score for score in stored.scores if _label(score) == frame.index[row])
         session.set(choices["method"], score.method)
         session.set(choices["explain"], score.explain)
@@ -130,14 +136,20 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
         st.rerun()
     if st.session_state.pop("saliency-opened", False):
         st.html(f"<script>{TO_THE_TOP}</script>", unsafe_allow_javascript=True)
-    counts = sorted({score.energies.images for _, stored in compared for score in stored.scores})
+    counts = [score.energies.images for _, stored in compared for score in stored.scores]
+    fewer = f" ({min(counts)} by methods of many passes an image)" if min(counts) < max(counts) else ""
+    told = [f"{MEASURES[measure].help} In percent, of {max(counts)} images{fewer}; the file has the intervals."]
+    if network == TRAINED:
+        told.append(
+            f"A click on a cell shows its maps, at the top. *{SURVIVES}*: attacks for which the method is about as "
+            "good on a network that has learned nothing (Adebayo et al. 2018), so that it shows nothing learned."
+        )
+    if any(score.explain == "predicted" for _, stored in compared for score in stored.scores):
+        told.append(
+            "*FlashTorch's*: the largest signed value instead of the largest absolute one, of the predicted class."
+        )
     caption, tools = st.columns([4, 1], vertical_alignment="center")
-    caption.caption(
-        f"{MEASURES[measure].help} In percent, of {' or '.join(map(str, counts))} images; the file that can be saved "
-        f"has the intervals. A click on a cell shows its maps, at the top. *{SURVIVES}*: attacks for which the method "
-        "is about as good on a network that has learned nothing (Adebayo et al. 2018): it shows nothing learned. "
-        "*FlashTorch's*: the largest signed value instead of the largest absolute one, of the predicted class."
-    )
+    caption.caption(" ".join(told))
     with tools:
         name = file_name(f"saliency-methods-{measure}", Source.of(compared[0][0]).all_attacks())
         numbers_of = [(Source.of(subject), stored) for subject, stored in compared]

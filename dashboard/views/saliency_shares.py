@@ -125,12 +125,14 @@ def _say_answer(place: DeltaGenerator, main: Subject, measured: list[tuple[Subje
 def _draw_table(main: Subject, measured: list[tuple[Subject, Energies]], asked: Asked) -> None:
     """The table of shares with what its words mean, and its file."""
     st.table(energy_table(measured, asked.before.label), width="stretch")
-    counts = sorted({energies.seen for _, energies in measured})
+    counts = [energies.seen for _, energies in measured]
+    images = " to ".join(map(str, sorted({min(counts), max(counts)})))
     caption, tools = st.columns([4, 1], vertical_alignment="center")
     caption.caption(
-        f"In percent with 95% intervals, {' to '.join(map(str, counts))} images. Share: how much of the "
-        "saliency falls on the trigger, on average. Area: how much of the image the trigger covers, which is "
-        "the share of a map that ignores it. Peak: how often the most salient pixel is on the trigger."
+        f"In percent with 95% intervals, {images} images. *Mass accuracy*: how much of the saliency falls on the "
+        "trigger, on average (Arras et al. 2022). *Area*: how much of the image the trigger covers, which is the "
+        "mass accuracy of a map that ignores it. *Pointing game*: how often the most salient pixel is on the "
+        "trigger, or next to it (Zhang et al. 2018). The file has the other measures too."
     )
     with tools:
         numbers = [(Source.of(subject), energies) for subject, energies in measured]
@@ -143,7 +145,7 @@ def _identity(asked: Asked) -> str:
 
 
 def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.DataFrame:
-    """One row per attack: share and interval, attacked and transformed, beside the trigger's share of the area."""
+    """One row per attack: two measures with their intervals, attacked and transformed, beside the trigger's area."""
 
     def cell(energy: Energy) -> str:
         return formatting.with_interval(energy.mean, energy.interval) if energy.count else ""
@@ -154,12 +156,12 @@ def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.Dat
 
     table = pd.DataFrame(
         {
-            "Share, attacked image": [cell(energies.attacked) for _, energies in measured],
-            f"Share, {label}": [cell(energies.transformed) for _, energies in measured],
+            "Mass accuracy, attacked image": [cell(energies.attacked) for _, energies in measured],
+            f"Mass accuracy, {label}": [cell(energies.transformed) for _, energies in measured],
             "Area, attacked image": [formatting.percent(energies.attacked.area) for _, energies in measured],
             f"Area, {label}": [formatting.percent(energies.transformed.area) for _, energies in measured],
-            "Peak, attacked image": [peak(energies.attacked) for _, energies in measured],
-            f"Peak, {label}": [peak(energies.transformed) for _, energies in measured],
+            "Pointing game, attacked image": [peak(energies.attacked) for _, energies in measured],
+            f"Pointing game, {label}": [peak(energies.transformed) for _, energies in measured],
         },
         index=[subject.label for subject, _ in measured],
     )

@@ -23,7 +23,7 @@ from core.trigger import Trigger
 from dashboard.figures.heatmap import PICTURE_STYLE, heat, overlaid
 from dashboard.figures.panels import Block, Panel, block_html
 from dashboard.saving.names import Entry, Mean, Source, table
-from dashboard.saving.tables import PEAK, SHARE
+from dashboard.saving.tables import MASS, POINTING
 from dashboard.server.resources import Tested, explained, explained_together, jobs
 from dashboard.server.subjects import Subject
 from dashboard.words.escaping import plain
@@ -259,8 +259,8 @@ def map_rows(shown: Iterable[Maps], index: int, asked: Asked) -> list[list[objec
                     asked.method.name, asked.explain, index, *maps.trigger.location, asked.draw,
                     maps.subject.classes[int(maps.predicted[n])], float(maps.saliency[n].max()),
                 )  # fmt: skip
-                yield source, own, SHARE, Mean(float(mass[n]), 1) if mass[n].isfinite() else None
-                yield source, own, PEAK, Rate(int(peaks[n]), 1)
+                yield source, own, MASS, Mean(float(mass[n]), 1) if mass[n].isfinite() else None
+                yield source, own, POINTING, Rate(int(peaks[n]), 1)
 
     columns = ("method", "explained_class", "image", "row", "col", "draw", "predicted", "largest_saliency")
     return table(columns, entries())

@@ -478,11 +478,11 @@ def test_saliency_of_every_attack_is_drawn_and_its_share_is_the_stored_one() -> 
     values = Store().checkpoint(WHITE).result("saliency")
     assert values is not None
     table = stored.table[0].value
-    assert table.loc["BadNets", "Share, attacked image"].startswith(f"{100 * values['attacked']['mean']:.1f} (")
-    assert table.loc["BadNets", "Share, ShrinkPad-4"].startswith(f"{100 * values['transformed']['mean']:.1f} (")
+    assert table.loc["BadNets", "Mass accuracy, attacked image"].startswith(f"{100 * values['attacked']['mean']:.1f} (")
+    assert table.loc["BadNets", "Mass accuracy, ShrinkPad-4"].startswith(f"{100 * values['transformed']['mean']:.1f} (")
     peaks = 100 * values["attacked"]["peaks"] / values["attacked"]["count"]
     judged = next(body for body in (block.proto.body for block in stored.get("html")) if 'class="ts-verdict' in body)
-    assert f"<b>BadNets</b> peaks on the trigger {peaks:.1f}%" in judged
+    assert f"<b>BadNets</b> pointing game {peaks:.1f}%" in judged
     assert judged.count('class="ts-verdict') == 4
 
 

@@ -11,12 +11,14 @@ from core.sweeps.saliency import Energies, Energy
 
 __all__ = ["judge_saliency"]
 
+BEHIND = " behind ShrinkPad-4"
+
 ON_TRIGGER = Claim(
     "saliency-on-trigger",
     "5.4",
     "On attacked images the saliency lies mainly in the area of the trigger, under standard and enhanced attacks.",
-    "On more than half of the attacked images the most salient pixel is on the trigger (or next to it), for "
-    "every attack.",
+    "On more than half of the attacked images the most salient pixel is on the trigger or next to it (pointing game), "
+    "for every attack.",
     "… the saliency area of regularly (i.e., non-transformed) attacked images mainly lies in the area of the backdoor "
     "trigger on both standard attacks and enhanced attacks …",
 )
@@ -34,10 +36,10 @@ STANDARD_MOVES = Claim(
     "saliency-standard-moves-away",
     "5.4",
     "Under standard attacks the saliency of transformed images lies on the object rather than on the trigger.",
-    "Behind ShrinkPad-4 the most salient pixel is on the trigger (or next to it) on fewer than half of the images, "
-    "and the share of the saliency there (relevance mass accuracy) and, where it is measured, relevance rank accuracy "
-    "are lower than without, for every standard attack. Where these measures, which are not the paper's, disagree, the "
-    "verdict is mixed.",
+    "Behind ShrinkPad-4 the most salient pixel is on the trigger or next to it (pointing game) on fewer than half of "
+    "the images, and the share of the saliency there (relevance mass accuracy) and, where it is measured, relevance "
+    "rank accuracy are lower than without, for every standard attack. Where these measures, which are not the "
+    "paper's, disagree, the verdict is mixed.",
     "… the saliency map of transformed attacked images mainly activates at object structure rather than at the "
     "backdoor trigger.",
 )
@@ -45,10 +47,10 @@ ENHANCED_STAYS = Claim(
     "saliency-enhanced-stays",
     "5.4",
     "Under enhanced attacks the saliency of both lies on the trigger, and more so on transformed images.",
-    "On more than half of the images the most salient pixel is on the trigger (or next to it), without and behind "
-    "ShrinkPad-4, and the saliency per pixel there, and where it is measured relevance rank accuracy, are higher "
-    "behind it, for every enhanced attack. Where these measures, which are not the paper's, disagree, the verdict is "
-    "mixed.",
+    "On more than half of the images the most salient pixel is on the trigger or next to it (pointing game), without "
+    "and behind ShrinkPad-4, and the saliency per pixel there, and where it is measured relevance rank accuracy, are "
+    "higher behind it, for every enhanced attack. Where these measures, which are not the paper's, disagree, the "
+    "verdict is mixed.",
     "The saliency maps of both types of attacked images concentrate on the area of backdoor trigger, although such "
     "concentration is more significant of transformed images.",
 )
@@ -67,7 +69,7 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
             measured,
             STANDARD + ENHANCED,
             lambda energies: _mostly_on(energies.attacked),
-            lambda energies: {"peaks on the trigger, %": 100 * energies.attacked.peak_rate.value},
+            lambda energies: _pointing(energies.attacked),
         ),
         _consistent_is_spread(measured),
         judge(
@@ -80,9 +82,11 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
                 **_by_rank(energies.attacked, energies.transformed),
             },
             lambda energies: {
-                "peaks on the trigger behind ShrinkPad-4, %": 100 * energies.transformed.peak_rate.value,
-                "share, %": 100 * energies.attacked.mean,
-                "share behind ShrinkPad-4, %": 100 * energies.transformed.mean,
+                **_pointing(energies.transformed, BEHIND),
+                **_mass(energies.attacked),
+                **_mass(energies.transformed, BEHIND),
+                **_rank(energies.attacked),
+                **_rank(energies.transformed, BEHIND),
             },
         ),
         judge(
@@ -99,13 +103,34 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
                 },
             },
             lambda energies: {
-                "peaks on the trigger, %": 100 * energies.attacked.peak_rate.value,
-                "peaks on the trigger behind ShrinkPad-4, %": 100 * energies.transformed.peak_rate.value,
-                "concentration": energies.attacked.concentration,
-                "concentration behind ShrinkPad-4": energies.transformed.concentration,
+                **_pointing(energies.attacked),
+                **_pointing(energies.transformed, BEHIND),
+                **_density(energies.attacked),
+                **_density(energies.transformed, BEHIND),
+                **_rank(energies.attacked),
+                **_rank(energies.transformed, BEHIND),
             },
         ),
     ]
+
+
+# The numbers of a statement, by the names that its rule has for them.
+
+
+def _pointing(energy: Energy, behind: str = "") -> dict[str, float]:
+    return {f"pointing game{behind}, %": 100 * energy.peak_rate.value}
+
+
+def _mass(energy: Energy, behind: str = "") -> dict[str, float]:
+    return {f"mass accuracy{behind}, %": 100 * energy.mean}
+
+
+def _rank(energy: Energy, behind: str = "") -> dict[str, float]:
+    return {} if energy.more is None else {f"rank accuracy{behind}, %": 100 * energy.more.rank.mean}
+
+
+def _density(energy: Energy, behind: str = "") -> dict[str, float]:
+    return {f"saliency per pixel (whole image: 1){behind}": energy.concentration}
 
 
 def _densities(energy: Energy) -> tuple[float, float]:
@@ -129,8 +154,9 @@ def _mostly_on(energy: Energy) -> Decided:
 def _consistent_is_spread(measured: Mapping[str, Energies]) -> Verdict:
     numbers = {
         title: {
-            "concentration": measured[title].attacked.concentration,
-            "share, %": 100 * measured[title].attacked.mean,
+            **_density(measured[title].attacked),
+            **_mass(measured[title].attacked),
+            **_rank(measured[title].attacked),
         }
         for title in STANDARD
         if title in measured

@@ -75,8 +75,8 @@ def test_a_claim_is_decided_on_what_was_measured_and_says_what_was_not():
     assert found["saliency-consistent-spread"].holds is None
     assert found["saliency-enhanced-stays"].holds is None
     numbers = found["saliency-standard-moves-away"].numbers["badnets"]
-    assert numbers["share, %"] == 50
-    assert numbers["peaks on the trigger behind ShrinkPad-4, %"] == 10
+    assert numbers["mass accuracy, %"] == 50
+    assert numbers["pointing game behind ShrinkPad-4, %"] == 10
     assert json.loads(json.dumps(found["saliency-on-trigger"].to_dict()))["holds"] is True
 
 

@@ -93,6 +93,6 @@ def test_the_numbers_of_maps_are_saved() -> None:
         (7, 3, 31, 31, 2.0)
     }
     assert [row["quantity"] for row in rows[:2]] == [
-        "share of the saliency on the trigger",
-        "most salient pixel on the trigger",
+        "Relevance mass accuracy",
+        "Pointing game",
     ]
