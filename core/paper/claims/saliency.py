@@ -130,7 +130,7 @@ def _rank(energy: Energy, behind: str = "") -> dict[str, float]:
 
 
 def _density(energy: Energy, behind: str = "") -> dict[str, float]:
-    return {f"saliency per pixel (whole image: 1){behind}": energy.concentration}
+    return {f"saliency per pixel{behind}": energy.concentration}
 
 
 def _densities(energy: Energy) -> tuple[float, float]:
