@@ -71,7 +71,7 @@ def draw_energies(
 ) -> None:
     """How much of the saliency falls on the trigger, over many images."""
     st.markdown(f"### Share of the saliency inside the trigger: {models[main.card.model].label}, {main.dataset_label}")
-    listed = siblings(found, main, [*ATTACKS, *([main.name] if main.is_variant else [])])
+    listed = siblings(found, main, [*ATTACKS, main.name])
     wanted = st.session_state.get("energies-measured") == _identity(asked) or asked.is_stored
     if not asked.is_stored and data is not None and not wanted:
         st.caption(f"Not stored for this choice. {ENERGY_IMAGES} images of each attack can be measured here.")

@@ -66,6 +66,21 @@ def test_methods_stand_beside_controls(stored: None) -> None:
     assert any("How often the true class comes back" in caption.value for caption in test.caption)
 
 
+@pytest.mark.parametrize("name", ["badnets-gray", "badnets+camera", "benign"])
+def test_a_model_beside_the_six_attacks_has_its_own_row_and_sentence(name: str) -> None:
+    key = f"shapes10/resnet20/{name}"
+    test = page("saliency", model=key)
+    assert not test.exception
+    stored = Store().checkpoint(key).result("saliency")
+    assert stored is not None
+    of_it = Energies.from_dict({name: stored[name] for name in ("attacked", "transformed", "seen", "images")})
+    table = test.table[0].value
+    assert len(table) == 7
+    assert table.iloc[-1]["Pointing game, attacked image"].startswith(f"{100 * of_it.attacked.peak_rate.value:.1f} (")
+    (answer,) = [html.proto.body for html in test.get("html") if '<p class="ts-answer"' in html.proto.body]
+    assert f"matters most to {table.index[-1]} is on the trigger in" in answer
+
+
 def test_all_attacks_follow_the_trigger_where_that_is_asked_for() -> None:
     still = page("saliency", model=KEY, row="9", col="9")
     grid = next(html.proto.body for html in still.get("html") if 'class="pair"' in html.proto.body)
