@@ -28,7 +28,7 @@ from core.metrics import Rate
 from core.models import models
 from core.runtime.atomic_files import write_atomically
 from core.store.remote import open_store
-from core.sweeps.saliency_methods import MEASURES, TRAINED, Estimate, Measure
+from core.sweeps.saliency_methods import CONTROLS, MEASURES, TRAINED, Estimate, Measure
 from core.transforms import transforms
 from core.transforms.spatial import ShrinkPad
 
@@ -149,15 +149,18 @@ def _measures(found: Audit) -> list[tuple[Measure, list[Estimate | None]]]:
     return [(measure, values) for measure, values in rows if any(value is not None for value in values)]
 
 
-def _methods(found: Audit) -> list[tuple[str, list[tuple[Estimate | None, bool]]]]:
-    """Every saliency method on attacked images: its measures, and whether random weights give as much."""
+def _methods(found: Audit) -> list[tuple[str, list[tuple[Estimate | None, str]]]]:
+    """Every saliency method on attacked images: its measures, and marks of the controls that it is no better than."""
     if found.methods is None:
         return []
     return [
         (
             score.label,
             [
-                (measure.of(score.energies.attacked), found.methods.survives(score, measure))
+                (
+                    measure.of(score.energies.attacked),
+                    "".join(CONTROLS[name] for name in found.methods.no_better_than(score, measure)),
+                )
                 for measure in MEASURES.values()
             ],
         )

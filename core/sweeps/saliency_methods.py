@@ -25,9 +25,12 @@ if TYPE_CHECKING:  # what is stored can be read without captum, which takes a se
 
 __all__ = [
     "CLEAN",
+    "CONTROLS",
     "MEASURES",
     "NETWORKS",
     "RANDOMISED",
+    "RANDOM_MAP",
+    "RANDOM_WEIGHTS",
     "TRAINED",
     "Estimate",
     "Measure",
@@ -40,6 +43,14 @@ __all__ = [
 TRAINED, RANDOMISED, CLEAN = "trained", "randomised", "clean"
 NETWORKS = (TRAINED, RANDOMISED, CLEAN)
 """Which network is explained: the attacked one, the same with random weights, or the clean model."""
+
+RANDOM_WEIGHTS, RANDOM_MAP = "random weights", "random map"
+CONTROLS: Mapping[str, str] = {RANDOM_WEIGHTS: "*", RANDOM_MAP: "°"}
+"""What a method is compared with, itself on the network with random weights and a map of chance, and the mark behind a
+number that is no better."""
+
+CHANCE = "random"
+"""Registered name of the map of chance."""
 
 COSTLY_SHARE = 8
 """A costly method is measured on the first eighth of the images."""
@@ -176,16 +187,22 @@ class SaliencyMethods:
                 return score.energies
         return None
 
-    def survives(self, score: MethodScores, measure: Measure) -> bool:
-        """Whether a method finds the trigger about as well in the network with random weights (Adebayo et al. 2018).
+    def no_better_than(self, score: MethodScores, measure: Measure) -> tuple[str, ...]:
+        """The controls, of :data:`CONTROLS`, that a method on the attacked network is no better than.
 
-        That is, whether its 95% interval on attacked images is not above that of the network with random weights.
+        One is the same method on the network with random weights (Adebayo et al. 2018): a method that scores as well
+        there shows nothing learned. The other is a map of chance, as some measures reward any map with many large
+        values. A method is better than a control if its 95% interval on attacked images is above the control's. A
+        control that has no value, as of deletion on a network that takes no image for the target, is left out.
         """
-        control = self.of(score.method, explain=score.explain, network=RANDOMISED, params=score.params)
-        if score.network != TRAINED or control is None:
-            return False
-        own, other = measure.of(score.energies.attacked), measure.of(control.attacked)
-        return own is not None and other is not None and own.low <= other.high
+        if score.network != TRAINED:
+            return ()
+        found = {RANDOM_WEIGHTS: self.of(score.method, explain=score.explain, network=RANDOMISED, params=score.params)}
+        if score.method != CHANCE:
+            found[RANDOM_MAP] = self.of(CHANCE)
+        own = measure.of(score.energies.attacked)
+        others = {name: measure.of(control.attacked) for name, control in found.items() if control is not None}
+        return tuple(name for name, other in others.items() if own and other and own.low <= other.high)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

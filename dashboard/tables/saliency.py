@@ -28,7 +28,7 @@ EXPLAINED = {TRAINED: "Attacked", RANDOMISED: "Random weights", CLEAN: "Clean"}
 MEASURE: Choice[str] = Choice("measure", "mass", one_of(MEASURES))
 KIND: Choice[str] = Choice("images-of", "attacked", one_of(KINDS))
 NETWORK: Choice[str] = Choice("explained", TRAINED, one_of(EXPLAINED))
-SURVIVES = "As good on random weights"
+NO_BETTER = "No better than"
 TO_THE_TOP = "document.querySelector('[data-testid=\"stMain\"]').scrollTo({top: 0, behavior: 'smooth'})"
 
 Compared = Sequence[tuple[Subject, SaliencyMethods]]
@@ -48,7 +48,7 @@ def _column(subject: Subject) -> str:
 def method_table(compared: Compared, measure: str, kind: str, network: str) -> pd.DataFrame:
     """One row per method, one column per attack, in percent.
 
-    The last column names the attacks for which the method finds the trigger as well in a network with random weights.
+    The last column names the controls that a method is no better than, and for which attacks.
 
     Args:
         compared: The attacks and what was measured of each.
@@ -57,7 +57,7 @@ def method_table(compared: Compared, measure: str, kind: str, network: str) -> p
         network: One of :data:`core.sweeps.saliency_methods.NETWORKS`.
     """
     rows: dict[str, dict[str, float]] = {}
-    surviving: dict[str, list[str]] = {}
+    no_better: dict[str, dict[str, list[str]]] = {}
     for subject, stored in compared:
         for score in stored.scores:
             if score.network != network:
@@ -65,19 +65,22 @@ def method_table(compared: Compared, measure: str, kind: str, network: str) -> p
             row = rows.setdefault(_label(score), {})
             estimate = MEASURES[measure].of(getattr(score.energies, kind))
             row[_column(subject)] = 100 * estimate.value if estimate is not None else float("nan")
-            if stored.survives(score, MEASURES[measure]):
-                surviving.setdefault(_label(score), []).append(_column(subject))
+            for control in stored.no_better_than(score, MEASURES[measure]):
+                no_better.setdefault(_label(score), {}).setdefault(control, []).append(_column(subject))
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame = frame[[name for subject, _ in compared if (name := _column(subject)) in frame]]
     frame.index.name = "Method"
     if network == TRAINED:
-        frame[SURVIVES] = [_named(surviving.get(method, []), len(frame.columns)) for method in frame.index]
+        frame[NO_BETTER] = [_named(no_better.get(method, {}), len(frame.columns)) for method in frame.index]
     return frame
 
 
-def _named(attacks: list[str], count: int) -> str:
-    """The attacks of ``count``, in few words where they are all."""
-    return "all attacks" if len(attacks) == count > 1 else ", ".join(attacks)
+def _named(controls: Mapping[str, list[str]], count: int) -> str:
+    """Each control with its attacks; these in few words where they are all of ``count``."""
+    return "; ".join(
+        f"{control} ({'all attacks' if len(attacks) == count > 1 else ', '.join(attacks)})"
+        for control, attacks in controls.items()
+    )
 
 
 def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Choice[str]]) -> None:
@@ -108,7 +111,7 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
     if frame.empty:
         st.info("Nothing is stored of this network.")
         return
-    numbers = [name for name in frame if name != SURVIVES]
+    numbers = [name for name in frame if name != NO_BETTER]
     # What a cell shows is on the page when the table is drawn the next time: a new key forgets the choice.
     turn = st.session_state.setdefault("saliency-cell", 0)
     event = st.dataframe(
@@ -141,8 +144,9 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
     told = [f"{MEASURES[measure].help} In percent, of {max(counts)} images{fewer}; the file has the intervals."]
     if network == TRAINED:
         told.append(
-            f"A click on a cell shows its maps, at the top. *{SURVIVES}*: attacks for which the method is about as "
-            "good on a network that has learned nothing (Adebayo et al. 2018), so that it shows nothing learned."
+            f"A click on a cell shows its maps, at the top. *{NO_BETTER}*: controls that the method's 95% interval on "
+            "attacked images is not above. *Random weights*: the same method on a network that has learned nothing "
+            "(Adebayo et al. 2018), where that has a value. *Random map*: a map of chance."
         )
     if any(score.explain == "predicted" for _, stored in compared for score in stored.scores):
         told.append(

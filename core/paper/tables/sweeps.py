@@ -19,7 +19,7 @@ from core.paper.constants import (
 from core.paper.numbers import paper_number
 from core.paper.tables.base import Models, Row, Table, pair, paper_pair, percent, results_by_network
 from core.sweeps.results import StoredResults
-from core.sweeps.saliency_methods import MEASURES, TRAINED
+from core.sweeps.saliency_methods import CONTROLS, MEASURES, TRAINED
 from core.sweeps.strength import StrengthCurve
 from core.transforms import transform_from_spec
 
@@ -169,8 +169,8 @@ def saliency_methods(measure: str) -> Table:
                 taken = MEASURES[measure].of
                 pair = [taken(energy) for energy in (score.energies.attacked, score.energies.transformed)]
                 shown = " / ".join(formatting.percent(one.value) if one is not None else "" for one in pair)
-                star = "*" if methods.survives(score, MEASURES[measure]) else ""
-                rows.setdefault(score.label, {})[key] = shown + star
+                marks = "".join(CONTROLS[name] for name in methods.no_better_than(score, MEASURES[measure]))
+                rows.setdefault(score.label, {})[key] = shown + marks
         keys = [key for key, _ in found]
         yield [f"{MEASURES[measure].label} (%), attacked / behind {SHRINKPAD_LABEL}", *keys]
         for label, cells in rows.items():

@@ -11,8 +11,19 @@ from torch import nn
 from core.attacks import attacks
 from core.attribution.controls import randomised
 from core.attribution.methods import Explained, methods
+from core.metrics import Rate
 from core.models import build_model
-from core.sweeps.saliency_methods import CLEAN, RANDOMISED, TRAINED, SaliencyMethods, Variant, methods_sweep
+from core.sweeps.saliency import Energies, Energy, Localisation, Mean
+from core.sweeps.saliency_methods import (
+    CLEAN,
+    MEASURES,
+    RANDOMISED,
+    TRAINED,
+    MethodScores,
+    SaliencyMethods,
+    Variant,
+    methods_sweep,
+)
 from core.transforms import transform_from_spec
 
 
@@ -68,6 +79,35 @@ def test_controls_do_not_find_it(scores):
     low, high = scores.of("random").attacked.interval
     assert low < 9 / 1024 < high, "chance gives the trigger its area"
     assert scores.of("gradient", network=CLEAN) is None
+
+
+def entry(method, network, mass, deleted=None):
+    mean = Mean(100, mass, 0.01)
+    rate = Rate(0, 0) if deleted is None else Rate(deleted, 100)
+    energy = Energy(100, mass, 0.01, 0.01, 0, Localisation(mean, mean, mean, rate, rate))
+    return MethodScores(method, {}, "target", network, Energies(energy, energy, 100, 100))
+
+
+@pytest.mark.parametrize(
+    ("method", "trained", "untrained", "expected"),
+    [
+        ("gradient", 0.8, 0.1, ()),
+        ("gradient", 0.8, 0.799, ("random weights",)),
+        ("gradient", 0.012, 0.001, ("random map",)),
+        ("gradient", 0.012, 0.02, ("random weights", "random map")),
+    ],
+)
+def test_a_method_is_compared_with_itself_on_random_weights_and_with_chance(method, trained, untrained, expected):
+    chance = [entry("random", network, 0.01, 50) for network in (TRAINED, RANDOMISED)]
+    own = [entry(method, TRAINED, trained, 20), entry(method, RANDOMISED, untrained)]
+    compared = SaliencyMethods((*own, *chance), 4)
+    assert compared.no_better_than(own[0], MEASURES["mass"]) == expected
+    assert compared.no_better_than(own[1], MEASURES["mass"]) == (), "a control is compared with nothing"
+    assert compared.no_better_than(chance[0], MEASURES["mass"]) == ("random weights",)
+    # No image of the network with random weights is taken for the target, so that nothing can be deleted there.
+    assert compared.no_better_than(own[0], MEASURES["deletion"]) == ("random map",)
+    alone = SaliencyMethods((own[0],), 1)
+    assert alone.no_better_than(own[0], MEASURES["mass"]) == ()
 
 
 def test_the_variant_of_the_papers_tool_is_another_entry(scores):

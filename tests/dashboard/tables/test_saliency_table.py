@@ -54,13 +54,13 @@ def test_methods_stand_beside_controls(stored: None) -> None:
     assert not test.exception
     table = test.dataframe[-1].value
     assert table.loc["Vanilla gradient", "BadNets"] == pytest.approx(80)
-    assert table["As good on random weights"].to_dict() == {"Vanilla gradient": "", "Guided Backprop": "BadNets"}
+    assert table["No better than"].to_dict() == {"Vanilla gradient": "", "Guided Backprop": "random weights (BadNets)"}
     test.segmented_control(key="choice-images-of").set_value("transformed").run()
     assert test.dataframe[-1].value.loc["Guided Backprop", "BadNets"] == pytest.approx(40)
     test.segmented_control(key="choice-explained").set_value(RANDOMISED).run()
     table = test.dataframe[-1].value
     assert table.loc["Vanilla gradient", "BadNets"] == pytest.approx(10)
-    assert "As good on random weights" not in table
+    assert "No better than" not in table
     test.selectbox(key="choice-measure").set_value("recovery").run()
     assert not test.exception
     assert any("How often the true class comes back" in caption.value for caption in test.caption)
