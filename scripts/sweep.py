@@ -332,7 +332,7 @@ def main() -> None:
         print_result(options, sweep, values)
         if sweep.kind in ("location", "classes") and sweep.is_kept:
             add_answers(options, checkpoint, model, predictor)
-        if sweep.kind == "saliency":
+        if sweep.kind == "saliency" and values["stored"]:
             store_examples(checkpoint, model, predictor)
     write_json(options.json, results[0] if len(results) == 1 else {"sweeps": results})
 

@@ -154,9 +154,11 @@ def perform(task: Task, store: Store, device: torch.device) -> Iterator[Progress
         varied = task.name.startswith("strength-")
         sweep = Sweep("strength", transforms[task.name.removeprefix("strength-")]()) if varied else Sweep(task.name)
         model, predictor = _ready(checkpoint.folder.as_posix(), checkpoint.card().weights, checkpoint.key, str(device))
+        stored = False
         for measured in carry_out(sweep, checkpoint, model, predictor, task.images or None):
+            stored = measured.stored
             yield Progress(measured.result.done)
-        if task.name == "saliency":
+        if task.name == "saliency" and stored:
             store_examples(checkpoint, model, predictor)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -275,14 +275,19 @@ def store_examples(checkpoint: Checkpoint, model: Classifier, predictor: Predict
         pass
 
 
+def images_in(counts: Mapping[str, Any]) -> int:
+    """How many images a result is on, as it is stored: where places or methods have several numbers, the largest."""
+    each = counts.get("labels", counts.get("indices"))
+    if each is not None:
+        return len(each)
+    if "scores" in counts:
+        return max((int(score["seen"]) for score in counts["scores"]), default=0)
+    return int(np.max(counts.get("total", counts.get("seen", 0))))
+
+
 def _is_better(values: dict[str, Any], stored: dict[str, Any] | None, card: Card) -> bool:
     """Whether a result is on at least as many images as the stored one, and on the same; those of the card win."""
-
-    def images(counts: Any) -> int:
-        each = counts.get("labels", counts.get("indices"))
-        return len(each) if each is not None else int(np.max(counts.get("total", counts.get("seen", 0))))
-
     if stored is None:
         return True
     before = stored.get("test", card.test)  # not in older results
-    return images(values) >= images(stored) if values["test"] == before else values["test"] == card.test
+    return images_in(values) >= images_in(stored) if values["test"] == before else values["test"] == card.test

@@ -907,6 +907,24 @@ def test_a_sweep_of_other_images_says_so_and_replaces_nothing(script, trained):
     assert store.checkpoint(key).result("strength-flip") != before
 
 
+@pytest.mark.parametrize("methods", ["gradient", "all"])
+def test_saliency_of_fewer_images_replaces_nothing_and_stores_no_examples(script, trained, methods):
+    key, store, _ = trained
+    name = "saliency" if methods == "gradient" else "saliency-methods"
+    options = ["saliency", "--methods", methods, "--checkpoint", key, "--store", store.root]
+    assert script("sweep", *options, "--images", 4)[0] == 0
+    checkpoint = store.checkpoint(key)
+    before = checkpoint.result(name)
+    (checkpoint.folder / "saliency-examples.json").unlink(missing_ok=True)
+    status, out, err = script("sweep", *options, "--images", 2)
+    assert status == 0, err
+    assert "not stored: the stored result is on more images (--replace stores it all the same)" in out
+    assert checkpoint.result(name) == before
+    assert checkpoint.result("saliency-examples") is None
+    assert script("sweep", *options, "--images", 2, "--replace")[0] == 0
+    assert checkpoint.result(name) != before
+
+
 def test_a_training_of_a_folder_that_was_moved_continues(script, folder_of_images, tmp_path):
     store, new = Store(tmp_path / "store"), tmp_path / "elsewhere"
     options = ["--dataset", f"folder:{folder_of_images}", "--target", 1, "--epochs", 2, "--batch", 16]
