@@ -9,11 +9,11 @@ import pytest
 from core.store.local import Store
 from core.sweeps.runner import Sweep, images_in
 
+STORE = Store()
+FOLDERS = [STORE.checkpoint(key).folder for key, _ in STORE.cards()]
+NO_SWEEP = ("card", "study", "repair-")
 SHIPPED = {
-    path.name: path
-    for key in Store().keys()
-    for path in Store().checkpoint(key).folder.glob("*.json")
-    if path.name != "card.json" and not path.name.startswith("repair-")
+    path.name: path for folder in FOLDERS for path in folder.glob("*.json") if not path.name.startswith(NO_SWEEP)
 }
 
 
