@@ -58,33 +58,44 @@ def relevance_mass_accuracy(saliency: Tensor, masks: Tensor) -> Tensor:
 
 
 def most_salient(saliency: Tensor, counts: Tensor) -> Tensor:
-    """The pixels with the largest values, bool ``(N, H, W)``; of equal ones, the first in reading order.
+    """The pixels with the largest values, bool ``(N, H, W)``; of equal ones, those that a fixed draw says.
+
+    A method that looks at squares gives many pixels the same value: their order in the image must not decide.
 
     Args:
         saliency: ``(N, H, W)``.
         counts: How many of each, int64 ``(N,)``.
 
-    >>> most_salient(torch.tensor([[[3.0, 1.0, 3.0]]]), torch.tensor([1]))
-    tensor([[[ True, False, False]]])
+    >>> most_salient(torch.tensor([[[3.0, 1.0, 2.0]]]), torch.tensor([2]))
+    tensor([[[ True, False,  True]]])
     """
-    order = saliency.flatten(1).argsort(dim=1, descending=True, stable=True)
-    chosen = torch.arange(order.shape[1], device=order.device) < counts[:, None]
+    flat = saliency.flatten(1)
+    drawn = torch.rand(flat.shape, generator=torch.Generator().manual_seed(0)).argsort(dim=1).to(flat.device)
+    order = drawn.gather(1, flat.gather(1, drawn).argsort(dim=1, descending=True, stable=True))
+    chosen = torch.arange(order.shape[1], device=order.device) < counts[:, None].to(order.device)
     return torch.zeros_like(chosen).scatter(1, order, chosen).reshape(saliency.shape)
 
 
 def relevance_rank_accuracy(saliency: Tensor, masks: Tensor) -> Tensor:
     """Share of the k most salient pixels that are on the trigger, where k is the trigger's number of pixels.
 
+    Where pixels of the same value are more than are still to be taken, it is the mean over all choices of them.
+
     Returns:
         Float ``(N,)`` in [0, 1]; nan where a map is nothing, or no pixel is the trigger's.
 
     >>> relevance_rank_accuracy(torch.tensor([[[3.0, 1.0, 2.0]]]), torch.tensor([[[[1.0, 1.0, 0.0]]]]))
     tensor([0.5000])
+    >>> relevance_rank_accuracy(torch.tensor([[[3.0, 3.0, 3.0, 0.0]]]), torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]))
+    tensor([0.3333])
     """
-    inside = _inside(masks).to(saliency.device)
-    counts = inside.flatten(1).sum(1)
-    hits = (most_salient(saliency, counts) & inside).flatten(1).sum(1)
-    there = (counts > 0) & (saliency.flatten(1).amax(1) > 0)
+    flat, inside = saliency.flatten(1), _inside(masks).to(saliency.device).flatten(1)
+    counts = inside.sum(1)
+    there = (counts > 0) & (flat.amax(1) > 0)
+    last = flat.sort(dim=1, descending=True).values.gather(1, (counts - 1).clamp_min(0)[:, None])
+    larger, equal = flat > last, flat == last
+    share = (counts - larger.sum(1)) / equal.sum(1)
+    hits = (larger & inside).sum(1) + share * (equal & inside).sum(1)
     return hits / counts.where(there, 1).float().where(there, torch.nan)
 
 
@@ -92,15 +103,14 @@ def pointing_game(saliency: Tensor, masks: Tensor, tolerance: int = TOLERANCE) -
     """Whether the most salient pixel is on the trigger, or at most ``tolerance`` pixels beside it.
 
     Returns:
-        Bool ``(N,)``; False where a map is nothing. Of equal values, the first in reading order counts.
+        Bool ``(N,)``; False where a map is nothing. Of pixels of the same value, see :func:`most_salient`.
 
     >>> pointing_game(torch.tensor([[[3.0, 1.0, 2.0]]]), torch.tensor([[[[0.0, 0.0, 1.0]]]]), tolerance=0)
     tensor([False])
     """
-    near = F.max_pool2d(masks.float(), 2 * tolerance + 1, 1, tolerance)
-    flat = saliency.flatten(1)
-    hit = near[:, 0].flatten(1).to(flat.device).gather(1, flat.argmax(1, keepdim=True)).squeeze(1) >= 0.5
-    return hit & (flat.amax(1) > 0)
+    near = F.max_pool2d(masks.float(), 2 * tolerance + 1, 1, tolerance)[:, 0].to(saliency.device) >= 0.5
+    largest = most_salient(saliency, torch.ones(len(saliency), dtype=torch.int64))
+    return (largest & near).flatten(1).any(1) & (saliency.flatten(1).amax(1) > 0)
 
 
 def salient_pixels(saliency: Tensor, share: float = SALIENT) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -83,6 +85,34 @@ def test_the_most_salient_pixels_are_as_many_as_asked(maps):
     assert chosen.flatten(1).sum(1).tolist() == counts.tolist()
     for values, mask in zip(saliency[1:], chosen[1:], strict=True):
         assert values[mask].min() >= values[~mask].max()
+
+
+def squares(size=32, side=4):
+    """Maps of a method that looks at squares: one value each, here of 24 images."""
+    coarse = torch.rand(24, size // side, size // side, generator=torch.Generator().manual_seed(1))
+    coarse[:, -1, -1] = 2  # the square in the corner is the most salient one
+    return coarse.repeat_interleave(side, 1).repeat_interleave(side, 2)
+
+
+@pytest.mark.parametrize("turn", [lambda t: t, lambda t: t.flip(-1), lambda t: t.flip(-2), lambda t: t.flip(-1, -2)])
+def test_where_pixels_are_equal_their_place_in_the_image_decides_nothing(turn):
+    """Nine of the sixteen pixels of the most salient square are the trigger's, in whichever corner they are."""
+    saliency, masks = turn(squares()), torch.zeros(24, 1, 32, 32)
+    masks[:, :, 29:, 29:] = 1
+    masks = turn(masks)
+    assert relevance_rank_accuracy(saliency, masks).tolist() == [pytest.approx(9 / 16)] * 24
+    chosen = most_salient(saliency, torch.full((24,), 9))
+    assert chosen.flatten(1).sum(1).tolist() == [9] * 24
+    taken = (chosen & (masks[:, 0] > 0)).flatten(1).sum(1).float() / 9
+    assert float(taken.mean()) == pytest.approx(9 / 16, abs=0.12)
+    assert len(set(taken.tolist())) > 1, "another draw for every image"
+    assert torch.equal(chosen, most_salient(saliency, torch.full((24,), 9)))
+
+
+def test_rank_accuracy_of_equal_pixels_is_the_mean_over_every_choice():
+    saliency, masks = torch.tensor([[[4.0, 2.0, 2.0, 2.0, 1.0]]]), torch.tensor([[[[1.0, 1.0, 1.0, 0.0, 0.0]]]])
+    choices = [len({0, 1, 2} & {0, *chosen}) / 3 for chosen in itertools.combinations((1, 2, 3), 2)]
+    assert float(relevance_rank_accuracy(saliency, masks)) == pytest.approx(sum(choices) / len(choices))
 
 
 def test_covering_the_whole_trigger_leaves_nothing_of_it():
