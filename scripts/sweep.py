@@ -53,6 +53,7 @@ from core.sweeps.runner import (
     out_of_sample_sweeps,
     store_examples,
 )
+from core.sweeps.saliency import Energy
 from core.sweeps.saliency_examples import RESULT as EXAMPLES
 from core.sweeps.saliency_methods import SaliencyMethods
 from core.sweeps.strength import StrengthCurve
@@ -246,7 +247,7 @@ def parse() -> argparse.Namespace:
         choices=("gradient", ALL),
         default="gradient",
         help="of saliency: the paper's method (default), or all, beside the same network with random weights and the "
-        "clean model",
+        "clean model; methods of many passes an image take an eighth of the images",
     )
     parser.add_argument(
         "--before", default="", metavar="SPEC", help="defense before the model, e.g. flip,shrinkpad:4; not stored"
@@ -282,14 +283,15 @@ def print_result(options: argparse.Namespace, sweep: Sweep, values: dict[str, An
     encoding = f", {values['encoding']}" if values["encoding"] != "original" else ""
     behind = f" behind {sweep.before.label}" if sweep.before.steps else ""
     title = f" under {sweep.transform.title}" if sweep.transform is not None else ""
-    what = "share of the saliency inside the trigger" if sweep.kind in ("saliency", METHODS) else "attack success rate"
+    what = "saliency on the trigger (%)" if sweep.kind in ("saliency", METHODS) else "attack success rate"
     if sweep.kind in PHOTOGRAPHIC:
         what += f" on simulated photographs{PICTURES.get(sweep.kind, '')}"
     say(options, f"{what} of {values['key']}{title}{behind} ({values['dataset']}{encoding}):")
     for name, entry in values["summary"].items():
         if "mean" in entry:
-            mean, area = (formatting.percent(entry[key], "%") for key in ("mean", "area"))
-            say(options, f"  {name:50} {mean} (n = {entry['count']}, area {area})")
+            found = Energy.from_dict(entry)
+            mass = f"mass accuracy {formatting.with_interval(found.mean, found.interval)}"
+            say(options, f"  {name:50} {mass}, pointing game {found.peak_rate}, area {formatting.percent(found.area)}")
             continue
         label = name.replace("highest", f"highest of {entry['places']} places") if "places" in entry else name
         where = f" at {tuple(entry['location'])}" if "location" in entry else ""

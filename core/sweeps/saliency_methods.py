@@ -25,7 +25,9 @@ if TYPE_CHECKING:  # what is stored can be read without captum, which takes a se
 
 __all__ = [
     "CLEAN",
+    "CLEAN_MODEL",
     "CONTROLS",
+    "FEWEST",
     "MEASURES",
     "NETWORKS",
     "RANDOMISED",
@@ -37,6 +39,7 @@ __all__ = [
     "MethodScores",
     "SaliencyMethods",
     "Variant",
+    "measured",
     "methods_sweep",
 ]
 
@@ -44,10 +47,13 @@ TRAINED, RANDOMISED, CLEAN = "trained", "randomised", "clean"
 NETWORKS = (TRAINED, RANDOMISED, CLEAN)
 """Which network is explained: the attacked one, the same with random weights, or the clean model."""
 
-RANDOM_WEIGHTS, RANDOM_MAP = "random weights", "random map"
-CONTROLS: Mapping[str, str] = {RANDOM_WEIGHTS: "*", RANDOM_MAP: "°"}
-"""What a method is compared with, itself on the network with random weights and a map of chance, and the mark behind a
-number that is no better."""
+RANDOM_WEIGHTS, CLEAN_MODEL, RANDOM_MAP = "random weights", "clean model", "random map"
+CONTROLS: Mapping[str, str] = {RANDOM_WEIGHTS: "*", CLEAN_MODEL: "†", RANDOM_MAP: "°"}
+"""What a method is compared with, itself on the network with random weights and on the clean model, and a map of
+chance; and the mark behind a number that is no better."""
+
+FEWEST = 30
+"""A measure of fewer images says too little to be compared, or shown in a table."""
 
 CHANCE = "random"
 """Registered name of the map of chance."""
@@ -113,8 +119,8 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "recovery": Measure(
         "Recovery rate",
-        "How often the true class comes back when those pixels are covered by the clean image's (after Lin et al. "
-        "2021).",
+        "How often the true class comes back when the pixels that have at least half of the largest saliency are "
+        "covered by the clean image's (after Lin et al. 2021; the half is chosen here).",
         lambda energy: _rate(energy.more.recovered if energy.more else None),
     ),
     "deletion": Measure(
@@ -125,6 +131,18 @@ MEASURES: Mapping[str, Measure] = {
     ),
 }
 """The measures of the comparison, by a short name."""
+
+
+def measured(measure: Measure, energies: Energies, kind: str) -> Estimate | None:
+    """A measure of many images; None where it was not taken, or on too few (:data:`FEWEST`) of many.
+
+    Args:
+        measure: The measure.
+        energies: What was measured.
+        kind: ``attacked`` or ``transformed``.
+    """
+    found = measure.of(getattr(energies, kind))
+    return found if found is not None and found.images >= min(FEWEST, energies.images) else None
 
 
 @dataclass(frozen=True)
@@ -191,17 +209,24 @@ class SaliencyMethods:
         """The controls, of :data:`CONTROLS`, that a method on the attacked network is no better than.
 
         One is the same method on the network with random weights (Adebayo et al. 2018): a method that scores as well
-        there shows nothing learned. The other is a map of chance, as some measures reward any map with many large
-        values. A method is better than a control if its 95% interval on attacked images is above the control's. A
-        control that has no value, as of deletion on a network that takes no image for the target, is left out.
+        there shows nothing learned. Another is the same method on the clean model: what it finds there is no backdoor.
+        The third is a map of chance, as some measures reward any map with many large values. A method is better than a
+        control if its 95% interval on attacked images is above the control's. A control that has no value, or one of
+        fewer than :data:`FEWEST` images, as of deletion on a network that takes hardly an image for the target, is left
+        out.
         """
         if score.network != TRAINED:
             return ()
-        found = {RANDOM_WEIGHTS: self.of(score.method, explain=score.explain, network=RANDOMISED, params=score.params)}
+        found = {
+            name: self.of(score.method, explain=score.explain, network=network, params=score.params)
+            for name, network in ((RANDOM_WEIGHTS, RANDOMISED), (CLEAN_MODEL, CLEAN))
+        }
         if score.method != CHANCE:
             found[RANDOM_MAP] = self.of(CHANCE)
-        own = measure.of(score.energies.attacked)
-        others = {name: measure.of(control.attacked) for name, control in found.items() if control is not None}
+        own = measured(measure, score.energies, "attacked")
+        others = {
+            name: measured(measure, control, "attacked") for name, control in found.items() if control is not None
+        }
         return tuple(name for name, other in others.items() if own and other and own.low <= other.high)
 
     def to_dict(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def method_map(table: pd.DataFrame, title: str) -> go.Figure:
             hovertemplate="%{y}, %{x}: %{z:.1f} %<extra></extra>",
         )
     )
-    figure.update_xaxes(type="category", tickangle=0)
+    figure.update_xaxes(type="category", tickangle=-40)
     figure.update_yaxes(type="category", autorange="reversed")
     figure.update_layout(title=title, height=120 + 16 * LINES + 34 * len(table))
     return figure

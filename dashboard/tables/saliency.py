@@ -8,9 +8,19 @@ import pandas as pd
 import streamlit as st
 
 from core.attribution.methods import methods
+from core.models import models
 from core.paper.claims.base import label_of
 from core.params import params_of
-from core.sweeps.saliency_methods import CLEAN, MEASURES, RANDOMISED, TRAINED, MethodScores, SaliencyMethods
+from core.sweeps.saliency_methods import (
+    CLEAN,
+    FEWEST,
+    MEASURES,
+    RANDOMISED,
+    TRAINED,
+    MethodScores,
+    SaliencyMethods,
+    measured,
+)
 from dashboard.figures.saliency import method_map
 from dashboard.saving.names import Source, file_name
 from dashboard.saving.tables import method_rows
@@ -24,11 +34,11 @@ __all__ = ["draw_methods", "method_table"]
 
 KINDS = {"attacked": "Attacked", "transformed": "Behind ShrinkPad"}
 BEHIND = {"attacked": "", "transformed": " behind ShrinkPad"}
-EXPLAINED = {TRAINED: "Attacked", RANDOMISED: "Random weights", CLEAN: "Clean"}
+EXPLAINED = {TRAINED: "Backdoored", RANDOMISED: "Random weights", CLEAN: "Clean"}
 MEASURE: Choice[str] = Choice("measure", "mass", one_of(MEASURES))
 KIND: Choice[str] = Choice("images-of", "attacked", one_of(KINDS))
 NETWORK: Choice[str] = Choice("explained", TRAINED, one_of(EXPLAINED))
-NO_BETTER = "No better than"
+NO_BETTER = "No better, on attacked images, than"
 TO_THE_TOP = "document.querySelector('[data-testid=\"stMain\"]').scrollTo({top: 0, behavior: 'smooth'})"
 
 Compared = Sequence[tuple[Subject, SaliencyMethods]]
@@ -63,7 +73,7 @@ def method_table(compared: Compared, measure: str, kind: str, network: str) -> p
             if score.network != network:
                 continue
             row = rows.setdefault(_label(score), {})
-            estimate = MEASURES[measure].of(getattr(score.energies, kind))
+            estimate = measured(MEASURES[measure], score.energies, kind)
             row[_column(subject)] = 100 * estimate.value if estimate is not None else float("nan")
             for control in stored.no_better_than(score, MEASURES[measure]):
                 no_better.setdefault(_label(score), {}).setdefault(control, []).append(_column(subject))
@@ -81,6 +91,17 @@ def _named(controls: Mapping[str, list[str]], count: int) -> str:
         f"{control} ({'all attacks' if len(attacks) == count > 1 else ', '.join(attacks)})"
         for control, attacks in controls.items()
     )
+
+
+def _images_of(compared: Compared, measure: str, kind: str, network: str) -> str:
+    """On how many images the numbers of a table are, and what is left out."""
+    scores = [score for _, stored in compared for score in stored.scores if score.network == network]
+    found = [measured(MEASURES[measure], score.energies, kind) for score in scores]
+    counts = [one.images for one in found if one is not None]
+    if not counts:
+        return ""
+    text = f", of {min(counts)} to {max(counts)} images" if min(counts) < max(counts) else f", of {max(counts)} images"
+    return text + (f" (numbers of fewer than {FEWEST} are left out)" if len(counts) < len(scores) else "")
 
 
 def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Choice[str]]) -> None:
@@ -107,6 +128,7 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
             **session.widget(NETWORK),
         )
     measure, kind, network = session.get(MEASURE), session.get(KIND), session.get(NETWORK)
+    st.caption(MEASURES[measure].help)
     frame = method_table(compared, measure, kind, network)
     if frame.empty:
         st.info("Nothing is stored of this network.")
@@ -139,14 +161,12 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
         st.rerun()
     if st.session_state.pop("saliency-opened", False):
         st.html(f"<script>{TO_THE_TOP}</script>", unsafe_allow_javascript=True)
-    counts = [score.energies.images for _, stored in compared for score in stored.scores]
-    fewer = f" ({min(counts)} by methods of many passes an image)" if min(counts) < max(counts) else ""
-    told = [f"{MEASURES[measure].help} In percent, of {max(counts)} images{fewer}; the file has the intervals."]
+    told = [f"In percent{_images_of(compared, measure, kind, network)}; the file has the intervals."]
     if network == TRAINED:
         told.append(
-            f"A click on a cell shows its maps, at the top. *{NO_BETTER}*: controls that the method's 95% interval on "
-            "attacked images is not above. *Random weights*: the same method on a network that has learned nothing "
-            "(Adebayo et al. 2018), where that has a value. *Random map*: a map of chance."
+            f"A click on a cell shows its maps, at the top. *{NO_BETTER}*: controls that the method's 95% interval is "
+            "not above. *Random weights*: the same method on a network that has learned nothing (Adebayo et al. "
+            "2018). *Clean model*: the same method on a network without a backdoor. *Random map*: a map of chance."
         )
     if any(score.explain == "predicted" for _, stored in compared for score in stored.scores):
         told.append(
@@ -157,5 +177,8 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
     with tools:
         name = file_name(f"saliency-methods-{measure}", Source.of(compared[0][0]).all_attacks())
         numbers_of = [(Source.of(subject), stored) for subject, stored in compared]
-        title = f"{MEASURES[measure].label}, attacked images{BEHIND[kind]}"
+        of = f"{EXPLAINED[network].lower()} network" if network != CLEAN else "clean model"
+        first = compared[0][0]
+        where = f"{models[first.card.model].label}, {first.dataset_label}"
+        title = f"{MEASURES[measure].label}, {of}, attacked images{BEHIND[kind]}<br>{where}"
         downloads(name, lambda: method_rows(numbers_of), lambda: method_map(frame[numbers], title))

@@ -92,7 +92,8 @@ def show() -> None:
         )
         st.toggle(
             "Common scale",
-            help="One scale for all maps, so that they can be compared; otherwise each map has its own.",
+            help="One scale for the maps at the top and one for those of all attacks, so that the maps of each can be "
+            "compared; where all attacks follow the trigger, one for all. Otherwise each map has its own.",
             **session.widget(COMMON),
         )
         st.selectbox("Show the maps", list(LAYOUTS), format_func=lambda n: LAYOUTS[n], **session.widget(LAYOUT))

@@ -34,14 +34,19 @@ ENERGY_IMAGES = 500
 POLL_SECONDS = 0.5
 
 
-def stored_energies(subject: Subject) -> Energies | None:
-    """The stored shares of a model, if they were measured with its own trigger."""
-    return subject.results.saliency
+def stored_energies(subject: Subject, asked: Asked) -> Energies | None:
+    """What is stored of a model for a choice, of the paper's method or of the comparison of all methods."""
+    if asked.is_stored and subject.results.saliency is not None:
+        return subject.results.saliency
+    compared = subject.results.saliency_methods if asked.is_behind_shrinkpad else None
+    if compared is None:
+        return None
+    return compared.of(asked.method.name, explain=asked.explain, params=asked.method.to_dict())
 
 
 def _request(session: Session, subject: Subject, data: Tested | None, asked: Asked) -> Energies | Job[Energies] | None:
     """The stored shares, or a job that measures them where that is possible."""
-    stored = stored_energies(subject) if asked.is_stored else None
+    stored = stored_energies(subject, asked)
     if stored is not None or data is None or not subject.checkpoint.has_weights:
         return stored
     images = min(ENERGY_IMAGES, len(data))
@@ -72,9 +77,11 @@ def draw_energies(
     """How much of the saliency falls on the trigger, over many images."""
     st.markdown(f"### Share of the saliency inside the trigger: {models[main.card.model].label}, {main.dataset_label}")
     listed = siblings(found, main, [*ATTACKS, main.name])
+    lacking = [subject for subject in listed if stored_energies(subject, asked) is None]
     wanted = st.session_state.get("energies-measured") == _identity(asked) or asked.is_stored
-    if not asked.is_stored and data is not None and not wanted:
-        st.caption(f"Not stored for this choice. {ENERGY_IMAGES} images of each attack can be measured here.")
+    if lacking and data is not None and not wanted:
+        some = "" if len(lacking) == len(listed) else f" of {', '.join(subject.label for subject in lacking)}"
+        st.caption(f"Not stored{some} for this choice. {ENERGY_IMAGES} images of each attack can be measured here.")
         if st.button("Measure", icon=":material/play_arrow:"):
             st.session_state["energies-measured"] = _identity(asked)
             st.rerun()
@@ -105,7 +112,7 @@ def draw_energies(
             if asked.is_stored and not polling:
                 by_title = {subject.name: energies for subject, energies in measured if not subject.is_variant}
                 draw_verdicts("What the paper says about it (Sec. 5.4)", judge_saliency(by_title))
-        elif not polling:
+        elif asked.is_stored and not polling:
             st.info(f"Nothing is stored; measure it with: `python scripts/sweep.py saliency --checkpoint {main.key}`")
         if polling:
             done = [job.snapshot().done for job in running]
@@ -129,10 +136,10 @@ def _draw_table(main: Subject, measured: list[tuple[Subject, Energies]], asked: 
     images = " to ".join(map(str, sorted({min(counts), max(counts)})))
     caption, tools = st.columns([4, 1], vertical_alignment="center")
     caption.caption(
-        f"In percent with 95% intervals, {images} images. *Mass accuracy*: how much of the saliency falls on the "
+        f"In percent with 95% intervals, {images} images. *Pointing game*: how often the most salient pixel is on the "
+        "trigger, or next to it (Zhang et al. 2018). *Mass accuracy*: how much of the saliency falls on the "
         "trigger, on average (Arras et al. 2022). *Area*: how much of the image the trigger covers, which is the "
-        "mass accuracy of a map that ignores it. *Pointing game*: how often the most salient pixel is on the "
-        "trigger, or next to it (Zhang et al. 2018). The file has the other measures too."
+        "mass accuracy of a map that ignores it. The file has the other measures too."
     )
     with tools:
         numbers = [(Source.of(subject), energies) for subject, energies in measured]
@@ -156,12 +163,12 @@ def energy_table(measured: list[tuple[Subject, Energies]], label: str) -> pd.Dat
 
     table = pd.DataFrame(
         {
+            "Pointing game, attacked image": [peak(energies.attacked) for _, energies in measured],
+            f"Pointing game, {label}": [peak(energies.transformed) for _, energies in measured],
             "Mass accuracy, attacked image": [cell(energies.attacked) for _, energies in measured],
             f"Mass accuracy, {label}": [cell(energies.transformed) for _, energies in measured],
             "Area, attacked image": [formatting.percent(energies.attacked.area) for _, energies in measured],
             f"Area, {label}": [formatting.percent(energies.transformed.area) for _, energies in measured],
-            "Pointing game, attacked image": [peak(energies.attacked) for _, energies in measured],
-            f"Pointing game, {label}": [peak(energies.transformed) for _, energies in measured],
         },
         index=[subject.label for subject, _ in measured],
     )

@@ -73,7 +73,12 @@ class Asked:
     @property
     def is_stored(self) -> bool:
         """Whether results for it are stored: the paper's method, the target's logit, behind ShrinkPad-4."""
-        return self.method == methods["gradient"]() and (self.explain, self.before.spec) == ("target", "shrinkpad")
+        return self.method == methods["gradient"]() and self.explain == "target" and self.is_behind_shrinkpad
+
+    @property
+    def is_behind_shrinkpad(self) -> bool:
+        """Whether the transformation is the one that stored results are behind."""
+        return self.before.spec == "shrinkpad"
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ ON_TRIGGER = Claim(
     "saliency-on-trigger",
     "5.4",
     "On attacked images the saliency lies mainly in the area of the trigger, under standard and enhanced attacks.",
-    "On more than half of the attacked images the most salient pixel is on the trigger or next to it (pointing game), "
-    "for every attack.",
+    "More than half of the saliency of attacked images is on the trigger (relevance mass accuracy), which is what "
+    '"mainly lies in" says, and on more than half of them the most salient pixel is on it or next to it (pointing '
+    "game), for every attack. Where these measures, which are not the paper's, disagree, the verdict is mixed.",
     "… the saliency area of regularly (i.e., non-transformed) attacked images mainly lies in the area of the backdoor "
     "trigger on both standard attacks and enhanced attacks …",
 )
@@ -68,8 +69,11 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
             ON_TRIGGER,
             measured,
             STANDARD + ENHANCED,
-            lambda energies: _mostly_on(energies.attacked),
-            lambda energies: _pointing(energies.attacked),
+            lambda energies: {
+                "pointing game": _mostly_on(energies.attacked),
+                "mass accuracy": _more_than_half(energies.attacked.interval),
+            },
+            lambda energies: {**_pointing(energies.attacked), **_mass(energies.attacked)},
         ),
         _consistent_is_spread(measured),
         judge(
@@ -96,7 +100,9 @@ def judge_saliency(measured: Mapping[str, Energies]) -> list[Verdict]:
             lambda energies: {
                 "attacked images": _mostly_on(energies.attacked),
                 "images behind ShrinkPad-4": _mostly_on(energies.transformed),
-                "the increase behind it": above(_densities(energies.transformed), _densities(energies.attacked)),
+                "the increase of saliency per pixel": above(
+                    _densities(energies.transformed), _densities(energies.attacked)
+                ),
                 **{
                     f"the increase of {name}": held
                     for name, held in _by_rank(energies.transformed, energies.attacked).items()
@@ -147,7 +153,11 @@ def _by_rank(more: Energy, less: Energy) -> dict[str, Decided]:
 
 
 def _mostly_on(energy: Energy) -> Decided:
-    low, high = energy.peak_rate.interval
+    return _more_than_half(energy.peak_rate.interval)
+
+
+def _more_than_half(ends: tuple[float, float]) -> Decided:
+    low, high = ends
     return True if low > 0.5 else False if high <= 0.5 else None
 
 

@@ -130,14 +130,14 @@ def edges(checkpoints: Models) -> Iterator[Row]:
 def saliency(checkpoints: Models) -> Iterator[Row]:
     """Fig. 10 as numbers: share of the saliency inside the trigger, and of the image that the trigger covers."""
     head = [
-        "share of the saliency inside the trigger",
+        "relevance mass accuracy",
         "n",
         "attacked",
         f"behind {SHRINKPAD_LABEL}",
         "area",
-        "area then",
+        "area behind it",
     ]
-    yield [*head, "most salient pixel on it", "and then"]
+    yield [*head, "pointing game", f"behind {SHRINKPAD_LABEL}"]
     for checkpoint, _ in checkpoints:
         result = StoredResults(checkpoint).saliency
         if result is not None:

@@ -22,9 +22,9 @@ def energies(attacked, transformed, *, peaks=(400, 400), count=500, area=0.01, s
 
 def as_in_the_paper():
     """Standard: on the trigger, and off it behind the transformation; enhanced: on it, then more so."""
-    measured = {title: energies(0.5, 0.05, peaks=(450, 50)) for title in STANDARD}
-    measured |= {title: energies(0.5, 0.6, peaks=(450, 480)) for title in ENHANCED}
-    measured["consistent"] = energies(0.3, 0.05, peaks=(300, 50))
+    measured = {title: energies(0.6, 0.05, peaks=(450, 50)) for title in STANDARD}
+    measured |= {title: energies(0.6, 0.7, peaks=(450, 480)) for title in ENHANCED}
+    measured["consistent"] = energies(0.55, 0.05, peaks=(300, 50))
     return measured
 
 
@@ -39,12 +39,13 @@ def test_results_like_the_papers_bear_out_every_claim():
 @pytest.mark.parametrize(
     ("changed", "broken"),
     [
-        ({"badnets": energies(0.5, 0.05, peaks=(251, 50))}, {"saliency-on-trigger"}),  # half, within its uncertainty
-        ({"consistent": energies(0.499, 0.05, peaks=(300, 50))}, {"saliency-consistent-spread"}),
-        ({"blended": energies(0.5, 0.05, peaks=(450, 260))}, {"saliency-standard-moves-away"}),
-        ({"blended": energies(0.5, 0.499, peaks=(450, 50))}, {"saliency-standard-moves-away"}),
-        ({"blended+": energies(0.5, 0.5, peaks=(450, 450))}, {"saliency-enhanced-stays"}),
-        ({"blended+": energies(0.5, 0.6, peaks=(450, 200))}, {"saliency-enhanced-stays"}),
+        ({"badnets": energies(0.6, 0.05, peaks=(251, 50))}, {"saliency-on-trigger"}),  # half, within its uncertainty
+        ({"badnets": energies(0.501, 0.05, peaks=(450, 50))}, {"saliency-on-trigger", "saliency-consistent-spread"}),
+        ({"consistent": energies(0.599, 0.05, peaks=(300, 50))}, {"saliency-consistent-spread"}),
+        ({"blended": energies(0.6, 0.05, peaks=(450, 260))}, {"saliency-standard-moves-away"}),
+        ({"blended": energies(0.6, 0.599, peaks=(450, 50))}, {"saliency-standard-moves-away"}),
+        ({"blended+": energies(0.6, 0.6, peaks=(450, 450))}, {"saliency-enhanced-stays"}),
+        ({"blended+": energies(0.6, 0.7, peaks=(450, 200))}, {"saliency-enhanced-stays"}),
     ],
 )
 def test_one_attack_that_differs_breaks_the_claim(changed, broken):
@@ -67,6 +68,13 @@ def test_measures_that_disagree_make_the_verdict_mixed():
     assert verdict.detail == "holds for saliency per pixel, not for mass accuracy"
 
 
+def test_a_peak_on_the_trigger_is_not_most_of_the_saliency():
+    little = Energies(Energy(500, 0.06, 0.05, 0.01, 480), Energy(500, 0.05, 0.05, 0.01, 50), 500, 500)
+    found = {verdict.claim.id: verdict for verdict in judge_saliency({"badnets": little})}["saliency-on-trigger"]
+    assert found.outcome == MIXED
+    assert found.detail == "holds for pointing game, not for mass accuracy"
+
+
 def test_a_claim_is_decided_on_what_was_measured_and_says_what_was_not():
     measured = {"badnets": as_in_the_paper()["badnets"]}
     found = {verdict.claim.id: verdict for verdict in judge_saliency(measured)}
@@ -75,7 +83,7 @@ def test_a_claim_is_decided_on_what_was_measured_and_says_what_was_not():
     assert found["saliency-consistent-spread"].holds is None
     assert found["saliency-enhanced-stays"].holds is None
     numbers = found["saliency-standard-moves-away"].numbers["badnets"]
-    assert numbers["mass accuracy, %"] == 50
+    assert numbers["mass accuracy, %"] == 60
     assert numbers["pointing game behind ShrinkPad-4, %"] == 10
     assert json.loads(json.dumps(found["saliency-on-trigger"].to_dict()))["holds"] is True
 

@@ -10,10 +10,11 @@ import pytest
 import streamlit as st
 from pages import _alone, component, page  # noqa: F401
 
+from core.attribution.methods import methods
 from core.metrics import Rate
 from core.store.local import DEFAULT_ROOT, Store
 from core.sweeps.saliency import Energies, Energy, Localisation, Mean
-from core.sweeps.saliency_methods import RANDOMISED, TRAINED, MethodScores, SaliencyMethods
+from core.sweeps.saliency_methods import MEASURES, RANDOMISED, TRAINED, MethodScores, SaliencyMethods, measured
 from dashboard.figures.saliency import method_map
 from dashboard.saving.figures import to_html
 
@@ -27,7 +28,13 @@ def energy(share: float) -> Energy:
 
 
 def scores(method: str, network: str, attacked: float, transformed: float) -> MethodScores:
-    return MethodScores(method, {}, "target", network, Energies(energy(attacked), energy(transformed), 100, 100))
+    return MethodScores(
+        method,
+        methods[method]().to_dict(),
+        "target",
+        network,
+        Energies(energy(attacked), energy(transformed), 100, 100),
+    )
 
 
 @pytest.fixture
@@ -54,16 +61,41 @@ def test_methods_stand_beside_controls(stored: None) -> None:
     assert not test.exception
     table = test.dataframe[-1].value
     assert table.loc["Vanilla gradient", "BadNets"] == pytest.approx(80)
-    assert table["No better than"].to_dict() == {"Vanilla gradient": "", "Guided Backprop": "random weights (BadNets)"}
+    assert table["No better, on attacked images, than"].to_dict() == {
+        "Vanilla gradient": "",
+        "Guided Backprop": "random weights (BadNets)",
+    }
     test.segmented_control(key="choice-images-of").set_value("transformed").run()
     assert test.dataframe[-1].value.loc["Guided Backprop", "BadNets"] == pytest.approx(40)
     test.segmented_control(key="choice-explained").set_value(RANDOMISED).run()
     table = test.dataframe[-1].value
     assert table.loc["Vanilla gradient", "BadNets"] == pytest.approx(10)
-    assert "No better than" not in table
+    assert "No better, on attacked images, than" not in table
     test.selectbox(key="choice-measure").set_value("recovery").run()
     assert not test.exception
     assert any("How often the true class comes back" in caption.value for caption in test.caption)
+
+
+def test_a_compared_method_is_shown_with_its_stored_numbers(stored: None) -> None:
+    test = page("saliency", model=KEY, method="guided")
+    assert not test.exception
+    table = test.table[0].value
+    assert table.loc["BadNets", "Pointing game, attacked image"].startswith("50.0 (")
+    assert table.loc["BadNets", "Mass accuracy, ShrinkPad-4"].startswith("40.0 (")
+    assert not any(button.label == "Measure" for button in test.button)
+    other = page("saliency", model=KEY, method="guided", explain="true")
+    assert not other.table
+    assert any(button.label == "Measure" for button in other.button)
+    assert not other.info, "the command would measure the paper's method"
+
+
+def test_numbers_of_a_few_images_are_left_out() -> None:
+    few = Energy(500, 0.1, 0.1, 0.01, 5, Localisation(*[Mean(500, 0.1, 0.1)] * 3, Rate(4, 4), Rate(40, 400)))
+    energies = Energies(few, few, 500, 500)
+    assert measured(MEASURES["recovery"], energies, "attacked") is None
+    found = measured(MEASURES["deletion"], energies, "transformed")
+    assert found is not None
+    assert found[:1] + found[3:] == (0.1, 400, 40)
 
 
 @pytest.mark.parametrize("name", ["badnets-gray", "badnets+camera", "benign"])
