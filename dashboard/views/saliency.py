@@ -31,6 +31,7 @@ from dashboard.widgets.page_head import begin, read_link
 from dashboard.widgets.parameters import parametrised
 from dashboard.widgets.saliency_maps import (
     DRAWS,
+    WHOSE,
     Asked,
     Maps,
     blocks_of,
@@ -60,7 +61,6 @@ LAYOUTS = {"overlay": "Over the image", "beside": "Beside the image"}
 LAYOUT: Choice[str] = Choice("layout", "beside", one_of(LAYOUTS))
 FOLLOWS, PINS, COMMON = yes_no("all-follow"), yes_no("pin-first"), yes_no("common-scale")
 DRAW: Choice[int] = Choice("map-draw", 1, integer_in(1, DRAWS))
-WHOSE = {"target": "the target label", "predicted": "the predicted class", "true": "the true class"}
 
 
 @one_sentence
@@ -174,7 +174,7 @@ def _draw_live(shown: Shown, row: Choice[int], col: Choice[int], image: Choice[i
                     st.info(what_is_stored(subject))
             with st.container(key="saliency-first"):
                 titled = [(each.subject.title, each) for each in first]
-                bar = colour_bar(largest)
+                bar = colour_bar(shown.asked, largest)
                 html = maps_html(blocks_of(titled, shown.asked, largest), bar)
                 of = name_of(maps, shown.data, shown.index, shown.asked)
                 live_maps(html, place=place, of=f"first {of}", key="first-maps")
@@ -201,7 +201,7 @@ def _draw_still(shown: Shown) -> None:
         return
     maps = recent("saliency-still-maps", wanted, shown.data, shown.index, shown.asked)
     largest = largest_of(maps) if shown.asked.common else None
-    st.html(maps_html(_draw_heading(shown, maps, largest), colour_bar(largest), "pairs"))
+    st.html(maps_html(_draw_heading(shown, maps, largest), colour_bar(shown.asked, largest), "pairs"))
 
 
 def _draw_heading(shown: Shown, maps: Sequence[Maps], largest: float | None) -> list[Block]:
@@ -217,7 +217,7 @@ def _draw_heading(shown: Shown, maps: Sequence[Maps], largest: float | None) -> 
     blocks = [by_name.get(name, Block("")) for name in ATTACKS]
     name = file_name(f"saliency-{asked.method.name}-{asked.before.spec}", Source.of(main).all_attacks())
     with save:
-        saved = [blocks[start : start + 2] for start in range(0, len(blocks), 2)] + [[colour_bar(largest)]]
+        saved = [blocks[start : start + 2] for start in range(0, len(blocks), 2)] + [[colour_bar(asked, largest)]]
         picture_downloads(name, saved, lambda: map_rows(by_attack.values(), shown.index, asked))
     return blocks
 

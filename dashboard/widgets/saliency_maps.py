@@ -30,6 +30,7 @@ from dashboard.words.escaping import plain
 
 __all__ = [
     "DRAWS",
+    "WHOSE",
     "Asked",
     "Maps",
     "blocks_of",
@@ -48,6 +49,10 @@ __all__ = [
 
 DRAWS = 20
 """How many draws of a transformation can be looked at."""
+
+
+WHOSE = {"target": "the target label", "predicted": "the predicted class", "true": "the true class"}
+"""Whose logit is explained, for people, by :data:`core.sweeps.saliency.TARGETS`."""
 
 
 @dataclass(frozen=True)
@@ -234,15 +239,20 @@ def largest_of(shown: Iterable[Maps]) -> float:
     return max((float(maps.saliency.max()) for maps in shown), default=0.0)
 
 
-def colour_bar(largest: float | None) -> Block:
-    """What the colours say, as one more picture."""
+def colour_bar(asked: Asked, largest: float | None) -> Block:
+    """What the maps are of and what their colours say, as one more picture.
+
+    Args:
+        asked: What was asked.
+        largest: Where the maps have one scale, the largest value in them.
+    """
     ramp = heat(torch.linspace(0, 1, 64).expand(3, -1))
     says = (
         "Each map has its own scale, from its smallest value to its largest."
         if largest is None
-        else f"One scale for all maps, from 0 to {largest:.3g}, the largest value in them."
+        else f"One scale for these maps, from 0 to {largest:.3g}, the largest value in them."
     )
-    return Block("Saliency", (Panel(ramp, None, says),))
+    return Block("Saliency", (Panel(ramp, None, f"{asked.method.label} for {WHOSE[asked.explain]}. {says}"),))
 
 
 def map_rows(shown: Iterable[Maps], index: int, asked: Asked) -> list[list[object]]:

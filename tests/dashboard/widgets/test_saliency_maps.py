@@ -81,8 +81,9 @@ def test_maps_on_a_common_scale_can_be_compared() -> None:
     common = blocks_of(both, asked(common=True), largest)
     assert torch.equal(common[0].panels[1].image, heat(dim.saliency[0] / 4))
     assert torch.equal(common[1].panels[1].image, heat(bright.saliency[0] / 4))
-    assert "from 0 to 4" in colour_bar(largest).panels[0].caption
-    assert "own scale" in colour_bar(None).panels[0].caption
+    assert "from 0 to 4" in colour_bar(asked(common=True), largest).panels[0].caption
+    own_scale = colour_bar(asked(explain="true"), None).panels[0].caption
+    assert own_scale.startswith("Vanilla gradient for the true class. Each map has its own scale")
 
 
 def test_the_numbers_of_maps_are_saved() -> None:
