@@ -115,7 +115,7 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
     st.markdown("### Which method finds the trigger")
     with st.container(horizontal=True, gap="medium"):
         st.selectbox(
-            "Measure", list(MEASURES), format_func=lambda n: MEASURES[n].label, width=300, **session.widget(MEASURE)
+            "Measure", list(MEASURES), format_func=lambda n: MEASURES[n].label, width=240, **session.widget(MEASURE)
         )
         st.segmented_control(
             "Images", list(KINDS), format_func=lambda n: KINDS[n], required=True, **session.widget(KIND)
