@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -165,11 +166,20 @@ def _target(text: str) -> Path:
     return path
 
 
+def _finite(values: Any) -> Any:
+    """The same with null for each number that JSON does not have: what was not measured."""
+    if isinstance(values, dict):
+        return {name: _finite(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
 def write_json(path: Path | None, values: dict[str, Any]) -> None:
     """Writes a result where ``--json`` asked for it."""
     if path is None:
         return
-    content = json.dumps(values, indent=1)
+    content = json.dumps(_finite(values), indent=1, allow_nan=False)
     if str(path) == "-":
         print(content)
     else:

@@ -107,10 +107,10 @@ class Method(Parametrised):
         if len(images) == 0:
             return torch.zeros(0, *images.shape[2:])
         parts = []
-        for part, its in zip(torch.split(images, BATCH), torch.split(targets, BATCH), strict=True):
+        for n, (part, its) in enumerate(zip(torch.split(images, BATCH), torch.split(targets, BATCH), strict=True)):
             with explained.lock, torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.enable_grad():
                 warnings.simplefilter("ignore", UserWarning)  # captum announces its hooks each time
-                torch.manual_seed(seed)
+                torch.manual_seed(seed + n)
                 values = self._attribute(
                     explained.model, part.detach().clone().to(explained.device), its.to(explained.device)
                 )

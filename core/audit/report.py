@@ -28,7 +28,7 @@ from core.metrics import Rate
 from core.models import models
 from core.runtime.atomic_files import write_atomically
 from core.store.remote import open_store
-from core.sweeps.saliency_methods import CONTROLS, MEASURES, TRAINED, Estimate, Measure
+from core.sweeps.saliency_methods import CONTROLS, MEASURES, TRAINED, Estimate, Measure, measured
 from core.transforms import transforms
 from core.transforms.spatial import ShrinkPad
 
@@ -158,7 +158,7 @@ def _methods(found: Audit) -> list[tuple[str, list[tuple[Estimate | None, str]]]
             score.label,
             [
                 (
-                    measure.of(score.energies.attacked),
+                    measured(measure, score.energies, "attacked"),
                     "".join(CONTROLS[name] for name in found.methods.no_better_than(score, measure)),
                 )
                 for measure in MEASURES.values()

@@ -14,7 +14,6 @@ from core.data import ImageSet, datasets
 from core.data.natural import SHIPPED, natural_available, natural_pictures
 from core.inference.predictor import Predictor
 from core.models import Classifier
-from core.paper.constants import SHRINKPAD
 from core.store.card import Card, environment
 from core.store.card_images import images_of, other_images
 from core.store.local import Checkpoint
@@ -29,7 +28,8 @@ from core.sweeps.saliency_examples import RESULT as EXAMPLES
 from core.sweeps.saliency_examples import examples_sweep
 from core.sweeps.saliency_methods import CLEAN, RANDOMISED, TRAINED, SaliencyMethods, Variant, methods_sweep
 from core.sweeps.strength import strength_sweep
-from core.transforms import Compose, Transform, transform_from_spec
+from core.transforms import Compose, Transform
+from core.transforms.spatial import ShrinkPad
 from core.trigger import Trigger
 
 __all__ = [
@@ -118,7 +118,7 @@ class Sweep:
             from core.attribution.methods import Explained, methods  # captum takes a second to import
 
             explained, method = Explained(model, predictor.device), methods["gradient"]()
-            before = transform_from_spec(SHRINKPAD)
+            before = Compose((ShrinkPad.sized(data.shape),))
             if self.kind == EXAMPLES:
                 count = limit or len(data)
                 return examples_sweep(explained, data, trigger, target, method, before, count)
@@ -168,7 +168,7 @@ class Sweep:
         variants = [Variant(methods[name]()) for name in methods]
         variants.append(Variant(methods["gradient"].from_dict({"reduction": "signed"}), "predicted"))
         explained = {name: Explained(network, predictor.device) for name, network in networks.items()}
-        before = transform_from_spec(SHRINKPAD)
+        before = Compose((ShrinkPad.sized(data.shape),))
         return methods_sweep(explained, others.floats(), others.labels, trigger, target, variants, before)
 
 

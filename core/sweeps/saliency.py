@@ -250,7 +250,7 @@ def energy_sweep(
         for tally, layer in zip(tallies, layers, strict=True):
             shown, clean, masks = attacked_and_clean(part, trigger, layer, generator)
             predicted = explained.predict(shown)
-            saliency = method(explained, shown, targets_of(explain, predicted, truth, target), seed)
+            saliency = method(explained, shown, targets_of(explain, predicted, truth, target), seed + start // BATCH)
             tally.add(explained, saliency, masks, shown, clean, predicted, truth, target)
         seen = min(start + BATCH, len(images))
         yield Energies(tallies[0].energy(seen), tallies[1].energy(seen), seen, len(images))

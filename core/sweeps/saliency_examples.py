@@ -38,7 +38,7 @@ class SaliencyExamples:
     """Maps of a few images, stamped and behind the transformation; the keys of ``saliency-examples.json``.
 
     Attributes:
-        indices: Places of the images in the test set.
+        indices: Places of the images in the test set: the first of those that are not of the target.
         predicted: Predicted classes, ``(2, N)``: of the stamped images, and of the same behind the transformation.
         maps: Maps for display, uint8 ``(2, N, H, W)``, each on its own scale.
         done: Share that is measured, 0 to 1.
@@ -48,6 +48,10 @@ class SaliencyExamples:
     predicted: tuple[tuple[int, ...], tuple[int, ...]]
     maps: npt.NDArray[np.uint8]
     done: float = 1.0
+
+    def number(self, rank: int) -> int | None:
+        """Place in the test set of the image that comes ``rank``-th, from 0, of those that are not of the target."""
+        return self.indices[rank] if 0 <= rank < len(self.indices) else None
 
     def of(self, index: int) -> tuple[Tensor, tuple[int, int]] | None:
         """The two maps of one test image, floats ``(2, H, W)`` in [0, 1], and its two predicted classes, if stored."""

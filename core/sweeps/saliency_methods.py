@@ -168,7 +168,7 @@ class MethodScores:
         """Name of the method, and of the way in which its map is made if that is not the usual one."""
         from core.attribution.methods import methods
 
-        label = methods[self.method].label
+        label = methods[self.method].label if self.method in methods else self.method  # of a plugin that is not here
         return label if self.explain == "target" else f"{label}, as FlashTorch: largest signed value, predicted class"
 
     def to_dict(self) -> dict[str, Any]:

@@ -46,7 +46,7 @@ Compared = Sequence[tuple[Subject, SaliencyMethods]]
 
 def _label(score: MethodScores) -> str:
     """Name of the method in few words; the caption says what it means."""
-    label = methods[score.method].label
+    label = methods[score.method].label if score.method in methods else score.method  # of a plugin that is not here
     return label if score.explain == "target" else f"{label} (FlashTorch's)"
 
 
@@ -104,6 +104,13 @@ def _images_of(compared: Compared, measure: str, kind: str, network: str) -> str
     return text + (f" (numbers of fewer than {FEWEST} are left out)" if len(counts) < len(scores) else "")
 
 
+def _chosen(compared: Compared, frame: pd.DataFrame, cell: tuple[int, str]) -> tuple[MethodScores | None, Subject]:
+    """What a cell of the table is of; no scores where that attack has none of this method."""
+    row, column = cell
+    subject, stored = next(pair for pair in compared if _column(pair[0]) == column)
+    return next((score for score in stored.scores if _label(score) == frame.index[row]), None), subject
+
+
 def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Choice[str]]) -> None:
     """The table with its choices; a chosen cell shows its method on its attack.
 
@@ -146,10 +153,8 @@ def draw_methods(session: Session, compared: Compared, choices: Mapping[str, Cho
         column_config={"_index": st.column_config.Column(width=190)},
     )
     cells = event.selection.get("cells", []) if network == TRAINED else []
-    if cells and cells[0][1] in numbers:
-        row, column = cells[0]
-        subject, stored = next(pair for pair in compared if _column(pair[0]) == column)
-        score = next(score for score in stored.scores if _label(score) == frame.index[row])
+    score, subject = _chosen(compared, frame, cells[0]) if cells and cells[0][1] in numbers else (None, None)
+    if score is not None and subject is not None and score.method in methods:
         session.set(choices["method"], score.method)
         session.set(choices["explain"], score.explain)
         for param, declared in params_of(methods[score.method]).items():

@@ -77,7 +77,8 @@ def show() -> None:
         st.selectbox(
             "Which answer is explained", TARGETS, format_func=lambda which: WHOSE[which], **session.widget(EXPLAIN)
         )
-        transform = replace(TRANSFORM, default=Compose((ShrinkPad.sized(main.card.shape),)).spec)
+        usual = Compose((ShrinkPad.sized(main.card.shape),)).spec
+        transform = replace(TRANSFORM, default=usual)
         before = build(session, transform, "Transform the input", "Then", main.card.shape)
         st.toggle(
             "All attacks follow the trigger",
@@ -101,7 +102,9 @@ def show() -> None:
     image = image_choice(data)
     row, col = place_choices(main)
     follows = session.get(FOLLOWS)
-    asked = Asked(method, session.get(EXPLAIN), before, session.get(LAYOUT), session.get(DRAW), session.get(COMMON))
+    asked = Asked(
+        method, session.get(EXPLAIN), before, session.get(LAYOUT), session.get(DRAW), session.get(COMMON), usual
+    )
     read_link(session, image, row, col)
     about_data(session, main, data)
     found, _ = subjects()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import streamlit as st
 import torch
@@ -66,6 +68,7 @@ class Asked:
         layout: ``beside`` for image and map, ``overlay`` for the map over the image.
         draw: Which of the transformation's draws, from 1.
         common: Whether all maps that are shown together have one scale.
+        usual: Text of the transformation that stored results are behind.
     """
 
     method: Method
@@ -74,6 +77,7 @@ class Asked:
     layout: str
     draw: int = 1
     common: bool = False
+    usual: str = "shrinkpad"
 
     @property
     def is_stored(self) -> bool:
@@ -83,7 +87,7 @@ class Asked:
     @property
     def is_behind_shrinkpad(self) -> bool:
         """Whether the transformation is the one that stored results are behind."""
-        return self.before.spec == "shrinkpad"
+        return self.before.spec == self.usual
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class Maps:
         masks: Where the trigger is, floats ``(2, 1, H, W)`` in [0, 1].
         saliency: The maps, floats ``(2, H, W)``, not negative.
         predicted: What the model says, int64 ``(2,)``.
+        stored: Whether the maps are stored ones, which are for display: each on its own scale, of 256 steps.
     """
 
     subject: Subject
@@ -105,6 +110,7 @@ class Maps:
     masks: Tensor
     saliency: Tensor
     predicted: Tensor
+    stored: bool = False
 
 
 def _generator(index: int, draw: int) -> torch.Generator:
@@ -140,7 +146,9 @@ def maps_of(wanted: Sequence[tuple[Subject, Trigger]], data: Tested, index: int,
     for n, (subject, trigger) in enumerate(wanted):
         stored = None if subject.checkpoint.has_weights else stored_example(subject, trigger, index, asked)
         if stored is not None:
-            found[n] = Maps(subject, trigger, *twice[n], stored[0], torch.tensor(stored[1]))
+            # The transformation's draw is the one of the stored map.
+            pictures = shown_twice(image, trigger, asked.before, _generator(stored.number, asked.draw))
+            found[n] = Maps(subject, trigger, *pictures, stored.saliency, torch.tensor(stored.predicted), stored=True)
         else:
             alike.setdefault(explained(subject).kind if takes(asked.method) else n, []).append(n)
 
@@ -152,30 +160,54 @@ def maps_of(wanted: Sequence[tuple[Subject, Trigger]], data: Tested, index: int,
     for of in alike.values():
         images = torch.stack([twice[n][0] for n in of])
         with jobs().turnstile.interactive():
-            if len(of) > 1:
-                every = explained_together([wanted[n][0] for n in of])
-                predicted, saliency = every.explain(asked.method, images, partial(targets, of))
-            else:
-                model = explained(wanted[of[0]][0])
-                predicted = model.predict(images[0])[None]
-                saliency = asked.method(model, images[0], targets(of, predicted)[0])[None]
+            predicted, saliency = _explained([wanted[n][0] for n in of], images, asked.method, partial(targets, of))
         for n, its, said in zip(of, saliency, predicted, strict=True):
             found[n] = Maps(*wanted[n], *twice[n], its, said)
     return [found[n] for n in range(len(wanted))]
 
 
-def stored_example(
-    subject: Subject, trigger: Trigger, index: int, asked: Asked
-) -> tuple[Tensor, tuple[int, int]] | None:
-    """The stored maps of a test image, ``(2, H, W)``, and the predicted classes, where they are what is asked for.
+def _explained(
+    alike: Sequence[Subject], images: Tensor, method: Method, targets: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Predicted classes ``(M, N)`` and maps ``(M, N, H, W)`` of models of one network, together where that works."""
+    if len(alike) > 1:
+        try:
+            return explained_together(alike).explain(method, images, targets)
+        except (RuntimeError, NotImplementedError) as error:
+            # Some layers, such as the attention of torchvision's transformers, have no gradient for stacked weights.
+            logging.getLogger(__name__).info("explained one by one: %s", error)
+    models = [explained(subject) for subject in alike]
+    predicted = torch.stack([model.predict(each) for model, each in zip(models, images, strict=True)])
+    each_of = zip(models, images, targets(predicted), strict=True)
+    return predicted, torch.stack([method(model, own, classes) for model, own, classes in each_of])
+
+
+class Example(NamedTuple):
+    """Stored maps ``(2, H, W)``, the two predicted classes, and the place of their image in the whole test set."""
+
+    saliency: Tensor
+    predicted: tuple[int, int]
+    number: int
+
+
+def stored_example(subject: Subject, trigger: Trigger, index: int, asked: Asked) -> Example | None:
+    """The stored maps of a test image, where they are what is asked for.
 
     Each is stored on its own scale, so that there is none for all of them together.
+
+    Args:
+        subject: The model.
+        trigger: What is stamped.
+        index: Which of the test images that are not of the target (:class:`Tested`).
+        asked: What is asked.
     """
     examples = subject.results.saliency_examples
     wanted = asked.is_stored and asked.draw == 1 and not asked.common
     if examples is None or not wanted or trigger.fingerprint != subject.trigger.fingerprint:
         return None
-    return examples.of(index)
+    number = examples.number(index)
+    maps = examples.of(number) if number is not None else None
+    return Example(*maps, number) if maps is not None and number is not None else None
 
 
 def can_show(subject: Subject, trigger: Trigger, index: int, asked: Asked) -> bool:
@@ -188,10 +220,9 @@ def what_is_stored(subject: Subject) -> str:
     examples = subject.results.saliency_examples
     if examples is None:
         return f"Maps of {plain(subject.title)} need its weights."
-    numbers = ", ".join(map(str, examples.indices))
     return (
-        f"Of {plain(subject.title)} maps of the test images {numbers} are stored, with the trigger at its own place: "
-        "the vanilla gradient of the target label, and behind ShrinkPad-4. All else needs its weights."
+        f"Of {plain(subject.title)} maps of the first {len(examples.indices)} images are stored, with the trigger at "
+        "its own place: the vanilla gradient of the target label, and behind ShrinkPad-4. All else needs its weights."
     )
 
 
@@ -256,7 +287,7 @@ def colour_bar(asked: Asked, largest: float | None) -> Block:
 
 
 def map_rows(shown: Iterable[Maps], index: int, asked: Asked) -> list[list[object]]:
-    """Rows of a file: what of each map falls on the trigger, and what the model says.
+    """Rows of a file: what of each map falls on the trigger, and what the model says; none of a stored picture.
 
     Args:
         shown: The maps.
@@ -266,6 +297,8 @@ def map_rows(shown: Iterable[Maps], index: int, asked: Asked) -> list[list[objec
 
     def entries() -> Iterator[Entry]:
         for maps in shown:
+            if maps.stored:
+                continue  # a picture, no measurement
             mass = measures.relevance_mass_accuracy(maps.saliency, maps.masks)
             peaks = measures.pointing_game(maps.saliency, maps.masks)
             for n, before in enumerate((Compose(), asked.before)):

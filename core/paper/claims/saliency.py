@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from core.paper.claims.base import NOT_MEASURED, Claim, Verdict, decided, judge, label_of
@@ -142,7 +143,7 @@ def _density(energy: Energy, behind: str = "") -> dict[str, float]:
 def _densities(energy: Energy) -> tuple[float, float]:
     """95% interval of the concentration: the area is known, the share is uncertain."""
     low, high = energy.interval
-    return low / energy.area, high / energy.area
+    return (low / energy.area, high / energy.area) if energy.area else (0.0, math.inf)
 
 
 def _by_rank(more: Energy, less: Energy) -> dict[str, Decided]:

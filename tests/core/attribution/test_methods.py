@@ -177,6 +177,11 @@ def test_a_model_predicts_the_same_while_it_is_explained(name):
     assert not any(m._forward_hooks or m._backward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+def test_what_is_drawn_is_drawn_anew_for_every_batch():
+    maps = methods["random"]()(Explained(untrained()), images_of(150), torch.zeros(150, dtype=torch.int64))
+    assert len({values.numpy().tobytes() for values in maps}) == 150
+
+
 def test_the_same_images_are_predicted_once():
     explained, images, passes = Explained(untrained()), images_of(8), []
     plain = explained.model(images).argmax(1)

@@ -68,6 +68,11 @@ def test_measures_that_disagree_make_the_verdict_mixed():
     assert verdict.detail == "holds for saliency per pixel, not for mass accuracy"
 
 
+def test_a_trigger_without_an_area_is_judged_all_the_same():
+    nothing = Energies(Energy(500, 0.0, 0.0, 0.0, 0), Energy(500, 0.0, 0.0, 0.0, 0), 500, 500)
+    assert not any(verdicts(dict.fromkeys((*STANDARD, *ENHANCED), nothing)).values())
+
+
 def test_a_peak_on_the_trigger_is_not_most_of_the_saliency():
     little = Energies(Energy(500, 0.06, 0.05, 0.01, 480), Energy(500, 0.05, 0.05, 0.01, 50), 500, 500)
     found = {verdict.claim.id: verdict for verdict in judge_saliency({"badnets": little})}["saliency-on-trigger"]

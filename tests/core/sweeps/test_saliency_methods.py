@@ -110,6 +110,11 @@ def test_a_method_is_compared_with_itself_on_random_weights_and_with_chance(meth
     assert alone.no_better_than(own[0], MEASURES["mass"]) == ()
 
 
+def test_a_method_of_a_plugin_that_is_not_here_has_its_plain_name():
+    assert entry("lime", TRAINED, 0.5).label == "lime"
+    assert entry("gradient", TRAINED, 0.5).label == "Vanilla gradient"
+
+
 def test_the_variant_of_the_papers_tool_is_another_entry(scores):
     tool = scores.of("gradient", explain="predicted", params={"reduction": "signed"})
     assert tool is not None

@@ -11,8 +11,11 @@ from torch import nn
 from core.attacks import attacks
 from core.attribution.measures import pointing_game, relevance_mass_accuracy
 from core.attribution.methods import Explained, methods
+from core.data import ImageSet
+from core.inference.predictor import Predictor
 from core.models import build_model
 from core.runtime.seeding import generator_for
+from core.sweeps.runner import Sweep
 from core.sweeps.saliency import (
     TARGETS,
     Energies,
@@ -164,3 +167,27 @@ def test_the_energy_of_no_images_is_refused():
     nothing, labels, before = images_of(0), torch.zeros(0, dtype=torch.int64), transform_from_spec("")
     with pytest.raises(ValueError, match="at least one image"):
         next(energy_sweep(explained, nothing, labels, trigger, 1, methods["gradient"](), before))
+
+
+def test_the_maps_of_chance_of_a_sweep_differ_from_batch_to_batch(monkeypatch):
+    """Each of the images counts once: 64 maps repeated would make every interval too narrow."""
+    drawn = []
+    monkeypatch.setattr("core.sweeps.saliency.BATCH", 4)
+    monkeypatch.setattr("core.sweeps.saliency.Energy.summed", lambda shares, *_: drawn.append(list(shares)))
+    labels, trigger = torch.zeros(12, dtype=torch.int64), attacks["badnets"]().trigger((3, 32, 32))
+    explained = Explained(Looks(slice(29, 32), slice(29, 32)))
+    list(energy_sweep(explained, images_of(12), labels, trigger, 1, methods["random"](), transform_from_spec("flip")))
+    assert len(set(drawn[-2])) == 12
+
+
+@pytest.mark.parametrize(("side", "spec"), [(28, "shrinkpad"), (32, "shrinkpad"), (64, "shrinkpad:8")])
+@pytest.mark.parametrize("kind", ["saliency", "saliency-methods"])
+def test_what_stands_before_the_model_has_the_size_of_the_images(kind, side, spec, monkeypatch):
+    behind = []
+    for name in ("energy_sweep", "methods_sweep"):
+        monkeypatch.setattr(f"core.sweeps.runner.{name}", lambda *given: behind.append(given[-1]))
+    labels = torch.zeros(4, dtype=torch.int64)
+    data = ImageSet(torch.zeros(4, 3, side, side, dtype=torch.uint8), labels, ("a", "b", "c"), "made up")
+    model = build_model("resnet20", classes=3, channels=3, seed=0).eval()
+    Sweep(kind).run(model, Predictor(model), data, attacks["badnets"](target=1), 4)
+    assert [before.spec for before in behind] == [spec]

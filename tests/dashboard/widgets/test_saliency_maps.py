@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
+import streamlit as st
 import torch
 from pages import WHITE, _alone, component, page  # noqa: F401
 
-from core.attribution.methods import methods
+from core.attribution.methods import Explained, displayed, methods
+from core.inference.predictor import Predictor
+from core.store.local import DEFAULT_ROOT, Store
+from core.sweeps.runner import Sweep, carry_out
+from core.sweeps.saliency_examples import RESULT
 from core.transforms import Compose, transform_from_spec
+from core.trigger import stamp
 from dashboard.figures.heatmap import heat
 from dashboard.saving.names import to_json
 from dashboard.server import resources
@@ -69,6 +77,54 @@ def test_models_of_one_network_have_together_the_maps_that_each_has_alone(explai
         assert torch.equal(maps.masks, alone.masks)
         assert torch.equal(maps.predicted, alone.predicted)
         assert float((maps.saliency - alone.saliency).abs().sum()) < 0.005 * float(alone.saliency.sum())
+
+
+def test_stored_maps_stand_beside_the_images_that_they_are_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Test images of the target, which no page shows, are counted in the store and not on the page."""
+    shutil.copytree(DEFAULT_ROOT / WHITE, tmp_path / WHITE)
+    checkpoint = Store(tmp_path).checkpoint(WHITE)
+    model = checkpoint.model()
+    *_, last = carry_out(Sweep(RESULT), checkpoint, model, Predictor(model), 14)
+    assert last.result.indices != tuple(range(14)), "one of the first test images is of the target"
+    (checkpoint.folder / "model.safetensors").unlink()
+    monkeypatch.setenv("TRIGGER_CHECKPOINTS", str(tmp_path))
+    st.cache_resource.clear()
+    subject, plainly = subjects()[0][WHITE], Explained(model)
+    data = resources.tested(subject)
+    assert data is not None
+    for index in range(14):
+        (maps,) = maps_of([(subject, subject.trigger)], data, index, asked())
+        assert maps.stored
+        assert torch.equal(maps.images[:1], stamp(data.images[index : index + 1], subject.trigger))
+        assert torch.equal(plainly.predict(maps.images), maps.predicted)
+        own = displayed(methods["gradient"]()(plainly, maps.images, torch.full((2,), subject.attack.target)))
+        assert float((maps.saliency - own).abs().max()) <= 0.5 / 255 + 1e-5
+        assert len(map_rows([maps], index, asked())) == 1, "a picture is no measurement: only the heading"
+    with pytest.raises(OSError, match="model"):
+        maps_of([(subject, subject.trigger)], data, 14, asked())
+
+
+def test_models_that_cannot_be_explained_together_are_explained_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = [subjects()[0][f"shapes10/resnet20/{name}"] for name in ("badnets", "badnets+")]
+    data = resources.tested(each[0])
+    assert data is not None
+    wanted = [(subject, subject.trigger) for subject in each]
+    expected = maps_of(wanted, data, 1, asked())
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("derivative for aten::_native_multi_head_attention is not implemented")
+
+    monkeypatch.setattr("core.attribution.together.Together.explain", fails)
+    for maps, before in zip(maps_of(wanted, data, 1, asked()), expected, strict=True):
+        assert torch.equal(maps.predicted, before.predicted)
+        assert float((maps.saliency - before.saliency).abs().sum()) < 0.005 * float(before.saliency.sum())
+
+
+def test_results_of_large_images_are_behind_a_shrinkpad_of_their_size() -> None:
+    large = asked(before=transform_from_spec("shrinkpad:8"), usual="shrinkpad:8")
+    assert large.is_stored
+    assert not asked(before=transform_from_spec("shrinkpad:8")).is_stored
+    assert not asked(usual="shrinkpad:8").is_stored
 
 
 def test_maps_on_a_common_scale_can_be_compared() -> None:
