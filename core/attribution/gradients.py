@@ -51,7 +51,11 @@ class VanillaGradient(GradientMethod):
 @methods.register("guided")
 @dataclass(frozen=True, kw_only=True)
 class Guided(GradientMethod):
-    """Guided Backprop (Springenberg et al. 2015): only positive gradients pass a ReLU."""
+    """Guided Backprop (Springenberg et al. 2015): only positive gradients pass a ReLU.
+
+    Captum changes the rule of ``nn.ReLU`` modules alone: on a network that has others instead, such as the ReLU6 of
+    MobileNetV2 or the GELU of transformers, it is the vanilla gradient.
+    """
 
     label: ClassVar[str] = "Guided Backprop"
 
@@ -147,7 +151,11 @@ def _use_every_relu_once(model: nn.Module, image: Tensor) -> None:
 @methods.register("deeplift")
 @dataclass(frozen=True, kw_only=True)
 class DeepLifted(GradientMethod):
-    """DeepLIFT (Shrikumar et al. 2017), the rescale rule, against a black image."""
+    """DeepLIFT (Shrikumar et al. 2017), the rescale rule, against a black image.
+
+    Captum has the rule for the activations that it lists, ``nn.ReLU`` among them; for others, such as ReLU6, it takes
+    the gradient, so that on MobileNetV2 this is Input x Gradient.
+    """
 
     label: ClassVar[str] = "DeepLIFT"
 

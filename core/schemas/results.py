@@ -282,6 +282,17 @@ class Energy(Mean):
     peaks: Count
     more: Localisation | None = None
 
+    @property
+    def images(self) -> int:
+        """The most images that anything is counted on."""
+        if self.more is None:
+            return self.count
+        means, rates = (
+            (self.more.rank, self.more.overlap, self.more.difference),
+            (self.more.recovered, self.more.deleted),
+        )
+        return max(self.count, *(mean.count for mean in means), *(rate.total for rate in rates))
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.peaks > self.count:
@@ -299,8 +310,8 @@ class Saliency(Measured):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if max(self.seen, self.attacked.count, self.transformed.count) > self.images:
-            raise ValueError(f"more than {self.images} images are counted")
+        if self.seen > self.images or max(self.attacked.images, self.transformed.images) > self.seen:
+            raise ValueError(f"more than {min(self.seen, self.images)} images are counted")
         return self
 
 

@@ -30,7 +30,7 @@ from dashboard.tables.defenses import coloured
 from dashboard.widgets.parameters import parameter_choice
 from dashboard.widgets.save_menu import downloads
 
-__all__ = ["draw_methods", "method_table"]
+__all__ = ["TABLE_CHOICES", "draw_methods", "method_table"]
 
 KINDS = {"attacked": "Attacked", "transformed": "Behind ShrinkPad"}
 BEHIND = {"attacked": "", "transformed": " behind ShrinkPad"}
@@ -38,6 +38,8 @@ EXPLAINED = {TRAINED: "Backdoored", RANDOMISED: "Random weights", CLEAN: "Clean"
 MEASURE: Choice[str] = Choice("measure", "mass", one_of(MEASURES))
 KIND: Choice[str] = Choice("images-of", "attacked", one_of(KINDS))
 NETWORK: Choice[str] = Choice("explained", TRAINED, one_of(EXPLAINED))
+TABLE_CHOICES = (MEASURE, KIND, NETWORK)
+"""What the address says about the table."""
 NO_BETTER = "No better, on attacked images, than"
 TO_THE_TOP = "document.querySelector('[data-testid=\"stMain\"]').scrollTo({top: 0, behavior: 'smooth'})"
 

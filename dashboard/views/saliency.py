@@ -22,7 +22,7 @@ from dashboard.server.subjects import Subject, subjects
 from dashboard.state.session import Choice, Session, integer_in, one_of, yes_no
 from dashboard.state.trigger import place_choices, selected_look, stamped_on
 from dashboard.tables.rows import siblings
-from dashboard.tables.saliency import draw_methods
+from dashboard.tables.saliency import TABLE_CHOICES, draw_methods
 from dashboard.views.saliency_shares import draw_energies
 from dashboard.widgets.controls import choose, image_choice, image_picker, model_choice, one_sentence
 from dashboard.widgets.download import about_data
@@ -105,7 +105,7 @@ def show() -> None:
     asked = Asked(
         method, session.get(EXPLAIN), before, session.get(LAYOUT), session.get(DRAW), session.get(COMMON), usual
     )
-    read_link(session, image, row, col)
+    read_link(session, image, row, col, *TABLE_CHOICES)
     about_data(session, main, data)
     found, _ = subjects()
     if data is not None:

@@ -413,6 +413,12 @@ def test_clean_accuracy_and_success_are_those_of_the_defended_model() -> None:
             {"method": "smoothgrad", "smoothgrad-samples": "0"},
             "smoothgrad-samples = '0'; allowed is an integer from 1 to 256",
         ),
+        (
+            "saliency",
+            {"measure": "x"},
+            "measure = 'x'; allowed is one of mass, rank, pointing, overlap, recovery, deletion",
+        ),
+        ("saliency", {"explained": "x"}, "explained = 'x'; allowed is one of trained, randomised, clean"),
         ("enhanced", {"draw": "-1"}, "draw = '-1'; allowed is an integer from 0 to 9999"),
     ],
 )

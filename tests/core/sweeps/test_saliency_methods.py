@@ -128,6 +128,10 @@ def test_what_is_stored_is_read_again(scores):
     damaged["scores"][0]["attacked"]["more"]["recovered"]["hits"] = 99
     with pytest.raises(ValueError, match="99 hits of 24 images are not possible"):
         SaliencyMethods.from_dict(damaged)
+    damaged = json.loads(json.dumps(scores.to_dict()))
+    damaged["scores"][0]["transformed"]["more"]["deleted"]["total"] = 25
+    with pytest.raises(ValueError, match="more than 24 images are counted"):
+        SaliencyMethods.from_dict(damaged)
 
 
 def test_random_weights_are_others_and_the_model_stays():
