@@ -42,7 +42,10 @@ def undrawing(func):
     """A function that draws, without its generator: there are no values to be drawn."""
 
     def drawn(*args, generator=None, **kwargs):
-        assert generator is None or isinstance(generator, Generator)
+        # A generator of the CPU draws on the CPU alone.
+        given = next((arg.device for arg in args if isinstance(arg, torch.Tensor)), kwargs.get("device") or "cpu")
+        on_cpu = torch.device(given).type == "cpu"
+        assert generator is None or isinstance(generator, Generator) or on_cpu
         return func(*args, **kwargs)
 
     return drawn
