@@ -85,9 +85,9 @@ def test_results_are_those_of_the_files(checkpoint):
 
 def test_a_replaced_result_is_seen_at_once(checkpoint):
     stored, path = StoredResults(checkpoint), checkpoint.folder / "saliency.json"
-    seen = stored.saliency.seen
-    replaced(path, seen=seen - 1)
-    assert stored.saliency.seen == seen - 1
+    images = stored.saliency.images
+    replaced(path, images=images + 1)
+    assert stored.saliency.images == images + 1
     path.unlink()
     assert stored.saliency is None
 
