@@ -164,12 +164,17 @@ class MethodScores:
     energies: Energies
 
     @property
-    def label(self) -> str:
-        """Name of the method, and of the way in which its map is made if that is not the usual one."""
+    def method_label(self) -> str:
+        """Name of the method for people; of a plugin that is not here, its registered name."""
         from core.attribution.methods import methods
 
-        label = methods[self.method].label if self.method in methods else self.method  # of a plugin that is not here
-        return label if self.explain == "target" else f"{label}, as FlashTorch: largest signed value, predicted class"
+        return methods[self.method].label if self.method in methods else self.method
+
+    @property
+    def label(self) -> str:
+        """Name of the method, and of the way in which its map is made if that is not the usual one."""
+        tool = "" if self.explain == "target" else ", as FlashTorch: largest signed value, predicted class"
+        return self.method_label + tool
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

@@ -48,8 +48,7 @@ Compared = Sequence[tuple[Subject, SaliencyMethods]]
 
 def _label(score: MethodScores) -> str:
     """Name of the method in few words; the caption says what it means."""
-    label = methods[score.method].label if score.method in methods else score.method  # of a plugin that is not here
-    return label if score.explain == "target" else f"{label} (FlashTorch's)"
+    return score.method_label if score.explain == "target" else f"{score.method_label} (FlashTorch's)"
 
 
 def _column(subject: Subject) -> str:

@@ -142,13 +142,13 @@ def maps_of(wanted: Sequence[tuple[Subject, Trigger]], data: Tested, index: int,
     image, label = data.images[index : index + 1], data.labels[index : index + 1].repeat(2)
     found: dict[int, Maps] = {}
     alike: dict[Hashable, list[int]] = {}
-    twice = [shown_twice(image, trigger, asked.before, _generator(index, asked.draw)) for _, trigger in wanted]
+    twice = []
     for n, (subject, trigger) in enumerate(wanted):
         stored = None if subject.checkpoint.has_weights else stored_example(subject, trigger, index, asked)
+        number = index if stored is None else stored.number  # the draw of a stored map is that of its image
+        twice.append(shown_twice(image, trigger, asked.before, _generator(number, asked.draw)))
         if stored is not None:
-            # The transformation's draw is the one of the stored map.
-            pictures = shown_twice(image, trigger, asked.before, _generator(stored.number, asked.draw))
-            found[n] = Maps(subject, trigger, *pictures, stored.saliency, torch.tensor(stored.predicted), stored=True)
+            found[n] = Maps(subject, trigger, *twice[n], stored.saliency, torch.tensor(stored.predicted), stored=True)
         else:
             alike.setdefault(explained(subject).kind if takes(asked.method) else n, []).append(n)
 
